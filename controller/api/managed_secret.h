@@ -1,0 +1,47 @@
+// A Secret that this operator wrote, as much of it as may be kept: digests, never the data.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/fingerprint.h"
+#include "kube/object.h"
+
+namespace quay_rotator::api {
+
+// Marks what we wrote; the watch selects by this label.
+inline constexpr std::string_view managed_by_label = "app.kubernetes.io/managed-by";
+inline constexpr std::string_view managed_by_value = "quay-rotator";
+// Which RobotTokenRotation of the namespace owns the Secret.
+inline constexpr std::string_view owner_annotation = "quayrotator.dev/rotation";
+// Set by the owner of a foreign Secret: the name of the rotation that may take it over.
+inline constexpr std::string_view take_over_annotation = "quayrotator.dev/allow-take-over-by";
+inline constexpr std::string_view docker_config_type = "kubernetes.io/dockerconfigjson";
+inline constexpr std::string_view docker_config_key = ".dockerconfigjson";
+
+struct ManagedSecret {
+  kube::ObjectMeta meta;
+  std::string owner;             // owner_annotation's value
+  bool docker_config = false;    // the type is dockerconfigjson
+  bool immutable = false;
+  std::uint64_t content = 0;     // credentials_digest of what it holds; 0: not what we write
+  std::vector<std::uint64_t> marks;  // sorted digests of "label key=value", "annotation key=value",
+                                     // "owner uid"
+
+  static base::Expected<ManagedSecret> from_json(const nlohmann::json& object);
+};
+
+std::uint64_t label_mark(std::string_view key, std::string_view value);
+std::uint64_t annotation_mark(std::string_view key, std::string_view value);
+std::uint64_t owner_mark(std::string_view uid);
+
+// The digest of a .dockerconfigjson that gives `user` with a token of that fingerprint for exactly
+// these registries (any order).
+std::uint64_t credentials_digest(std::vector<std::string> registries, std::string_view user,
+                                 base::Fingerprint token);
+
+}  // namespace quay_rotator::api

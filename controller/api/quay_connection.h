@@ -1,0 +1,54 @@
+// QuayConnection: how to reach one Quay.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "api/condition.h"
+#include "base/error.h"
+#include "kube/object.h"
+
+namespace quay_rotator::api {
+
+// A key of a Secret or ConfigMap in the connection's namespace.
+struct KeyReference {
+  enum class Kind { secret, config_map };
+  Kind kind = Kind::secret;
+  std::string name;
+  std::string key;
+  bool operator==(const KeyReference&) const = default;
+};
+
+struct QuayConnectionSpec {
+  std::string url;
+  bool allow_insecure = false;
+  KeyReference credentials;          // credentialsSecretRef; key defaults to "token"
+  std::optional<KeyReference> ca;    // key defaults to "ca.crt"
+  std::string proxy_url;             // "": from the environment
+  double requests_per_second = 0;    // 0: no limit
+  int burst = 1;
+  bool operator==(const QuayConnectionSpec&) const = default;
+};
+
+struct QuayConnectionStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  bool operator==(const QuayConnectionStatus&) const = default;
+};
+
+struct QuayConnection {
+  kube::ObjectMeta meta;
+  std::int64_t generation = 0;
+  bool deleting = false;
+  QuayConnectionSpec spec;
+  QuayConnectionStatus status;
+
+  // The error names the field, what was expected and what came.
+  static base::Expected<QuayConnection> from_json(const nlohmann::json& object);
+};
+
+nlohmann::json to_json(const QuayConnectionStatus& status);
+
+}  // namespace quay_rotator::api

@@ -1,0 +1,127 @@
+// RobotTokenRotation: which robot, when, and where its token goes.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/condition.h"
+#include "base/error.h"
+#include "base/fingerprint.h"
+#include "base/time.h"
+#include "kube/object.h"
+
+namespace quay_rotator::api {
+
+// Set to any new value to rotate now; compared with status.lastHandledRotateRequest.
+inline constexpr std::string_view rotate_requested_annotation = "quayrotator.dev/rotate-requested-at";
+
+enum class Initial { adopt, rotate };
+enum class VerifyLevel { none, login };
+enum class DeletionPolicy { delete_, retain };
+
+struct RobotName {
+  std::string organization;  // "": a robot of the user who owns the API token
+  std::string name;          // the short name
+  auto operator<=>(const RobotName&) const = default;
+};
+
+struct SecretTarget {
+  std::string name;
+  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> annotations;
+  std::vector<std::string> registries;  // keys in `auths`; empty: the connection's host and port
+  bool operator==(const SecretTarget&) const = default;
+};
+
+struct RobotTokenRotationSpec {
+  std::string connection;  // connectionRef.name, of the same namespace
+  RobotName robot;
+  base::Duration interval{};
+  base::Duration jitter{};
+  Initial initial = Initial::adopt;
+  std::vector<SecretTarget> targets;
+  VerifyLevel verify = VerifyLevel::login;
+  DeletionPolicy deletion_policy = DeletionPolicy::delete_;
+  bool suspend = false;
+  // onForeignRotation has one value, Adopt, and needs no member.
+};
+
+enum class RotationReason { interval, requested, initial };
+std::string_view text(RotationReason reason);  // "Interval", "Requested", "Initial"
+
+// The ledger: in the status exactly while a regeneration may have happened and the targets may not
+// have its token yet.
+struct Ledger {
+  std::string id;
+  RotationReason reason = RotationReason::interval;
+  base::WallTime started_at{};  // for people; never trusted for a decision
+  base::Fingerprint previous;
+  int attempt = 1;              // grows with each POST that the ledger covers
+  std::string rotate_request;   // the annotation's value that this rotation serves, or ""
+  bool operator==(const Ledger&) const = default;
+};
+
+struct FailingTarget {
+  std::string secret;
+  std::string reason;   // CamelCase
+  std::string message;
+  base::WallTime since{};
+  bool operator==(const FailingTarget&) const = default;
+};
+
+struct HistoryEntry {
+  base::WallTime time{};
+  std::string reason;  // Interval, Requested, Initial, Adopted, ForeignRotation
+  std::string result;  // Succeeded, Failed
+  std::optional<base::Duration> outage;
+  std::optional<base::Fingerprint> fingerprint;
+  bool operator==(const HistoryEntry&) const = default;
+};
+
+struct RobotTokenRotationStatus {
+  std::int64_t observed_generation = 0;
+  Conditions conditions;  // Ready, Reconciling, Stalled, Preflight, Published, Verified, Conflict
+  std::string robot;      // full name, "acme+puller"
+  std::optional<base::Fingerprint> token_fingerprint;
+  std::optional<base::WallTime> last_rotation_time;
+  std::optional<base::WallTime> next_rotation_time;
+  std::optional<base::WallTime> token_known_since;
+  std::optional<Ledger> rotation;
+  int targets_total = 0;
+  int targets_current = 0;
+  std::vector<FailingTarget> failing;
+  std::vector<HistoryEntry> history;  // newest first, at most 10
+  std::string last_handled_rotate_request;
+  int consecutive_failures = 0;
+  std::optional<base::WallTime> retry_after;
+  bool operator==(const RobotTokenRotationStatus&) const = default;
+};
+
+struct RobotTokenRotation {
+  kube::ObjectMeta meta;
+  std::int64_t generation = 0;
+  base::WallTime created{};
+  bool deleting = false;
+  std::string rotate_request;  // the annotation's value, or ""
+  RobotTokenRotationSpec spec;
+  RobotTokenRotationStatus status;
+  // A spec of a newer schema or otherwise unusable: what is wrong, and `spec` is not to be used.
+  // The status is read all the same, so that a ledger is never overlooked.
+  std::optional<std::string> invalid;
+
+  // An error only when the metadata or the status is unreadable.
+  static base::Expected<RobotTokenRotation> from_json(const nlohmann::json& object);
+};
+
+nlohmann::json to_json(const RobotTokenRotationStatus& status);
+
+// The smallest merge patch (RFC 7386) that turns `before` into `after`, as the value of "status";
+// an empty object when they are equal.
+nlohmann::json status_patch(const nlohmann::json& before, const nlohmann::json& after);
+
+}  // namespace quay_rotator::api

@@ -1,0 +1,37 @@
+// Reading JSON that others wrote: by path, typed, with errors that name the place.
+//
+// The only way the program reads a nlohmann::json: it never throws. Include
+// <nlohmann/json_fwd.hpp> in headers, the whole library in .cpp files only.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace quay_rotator::base {
+
+// Parses one document. The error says "not JSON" and the byte, and never quotes the text.
+Expected<nlohmann::json> parse_json(std::string_view text);
+
+// `path` is dot-separated: "metadata.name". A missing or null member is nullptr.
+const nlohmann::json* find(const nlohmann::json& object, std::string_view path);
+
+// Missing (or null): the fallback. Of another type: an error "spec.suspend: expected a boolean, got
+// a string".
+Expected<std::string> string_or(const nlohmann::json& object, std::string_view path,
+                                std::string_view fallback);
+Expected<bool> bool_or(const nlohmann::json& object, std::string_view path, bool fallback);
+Expected<std::int64_t> integer_or(const nlohmann::json& object, std::string_view path,
+                                  std::int64_t fallback);
+Expected<double> number_or(const nlohmann::json& object, std::string_view path, double fallback);
+// Missing is an error too.
+Expected<std::string> required_string(const nlohmann::json& object, std::string_view path);
+
+// "a string", "an object", … for messages.
+std::string_view kind_of(const nlohmann::json& value);
+
+}  // namespace quay_rotator::base

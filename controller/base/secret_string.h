@@ -1,0 +1,46 @@
+// A string that must not leak: tokens, passwords, and any buffer that holds one.
+//
+// It cannot be printed, compared by accident or copied implicitly; its memory is wiped when it is
+// destroyed, moved from or replaced. Not synchronized.
+#pragma once
+
+#include <cstddef>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+
+namespace quay_rotator::base {
+
+class SecretString {
+ public:
+  SecretString() = default;
+  // Takes the text over and wipes the source.
+  explicit SecretString(std::string&& text);
+  static SecretString copy_of(std::string_view text);
+
+  SecretString(SecretString&& other) noexcept;
+  SecretString& operator=(SecretString&& other) noexcept;
+  SecretString(const SecretString&) = delete;
+  SecretString& operator=(const SecretString&) = delete;
+  ~SecretString();
+
+  // The one way to the text; the view dies with this object. Every call is a place to audit.
+  [[nodiscard]] std::string_view reveal() const { return text_; }
+  [[nodiscard]] SecretString clone() const { return copy_of(text_); }
+  [[nodiscard]] bool empty() const { return text_.empty(); }
+  [[nodiscard]] std::size_t size() const { return text_.size(); }
+  // Appends without leaving a copy behind when the buffer grows.
+  void append(std::string_view text);
+  void clear();
+
+ private:
+  std::string text_;
+};
+
+// Deliberately unusable, so that neither a stream nor a test's failure message prints a secret.
+std::ostream& operator<<(std::ostream&, const SecretString&) = delete;
+
+// Overwrites in a way that the compiler may not remove.
+void wipe(std::string& text);
+
+}  // namespace quay_rotator::base

@@ -1,0 +1,18 @@
+// The Transport over cpprestsdk. See docs/http.md for what that library does and how it is tamed.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "http/transport.h"
+
+namespace quay_rotator::http {
+
+// The first statement of main: bounds cpprestsdk's thread pool, and keeps it from parsing the
+// system's CA bundle for every connection (the factory trusts through its own X509_STORE).
+void initialize_cpprest();
+
+// `user_agent` goes with every request. All transports must be destroyed before main returns.
+std::unique_ptr<TransportFactory> make_cpprest_transport_factory(std::string user_agent);
+
+}  // namespace quay_rotator::http

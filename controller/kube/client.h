@@ -1,0 +1,148 @@
+// Typed verbs on the Kubernetes API over an http::Transport.
+//
+// Thread-safe. Owns nothing but what it is given; transport, credentials and executor must outlive
+// it. One call is one request, except: 401 is tried once more with fresh credentials, and 429 or 5xx
+// with Retry-After are repeated after that delay while the deadline allows and the verb is
+// idempotent (get, list, apply, merge patch with a resourceVersion).
+#pragma once
+
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <tl/expected.hpp>
+#include <vector>
+
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/secret_string.h"
+#include "http/transport.h"
+#include "kube/configuration.h"
+#include "kube/object.h"
+
+namespace quay_rotator::kube {
+
+struct Error {
+  enum class Kind {
+    unauthorized,       // 401
+    forbidden,          // 403: RBAC, admission or quota; `message` is the server's
+    not_found,          // 404; also when the CRD is not installed
+    conflict,           // 409: resourceVersion, uid, or a field another manager owns
+    already_exists,     // 409 AlreadyExists
+    expired,            // 410: resourceVersion or continue token too old
+    invalid,            // 400, 422: the server refuses the object
+    too_many_requests,  // 429
+    server,             // 5xx
+    unreachable,        // no answer; maybe_applied says whether the write may have happened
+    malformed,          // an answer that is not Kubernetes'
+    cancelled,          // the stop token
+    credentials,        // our own token could not be had (file, exec plugin)
+  };
+  struct Cause {  // Status.details.causes
+    std::string reason;
+    std::string field;
+    std::string message;
+  };
+  Kind kind = Kind::server;
+  int status = 0;
+  std::string reason;   // Status.reason, e.g. "Forbidden"
+  std::string message;  // "patch secrets team-a/quay-pull: …": verb, resource, name, what happened
+  std::vector<Cause> causes;
+  std::optional<base::Duration> retry_after;
+  bool maybe_applied = false;  // a write whose answer was lost
+};
+
+template <class T>
+using Expected = tl::expected<T, Error>;
+
+struct ListOptions {
+  std::string label_selector;
+  std::string field_selector;
+  std::string resource_version;  // "" is the most recent
+  int limit = 500;               // 0: no paging
+  std::string continue_token;
+};
+
+struct WatchOptions {
+  std::string label_selector;
+  std::string field_selector;
+  std::string resource_version;
+  base::Duration timeout{};     // asked of the server
+  base::Duration idle_limit{};  // ours
+};
+
+struct ApplyOptions {
+  std::string field_manager;
+  bool force = false;
+  bool dry_run = false;
+};
+
+struct DeletePreconditions {
+  std::string uid;
+  std::string resource_version;
+};
+
+// Counts requests; called after each with the verb, the resource and the HTTP status (0: none).
+using RequestObserver =
+    std::function<void(std::string_view verb, std::string_view resource, int status)>;
+
+struct ClientOptions {
+  base::Duration deadline = std::chrono::seconds(15);
+  RequestObserver observer;
+};
+
+class Client {
+ public:
+  Client(http::Transport& transport, Credentials& credentials, base::Executor& executor,
+         base::Log log, ClientOptions options = {});
+
+  Expected<nlohmann::json> get(const Resource& resource, const ObjectKey& key,
+                               const std::stop_token& stop);
+  // One page; metadata.continue says whether there are more. `name_space` "" is all of them.
+  Expected<nlohmann::json> list(const Resource& resource, const std::string& name_space,
+                                const ListOptions& options, const std::stop_token& stop);
+  Expected<nlohmann::json> create(const Resource& resource, const std::string& name_space,
+                                  const nlohmann::json& object, const std::stop_token& stop);
+  // PUT with the object's own resourceVersion.
+  Expected<nlohmann::json> replace(const Resource& resource, const ObjectKey& key,
+                                   const nlohmann::json& object, const std::stop_token& stop);
+  // Server-side apply. `manifest` is JSON; it may hold a token, hence the type. A uid or
+  // resourceVersion in its metadata is a precondition.
+  Expected<nlohmann::json> apply(const Resource& resource, const ObjectKey& key,
+                                 const base::SecretString& manifest, const ApplyOptions& options,
+                                 const std::stop_token& stop);
+  // application/merge-patch+json; `subresource` "" or "status". Put metadata.resourceVersion into
+  // `patch` for a precondition.
+  Expected<nlohmann::json> merge_patch(const Resource& resource, const ObjectKey& key,
+                                       std::string_view subresource, const nlohmann::json& patch,
+                                       std::string_view field_manager, const std::stop_token& stop);
+  // Deleting what is not there is a success.
+  Expected<void> remove(const Resource& resource, const ObjectKey& key,
+                        const DeletePreconditions& preconditions, const std::stop_token& stop);
+  // Hands over each line of the watch as it comes until the stream ends (a success) or `on_line`
+  // returns false.
+  Expected<void> watch(const Resource& resource, const std::string& name_space,
+                       const WatchOptions& options, const std::stop_token& stop,
+                       const std::function<bool(std::string_view line)>& on_line);
+  // GET of a path outside the resources, e.g. "/version".
+  Expected<nlohmann::json> get_path(const std::string& path, const std::stop_token& stop);
+
+ private:
+  struct Call;
+  Expected<http::Response> perform(const Call& call, const std::stop_token& stop);
+
+  http::Transport& transport_;
+  Credentials& credentials_;
+  base::Executor& executor_;
+  base::Log log_;
+  ClientOptions options_;
+};
+
+// "patch" for people: what was refused and what RBAC rule would allow it, when `error` is a
+// Forbidden of RBAC; else error.message.
+std::string explain(const Error& error);
+
+}  // namespace quay_rotator::kube

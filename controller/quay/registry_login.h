@@ -1,0 +1,49 @@
+// Proves a credential the way docker does: /v2/ challenge, then the realm with Basic.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <stop_token>
+#include <string>
+
+#include "base/executor.h"
+#include "base/secret_string.h"
+#include "http/transport.h"
+#include "quay/error.h"
+#include "quay/robots_api.h"
+
+namespace quay_rotator::quay {
+
+struct RegistryLoginOptions {
+  base::Duration deadline = std::chrono::seconds(30);
+  // "registry-challenge", "registry-login" and "ok" or the reason.
+  std::function<void(std::string_view call, std::string_view outcome)> observer;
+};
+
+// For one registry origin. Thread-safe. Caches the challenge until a login fails in a way that a
+// changed challenge would explain. A realm of another origin than the registry's is refused
+// (realm_refused): it would get the credential.
+class RegistryLogin {
+ public:
+  RegistryLogin(http::Transport& transport, std::string origin, RegistryLoginOptions options);
+
+  // Success proves the credential. Only login_refused, robot_unknown_to_registry, robots_disallowed
+  // and robot_owner_disabled speak about it; every other error says nothing about it.
+  Expected<void> login(const RobotCredential& credential, const std::stop_token& stop);
+
+ private:
+  struct Challenge {
+    std::string target;   // path and query of the realm
+    std::string service;
+  };
+  Expected<Challenge> challenge(const std::stop_token& stop);
+
+  http::Transport& transport_;
+  std::string origin_;
+  RegistryLoginOptions options_;
+  std::mutex mutex_;
+  std::optional<Challenge> challenge_;
+};
+
+}  // namespace quay_rotator::quay

@@ -1,0 +1,102 @@
+// One QuayConnection in use: its transports, API token, rate limit and registry login.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "api/quay_connection.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/rate_limit.h"
+#include "http/proxy.h"
+#include "http/transport.h"
+#include "kube/client.h"
+#include "quay/registry_login.h"
+#include "quay/robots_api.h"
+#include "runtime/store.h"
+
+namespace quay_rotator::rotation {
+
+// Why a connection cannot be used, before Quay is asked anything.
+struct ConnectionProblem {
+  std::string reason;   // ConnectionNotFound, InvalidURL, CredentialsNotFound, CredentialsInvalid,
+                        // CANotFound, CAInvalid, ProxyInvalid, ApiServerUnavailable
+  std::string message;
+};
+
+using QuayObserver = std::function<void(std::string_view call, std::string_view outcome)>;
+
+// Thread-safe. The API token is kept between calls and read from its Secret again when Quay refuses
+// it (then the call is made once more if the token has changed) and at each refresh(). Every call
+// waits for the connection's rate limit first; giving up while waiting is `cancelled`.
+class QuaySession {
+ public:
+  QuaySession(const api::QuayConnection& connection, std::string origin, std::string authority,
+              std::unique_ptr<http::Transport> transport, base::SecretString api_token,
+              kube::Client& client, base::Executor& executor, const QuayObserver& observer,
+              base::Duration request_deadline);
+
+  // "https://quay.example.com"; "quay.example.com": the default key in `auths`.
+  [[nodiscard]] const std::string& origin() const { return origin_; }
+  [[nodiscard]] const std::string& authority() const { return authority_; }
+
+  quay::Expected<quay::RobotCredential> get(const quay::Robot& robot, const std::stop_token& stop);
+  // Waits for the rate limit in wait_for_regenerate, never between the ledger's check and the POST.
+  quay::Expected<quay::RobotCredential> regenerate(const quay::Robot& robot,
+                                                   const std::stop_token& stop);
+  quay::Expected<void> list(const std::string& organization, const std::stop_token& stop,
+                            const std::function<void(const std::string&, base::Fingerprint)>& on_robot);
+  quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
+  quay::Expected<void> probe(const std::stop_token& stop);
+  // Takes the permit that the next regenerate needs. False when stopped.
+  bool wait_for_permit(const std::stop_token& stop);
+
+ private:
+  std::string origin_;
+  std::string authority_;
+  std::unique_ptr<http::Transport> transport_;
+  kube::ObjectKey connection_;
+  api::KeyReference credentials_;
+  kube::Client& client_;
+  base::Executor& executor_;
+  quay::RobotsApi robots_;
+  quay::RegistryLogin registry_;
+  std::unique_ptr<base::RateLimit> rate_limit_;
+  std::mutex mutex_;
+  std::shared_ptr<const base::SecretString> api_token_;
+};
+
+// Thread-safe. Makes sessions from QuayConnections and keeps each until its connection's spec, its
+// CA or its API token changes (looked at when refresh() is called).
+class QuaySessions {
+ public:
+  QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
+               http::TransportFactory& transports, http::Environment environment,
+               base::Executor& executor, QuayObserver observer, base::Duration request_deadline);
+
+  tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem> session(
+      const kube::ObjectKey& connection, const std::stop_token& stop);
+  // Reads the Secret and the CA anew; a session with other content replaces the kept one.
+  tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem> refresh(
+      const kube::ObjectKey& connection, const std::stop_token& stop);
+  // The connection is gone.
+  void forget(const kube::ObjectKey& connection);
+
+ private:
+  struct Kept;
+  runtime::Store<api::QuayConnection>& connections_;
+  kube::Client& client_;
+  http::TransportFactory& transports_;
+  http::Environment environment_;
+  base::Executor& executor_;
+  QuayObserver observer_;
+  base::Duration request_deadline_;
+  std::mutex mutex_;
+  std::map<kube::ObjectKey, std::shared_ptr<Kept>> kept_;
+};
+
+}  // namespace quay_rotator::rotation

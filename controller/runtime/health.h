@@ -1,0 +1,32 @@
+// What /healthz and /readyz say.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace quay_rotator::runtime {
+
+// Named checks; each returns an empty string or what is wrong. Thread-safe.
+class Health {
+ public:
+  using Check = std::function<std::string()>;
+  void add_liveness(std::string name, Check check);
+  void add_readiness(std::string name, Check check);
+
+  struct Report {
+    bool ok = true;
+    std::string text;  // "[+]sync ok\n[-]leader: …\n"
+  };
+  [[nodiscard]] Report liveness() const;
+  [[nodiscard]] Report readiness() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::pair<std::string, Check>> liveness_;
+  std::vector<std::pair<std::string, Check>> readiness_;
+};
+
+}  // namespace quay_rotator::runtime

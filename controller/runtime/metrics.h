@@ -1,0 +1,57 @@
+// Every metric of the operator, by name: the only file that prometheus-cpp is seen behind.
+//
+// Thread-safe. Names start with quay_rotator_; units are in the names. No label ever holds a token.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/time.h"
+#include "kube/object.h"
+
+namespace quay_rotator::runtime {
+
+class Metrics {
+ public:
+  Metrics();
+  ~Metrics();
+
+  // quay_rotator_rotations_total{result,reason}
+  void rotation(std::string_view result, std::string_view reason);
+  // quay_rotator_outage_seconds (histogram): Quay's commit to the last target written
+  void outage(base::Duration duration);
+  // quay_rotator_workqueue_depth, _workqueue_wait_seconds, _workqueue_work_seconds
+  void queue_depth(std::size_t depth);
+  void queue_wait(base::Duration duration);
+  void queue_work(base::Duration duration);
+  // quay_rotator_quay_requests_total{call,outcome}; quay_rotator_kube_requests_total{verb,resource,code}
+  void quay_request(std::string_view call, std::string_view outcome);
+  void kube_request(std::string_view verb, std::string_view resource, int status);
+  // quay_rotator_leader: 1 while leading
+  void leader(bool leading);
+
+  // By resource, computed at scrape time: quay_rotator_token_age_seconds{namespace,name},
+  // quay_rotator_next_rotation_timestamp_seconds{…}, quay_rotator_rotation_ready{…}.
+  struct RotationSample {
+    kube::ObjectKey key;
+    double token_known_since = 0;  // Unix seconds; 0: unknown, left out
+    double next_rotation = 0;      // Unix seconds; 0: none, left out
+    bool ready = false;
+  };
+  // `now` gives Unix seconds. Called from the scraping thread.
+  void set_rotation_source(std::function<std::vector<RotationSample>()> source,
+                           std::function<double()> now);
+
+  // Prometheus text format 0.0.4, with process_* (resident memory, CPU seconds, open descriptors,
+  // start time, threads) and quay_rotator_build_info{version}.
+  [[nodiscard]] std::string text() const;
+
+ private:
+  struct Families;
+  std::unique_ptr<Families> families_;
+};
+
+}  // namespace quay_rotator::runtime

@@ -1,0 +1,63 @@
+// The reflector's decisions: list, watch, relist, back off. Pure: no socket, no clock, no sleep.
+//
+// Mirrors client-go's reflector: the first list is paged with resourceVersion "", an expired
+// continue token means one full unpaged list, a watch goes on from the last version it saw (events
+// and bookmarks), 410 means relist, 429 and refused connections back off and keep the version.
+// Usage: perform next(), feed what happened to one of the on_… members, repeat.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "base/backoff.h"
+#include "base/time.h"
+#include "kube/client.h"
+
+namespace quay_rotator::runtime {
+
+class ReflectorState {
+ public:
+  struct ListPage {  // fetch a page; `first`: throw away what an earlier attempt collected
+    std::string continue_token;
+    int limit = 500;
+    bool first = true;
+  };
+  struct Watch {
+    std::string resource_version;
+  };
+  struct Wait {  // then ask again
+    base::Duration delay;
+  };
+  using Action = std::variant<ListPage, Watch, Wait>;
+
+  [[nodiscard]] Action next() const;
+
+  // A page came; the store swaps its snapshot when complete() turns true.
+  void on_page(const std::string& resource_version, const std::string& continue_token);
+  void on_list_error(const kube::Error& error, std::uint64_t random);
+  // An event or a bookmark with its object's version.
+  void on_watch_version(const std::string& resource_version);
+  // An ERROR event, carrying a Status.
+  void on_watch_status(int code, std::uint64_t random);
+  // The stream ended well after `lived`; `events` counts events and bookmarks.
+  void on_watch_end(base::Duration lived, int events, std::uint64_t random);
+  void on_watch_error(const kube::Error& error, base::Duration lived, std::uint64_t random);
+  void on_waited();
+
+  // A whole snapshot has been listed at least once since the last relist began.
+  [[nodiscard]] bool complete() const { return phase_ == Phase::watching; }
+
+ private:
+  enum class Phase { listing, watching };
+  void back_off(std::uint64_t random);
+
+  Phase phase_ = Phase::listing;
+  std::string continue_token_;
+  int limit_ = 500;
+  std::string version_;
+  int failures_ = 0;
+  base::Duration wait_{};
+};
+
+}  // namespace quay_rotator::runtime
