@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "base/error.h"
 #include "base/fingerprint.h"
@@ -25,10 +26,10 @@ inline constexpr std::string_view docker_config_key = ".dockerconfigjson";
 
 struct ManagedSecret {
   kube::ObjectMeta meta;
-  std::string owner;             // owner_annotation's value
-  bool docker_config = false;    // the type is dockerconfigjson
+  std::string owner;           // owner_annotation's value
+  bool docker_config = false;  // the type is dockerconfigjson
   bool immutable = false;
-  std::uint64_t content = 0;     // credentials_digest of what it holds; 0: not what we write
+  std::uint64_t content = 0;         // credentials_digest of what it holds; 0: not what we write
   std::vector<std::uint64_t> marks;  // sorted digests of "label key=value", "annotation key=value",
                                      // "owner uid"
 

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "api/condition.h"
 #include "base/error.h"
@@ -24,10 +25,10 @@ struct KeyReference {
 struct QuayConnectionSpec {
   std::string url;
   bool allow_insecure = false;
-  KeyReference credentials;          // credentialsSecretRef; key defaults to "token"
-  std::optional<KeyReference> ca;    // key defaults to "ca.crt"
-  std::string proxy_url;             // "": from the environment
-  double requests_per_second = 0;    // 0: no limit
+  KeyReference credentials;        // credentialsSecretRef; key defaults to "token"
+  std::optional<KeyReference> ca;  // key defaults to "ca.crt"
+  std::string proxy_url;           // "": from the environment
+  double requests_per_second = 0;  // 0: no limit
   int burst = 1;
   bool operator==(const QuayConnectionSpec&) const = default;
 };

@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "api/condition.h"
 #include "base/error.h"
@@ -18,7 +19,8 @@
 namespace quay_rotator::api {
 
 // Set to any new value to rotate now; compared with status.lastHandledRotateRequest.
-inline constexpr std::string_view rotate_requested_annotation = "quayrotator.dev/rotate-requested-at";
+inline constexpr std::string_view rotate_requested_annotation =
+    "quayrotator.dev/rotate-requested-at";
 
 enum class Initial { adopt, rotate };
 enum class VerifyLevel { none, login };
@@ -61,14 +63,14 @@ struct Ledger {
   RotationReason reason = RotationReason::interval;
   base::WallTime started_at{};  // for people; never trusted for a decision
   base::Fingerprint previous;
-  int attempt = 1;              // grows with each POST that the ledger covers
-  std::string rotate_request;   // the annotation's value that this rotation serves, or ""
+  int attempt = 1;             // grows with each POST that the ledger covers
+  std::string rotate_request;  // the annotation's value that this rotation serves, or ""
   bool operator==(const Ledger&) const = default;
 };
 
 struct FailingTarget {
   std::string secret;
-  std::string reason;   // CamelCase
+  std::string reason;  // CamelCase
   std::string message;
   base::WallTime since{};
   bool operator==(const FailingTarget&) const = default;

@@ -25,7 +25,8 @@ enum class LogFormat { json, text };
 
 struct LogField {
   using Value = std::variant<std::string, std::int64_t, double, bool>;
-  LogField(std::string_view key_, std::string_view value_) : key(key_), value(std::string(value_)) {}
+  LogField(std::string_view key_, std::string_view value_)
+      : key(key_), value(std::string(value_)) {}
   LogField(std::string_view key_, const std::string& value_) : key(key_), value(value_) {}
   LogField(std::string_view key_, const char* value_) : key(key_), value(std::string(value_)) {}
   LogField(std::string_view key_, std::int64_t value_) : key(key_), value(value_) {}
@@ -63,7 +64,8 @@ class Log {
   void error(std::string_view message, std::initializer_list<LogField> fields = {}) const;
 
  private:
-  void write(LogLevel level, std::string_view message, std::initializer_list<LogField> fields) const;
+  void write(LogLevel level, std::string_view message,
+             std::initializer_list<LogField> fields) const;
 
   LogSink* sink_ = nullptr;
   LogLevel level_ = LogLevel::info;

@@ -1,5 +1,5 @@
-// A small HTTP server for probes and metrics (Boost.Beast): GET only, 8 KiB of headers, five seconds
-// for a connection. Listens on `::` for both families where the address has no host.
+// A small HTTP server for probes and metrics (Boost.Beast): GET only, 8 KiB of headers, five
+// seconds for a connection. Listens on `::` for both families where the address has no host.
 #pragma once
 
 #include <cstdint>

@@ -17,8 +17,9 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
 #include <vector>
+
+#include <tl/expected.hpp>
 
 #include "base/secret_string.h"
 #include "base/time.h"
@@ -33,8 +34,9 @@ struct Endpoint {
   // PEM, both or neither.
   std::optional<std::string> client_certificate;
   std::optional<base::SecretString> client_key;
-  std::optional<std::string> proxy;  // "http://proxy:3128"; nothing: direct, whatever the environment
-  bool allow_insecure = false;       // lets origin be http://
+  std::optional<std::string>
+      proxy;                    // "http://proxy:3128"; nothing: direct, whatever the environment
+  bool allow_insecure = false;  // lets origin be http://
 };
 
 enum class Method { get, post, put, patch, del };

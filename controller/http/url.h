@@ -10,10 +10,10 @@
 namespace quay_rotator::http {
 
 struct Url {
-  std::string scheme;  // "http" or "https", lower case
-  std::string host;    // lower case; IPv6 without brackets
+  std::string scheme;      // "http" or "https", lower case
+  std::string host;        // lower case; IPv6 without brackets
   std::uint16_t port = 0;  // the scheme's default when the text has none
-  std::string target;  // path and query as they stand, at least "/"
+  std::string target;      // path and query as they stand, at least "/"
 
   // "https://host:port", the port only when it is not the default, IPv6 in brackets: two spellings
   // of one server give the same text.

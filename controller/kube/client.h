@@ -1,20 +1,21 @@
 // Typed verbs on the Kubernetes API over an http::Transport.
 //
 // Thread-safe. Owns nothing but what it is given; transport, credentials and executor must outlive
-// it. One call is one request, except: 401 is tried once more with fresh credentials, and 429 or 5xx
-// with Retry-After are repeated after that delay while the deadline allows and the verb is
+// it. One call is one request, except: 401 is tried once more with fresh credentials, and 429 or
+// 5xx with Retry-After are repeated after that delay while the deadline allows and the verb is
 // idempotent (get, list, apply, merge patch with a resourceVersion).
 #pragma once
 
 #include <functional>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
-#include <tl/expected.hpp>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+#include <tl/expected.hpp>
 
 #include "base/executor.h"
 #include "base/log.h"

@@ -1,10 +1,11 @@
-// Everything Quay or its registry can answer that is not what we asked for: one name each, with what
-// happened and what to do. The rows are those of docs/quay.md.
+// Everything Quay or its registry can answer that is not what we asked for: one name each, with
+// what happened and what to do. The rows are those of docs/quay.md.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
+
 #include <tl/expected.hpp>
 
 #include "base/time.h"
@@ -14,34 +15,34 @@ namespace quay_rotator::quay {
 struct Error {
   enum class Kind {
     // The API token
-    api_token_unusable,    // empty, with control characters: nothing was sent
-    api_token_refused,     // 401, or the CSRF 403 of POST: dead, expired, deleted, unknown
-    api_token_foreign,     // 401 "Issuer … not configured": a JWT of another issuer
-    insufficient_scope,    // 403 insufficient_scope: rights missing, or no such organization
+    api_token_unusable,  // empty, with control characters: nothing was sent
+    api_token_refused,   // 401, or the CSRF 403 of POST: dead, expired, deleted, unknown
+    api_token_foreign,   // 401 "Issuer … not configured": a JWT of another issuer
+    insufficient_scope,  // 403 insufficient_scope: rights missing, or no such organization
     // Names
     organization_not_found,
     robot_not_found,
-    illegal_name,          // would not be a robot's or organization's name; nothing was sent
-    wrong_robot,           // the answer is about another robot
-    token_missing,         // the answer has no token: the caller may read but not administer
+    illegal_name,   // would not be a robot's or organization's name; nothing was sent
+    wrong_robot,    // the answer is about another robot
+    token_missing,  // the answer has no token: the caller may read but not administer
     // Quay's state
     read_only,
     rate_limited,
-    server_error,          // 500
-    starting_up,           // 502
-    too_slow,              // 504
+    server_error,  // 500
+    starting_up,   // 502
+    too_slow,      // 504
     // Not Quay as we know it
-    no_robots_api,         // 404: a mirror registry, or a wrong url
+    no_robots_api,  // 404: a mirror registry, or a wrong url
     redirected,
-    unexpected_answer,     // HTML, nothing, too much, another shape
+    unexpected_answer,  // HTML, nothing, too much, another shape
     // The way there
-    unreachable,           // no connection, timeout, name
-    tls,                   // unknown CA, wrong host, expired
+    unreachable,  // no connection, timeout, name
+    tls,          // unknown CA, wrong host, expired
     cancelled,
     // The registry login
-    login_refused,         // 401 for this user and password
+    login_refused,  // 401 for this user and password
     robot_unknown_to_registry,
-    robots_disallowed,     // ROBOTS_DISALLOW
+    robots_disallowed,  // ROBOTS_DISALLOW
     robot_owner_disabled,
     realm_refused,         // the challenge points to another host, or is no Bearer challenge
     registry_unavailable,  // 5xx, nothing, HTML: says nothing about the credential

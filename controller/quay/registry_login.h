@@ -34,7 +34,7 @@ class RegistryLogin {
 
  private:
   struct Challenge {
-    std::string target;   // path and query of the realm
+    std::string target;  // path and query of the realm
     std::string service;
   };
   Expected<Challenge> challenge(const std::stop_token& stop);

@@ -37,8 +37,8 @@ struct RobotsApiOptions {
   std::function<void(std::string_view call, std::string_view outcome)> observer;
 };
 
-// Thread-safe, but two regenerations of one robot at once are the caller's mistake: both succeed and
-// one token is dead. The transport must outlive it.
+// Thread-safe, but two regenerations of one robot at once are the caller's mistake: both succeed
+// and one token is dead. The transport must outlive it.
 class RobotsApi {
  public:
   // `origin` is for messages.
@@ -49,12 +49,12 @@ class RobotsApi {
   // The destructive call. On error see Error::maybe_changed.
   Expected<RobotCredential> regenerate(const Robot& robot, const base::SecretString& api_token,
                                        const std::stop_token& stop);
-  // Every robot of the organization ("" of the user) that the token may see. The answer is parsed as
-  // a stream; of a token only its fingerprint leaves this function.
-  Expected<void> list(const std::string& organization, const base::SecretString& api_token,
-                      const std::stop_token& stop,
-                      const std::function<void(const std::string& full_name, base::Fingerprint)>&
-                          on_robot);
+  // Every robot of the organization ("" of the user) that the token may see. The answer is parsed
+  // as a stream; of a token only its fingerprint leaves this function.
+  Expected<void> list(
+      const std::string& organization, const base::SecretString& api_token,
+      const std::stop_token& stop,
+      const std::function<void(const std::string& full_name, base::Fingerprint)>& on_robot);
   // Is there a Quay, and does it accept this token (with whatever scope)?
   Expected<void> probe(const base::SecretString& api_token, const std::stop_token& stop);
 

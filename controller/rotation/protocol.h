@@ -1,10 +1,10 @@
-// The rotation protocol as a pure state machine: next() says what to do, advance() takes what came of
-// it. No IO, no clock, no token: only fingerprints. Nothing else may decide to regenerate.
+// The rotation protocol as a pure state machine: next() says what to do, advance() takes what came
+// of it. No IO, no clock, no token: only fingerprints. Nothing else may decide to regenerate.
 //
 // The order for a rotation is: read the robot, dry-run every target, log in with the current token,
-// write the ledger, regenerate once, publish, verify, finish. A ledger that is found (after a crash,
-// a lost answer, a change of leader) starts at reading the robot: another fingerprint than the
-// ledger's means that the regeneration happened.
+// write the ledger, regenerate once, publish, verify, finish. A ledger that is found (after a
+// crash, a lost answer, a change of leader) starts at reading the robot: another fingerprint than
+// the ledger's means that the regeneration happened.
 #pragma once
 
 #include <optional>
@@ -42,14 +42,14 @@ struct ProtocolInput {
 };
 
 // What to do. After each, exactly one of the matching outcomes is due.
-struct ReadRobot {};       // -> RobotRead | QuayFailed
-struct DryRunTargets {};   // -> TargetsAnswered
-struct LogIn {};           // with the token that was read or made last -> LoggedIn | QuayFailed
-struct WriteLedger {       // with a resourceVersion precondition
-  api::Ledger ledger;      // started_at is the driver's to fill in
-};                         // -> LedgerWritten | KubeFailed
-struct Regenerate {};      // -> Regenerated | QuayFailed | LedgerTooOld
-struct Publish {};         // the token that was read or made last -> TargetsAnswered
+struct ReadRobot {};      // -> RobotRead | QuayFailed
+struct DryRunTargets {};  // -> TargetsAnswered
+struct LogIn {};          // with the token that was read or made last -> LoggedIn | QuayFailed
+struct WriteLedger {      // with a resourceVersion precondition
+  api::Ledger ledger;     // started_at is the driver's to fill in
+};                        // -> LedgerWritten | KubeFailed
+struct Regenerate {};     // -> Regenerated | QuayFailed | LedgerTooOld
+struct Publish {};        // the token that was read or made last -> TargetsAnswered
 
 // How it ended, as much as the status, the event and the queue need.
 struct Report {
@@ -63,25 +63,26 @@ struct Report {
     api_server,         // the ledger could not be written
   };
   End end = End::done;
-  bool regenerated = false;       // this rotation (or the ledger found) made a new token
-  bool foreign = false;           // Quay held another token than the status knew
+  bool regenerated = false;  // this rotation (or the ledger found) made a new token
+  bool foreign = false;      // Quay held another token than the status knew
   bool clear_ledger = false;
   std::optional<base::Fingerprint> fingerprint;  // what Quay is known to hold
   std::optional<api::Ledger> ledger;             // of this rotation
   std::optional<quay::Error> quay_error;
   std::optional<kube::Error> kube_error;
-  std::vector<TargetProblem> problems;           // of targets, from dry run or publish
-  std::optional<quay::Error> preflight_error;    // the registry refused the current token
+  std::vector<TargetProblem> problems;         // of targets, from dry run or publish
+  std::optional<quay::Error> preflight_error;  // the registry refused the current token
   // Verification of `fingerprint`: not done, good, refused, or unknown (with the error)
   enum class Verified { not_done, good, refused, unknown };
   Verified verified = Verified::not_done;
   std::optional<quay::Error> verify_error;
-  std::optional<base::Duration> again;           // unclear: when to look again
+  std::optional<base::Duration> again;  // unclear: when to look again
 };
 struct Finish {
   Report report;
 };
-using Action = std::variant<ReadRobot, DryRunTargets, LogIn, WriteLedger, Regenerate, Publish, Finish>;
+using Action =
+    std::variant<ReadRobot, DryRunTargets, LogIn, WriteLedger, Regenerate, Publish, Finish>;
 std::string_view name(const Action& action);
 
 // What came of it.
@@ -115,8 +116,18 @@ class Protocol {
   void advance(Outcome outcome);
 
  private:
-  enum class Phase { observe, preflight_targets, preflight_login, ledger, regenerate, read_back,
-                     publish, verify, read_after_refusal, finished };
+  enum class Phase {
+    observe,
+    preflight_targets,
+    preflight_login,
+    ledger,
+    regenerate,
+    read_back,
+    publish,
+    verify,
+    read_after_refusal,
+    finished
+  };
   void on_observed(base::Fingerprint fingerprint);
   void publish_or_verify();
   void on_regenerate_failed(quay::Error error);

@@ -43,9 +43,9 @@ std::string field_manager(const api::RobotTokenRotation& rotation);
 
 struct TargetProblem {
   std::string secret;
-  std::string reason;   // NotOwned, WrongType, Immutable, QuotaExceeded, AdmissionDenied, Forbidden,
-                        // NamespaceTerminating, NamespaceNotFound, Invalid, ApiServerUnavailable
-  std::string message;  // what happened and what to do
+  std::string reason;  // NotOwned, WrongType, Immutable, QuotaExceeded, AdmissionDenied, Forbidden,
+                       // NamespaceTerminating, NamespaceNotFound, Invalid, ApiServerUnavailable
+  std::string message;    // what happened and what to do
   bool permanent = true;  // false: trying again at once may help
 };
 

@@ -23,8 +23,8 @@ namespace quay_rotator::rotation {
 
 // Why a connection cannot be used, before Quay is asked anything.
 struct ConnectionProblem {
-  std::string reason;   // ConnectionNotFound, InvalidURL, CredentialsNotFound, CredentialsInvalid,
-                        // CANotFound, CAInvalid, ProxyInvalid, ApiServerUnavailable
+  std::string reason;  // ConnectionNotFound, InvalidURL, CredentialsNotFound, CredentialsInvalid,
+                       // CANotFound, CAInvalid, ProxyInvalid, ApiServerUnavailable
   std::string message;
 };
 
@@ -48,8 +48,9 @@ class QuaySession {
   // Waits for the rate limit in wait_for_regenerate, never between the ledger's check and the POST.
   quay::Expected<quay::RobotCredential> regenerate(const quay::Robot& robot,
                                                    const std::stop_token& stop);
-  quay::Expected<void> list(const std::string& organization, const std::stop_token& stop,
-                            const std::function<void(const std::string&, base::Fingerprint)>& on_robot);
+  quay::Expected<void> list(
+      const std::string& organization, const std::stop_token& stop,
+      const std::function<void(const std::string&, base::Fingerprint)>& on_robot);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
   quay::Expected<void> probe(const std::stop_token& stop);
   // Takes the permit that the next regenerate needs. False when stopped.

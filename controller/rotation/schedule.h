@@ -13,9 +13,9 @@ namespace quay_rotator::rotation {
 // evenly over resources. In [0, jitter].
 base::Duration spread(std::string_view uid, base::WallTime turn, base::Duration jitter);
 
-// base + interval + spread, where base is the later of lastRotationTime and tokenKnownSince (a token
-// regenerated in Quay's UI is as fresh as one of ours). Nothing while neither is known. Changing the
-// interval therefore reschedules from the last rotation.
+// base + interval + spread, where base is the later of lastRotationTime and tokenKnownSince (a
+// token regenerated in Quay's UI is as fresh as one of ours). Nothing while neither is known.
+// Changing the interval therefore reschedules from the last rotation.
 std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotation);
 
 // next_rotation, but a time missed before `leading_since` is spread anew from there, so that a

@@ -27,7 +27,8 @@ class Metrics {
   void queue_depth(std::size_t depth);
   void queue_wait(base::Duration duration);
   void queue_work(base::Duration duration);
-  // quay_rotator_quay_requests_total{call,outcome}; quay_rotator_kube_requests_total{verb,resource,code}
+  // quay_rotator_quay_requests_total{call,outcome};
+  // quay_rotator_kube_requests_total{verb,resource,code}
   void quay_request(std::string_view call, std::string_view outcome);
   void kube_request(std::string_view verb, std::string_view resource, int status);
   // quay_rotator_leader: 1 while leading

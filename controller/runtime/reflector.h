@@ -14,7 +14,7 @@
 namespace quay_rotator::runtime {
 
 struct ReflectorOptions {
-  std::string name_space;      // "" watches all
+  std::string name_space;  // "" watches all
   std::string label_selector;
 };
 

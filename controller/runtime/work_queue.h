@@ -1,8 +1,8 @@
 // Which object is looked at next.
 //
 // A key is never with two workers: added while in work, it runs once more afterwards. Keys wait in
-// three classes; within a class first in, first out. A key that is added twice keeps the more urgent
-// class and the earlier time. Failures are counted for each key.
+// three classes; within a class first in, first out. A key that is added twice keeps the more
+// urgent class and the earlier time. Failures are counted for each key.
 //
 // Thread-safe.
 #pragma once
