@@ -19,64 +19,64 @@ case $what in
 control-plane) key=$(cat go.mod go.sum ./*.go | sha256sum) ;;
 helm) key=$(sha256sum <<<"$helm") ;;
 *)
-	echo "build.sh: unknown '$what', expected control-plane or helm" >&2
-	exit 2
-	;;
+  echo "build.sh: unknown '$what', expected control-plane or helm" >&2
+  exit 2
+  ;;
 esac
 directory=$cache/$what-${key:0:16}
 
 compile() { # writes into $1
-	export CGO_ENABLED=0
-	if [[ $what == helm ]]; then
-		GOBIN=$1 "$go" install -v -trimpath -ldflags "-s -w" "$helm"
-		return
-	fi
-	local version package=k8s.io/component-base/version
-	version=$(sed -n 's|^\tk8s.io/kubernetes v|v|p' go.mod)
-	"$go" build -v -trimpath -o "$1/control-plane" -ldflags "-s -w -X $package.gitVersion=$version \
-		-X $package.gitMajor=1 -X $package.gitMinor=$(cut -d. -f2 <<<"$version")" .
-	ln -s control-plane "$1/kubectl"
+  export CGO_ENABLED=0
+  if [[ $what == helm ]]; then
+    GOBIN=$1 "$go" install -v -trimpath -ldflags "-s -w" "$helm"
+    return
+  fi
+  local version package=k8s.io/component-base/version
+  version=$(sed -n 's|^\tk8s.io/kubernetes v|v|p' go.mod)
+  "$go" build -v -trimpath -o "$1/control-plane" -ldflags "-s -w -X $package.gitVersion=$version \
+    -X $package.gitMajor=1 -X $package.gitMinor=$(cut -d. -f2 <<<"$version")" .
+  ln -s control-plane "$1/kubectl"
 }
 
 if [[ ! -d $directory ]]; then
-	mkdir -p "$cache"
-	exec 9>"$cache/$what.lock"
-	flock -n 9 || {
-		echo "$what: another build is under way, waiting for it" >&2
-		flock 9
-	}
+  mkdir -p "$cache"
+  exec 9>"$cache/$what.lock"
+  flock -n 9 || {
+    echo "$what: another build is under way, waiting for it" >&2
+    flock 9
+  }
 fi
 if [[ ! -d $directory ]]; then
-	command -v "$go" >/dev/null || {
-		echo "build.sh: no go command found; install Go 1.26 or name it with GO=" >&2
-		exit 1
-	}
-	echo "$what: building it once (five minutes on two cores, then it is kept in $directory)" >&2
-	# The temporary directory becomes the final one only when complete. Left-overs of interrupted
-	# builds go here, under the lock.
-	rm -rf "$cache/$what.partial"
-	mkdir "$cache/$what.partial"
-	start=$SECONDS
-	log=$cache/$what.log
-	set -m # a process group of its own, so that an interrupted build ends whole
-	compile "$cache/$what.partial" >"$log" 2>&1 9>&- &
-	compiler=$!
-	set +m
-	trap 'kill -- -$compiler 2>/dev/null || true' EXIT
-	while kill -0 $compiler 2>/dev/null; do
-		sleep 0.5
-		if (((SECONDS - start) / 10 > ${ticks:-0})); then
-			ticks=$(((SECONDS - start) / 10))
-			echo "$what: $((SECONDS - start)) s, $(grep -vc ' ' "$log") packages compiled" >&2
-		fi
-	done
-	if ! wait $compiler; then
-		echo "$what: the build failed, the end of $log:" >&2
-		tail -n 20 "$log" >&2
-		exit 1
-	fi
-	trap - EXIT
-	mv "$cache/$what.partial" "$directory"
-	echo "$what: built in $((SECONDS - start)) s" >&2
+  command -v "$go" >/dev/null || {
+    echo "build.sh: no go command found; install Go 1.26 or name it with GO=" >&2
+    exit 1
+  }
+  echo "$what: building it once (five minutes on two cores, then it is kept in $directory)" >&2
+  # The temporary directory becomes the final one only when complete. Left-overs of interrupted
+  # builds go here, under the lock.
+  rm -rf "$cache/$what.partial"
+  mkdir "$cache/$what.partial"
+  start=$SECONDS
+  log=$cache/$what.log
+  set -m # a process group of its own, so that an interrupted build ends whole
+  compile "$cache/$what.partial" >"$log" 2>&1 9>&- &
+  compiler=$!
+  set +m
+  trap 'kill -- -$compiler 2>/dev/null || true' EXIT
+  while kill -0 $compiler 2>/dev/null; do
+    sleep 0.5
+    if (((SECONDS - start) / 10 > ${ticks:-0})); then
+      ticks=$(((SECONDS - start) / 10))
+      echo "$what: $((SECONDS - start)) s, $(grep -vc ' ' "$log") packages compiled" >&2
+    fi
+  done
+  if ! wait $compiler; then
+    echo "$what: the build failed, the end of $log:" >&2
+    tail -n 20 "$log" >&2
+    exit 1
+  fi
+  trap - EXIT
+  mv "$cache/$what.partial" "$directory"
+  echo "$what: built in $((SECONDS - start)) s" >&2
 fi
 echo "$directory"

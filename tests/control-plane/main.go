@@ -50,10 +50,7 @@ func main() {
 // kubectl is the main function of the released kubectl: the log level must be known before the
 // command is made, and errors are printed kubectl's way.
 func kubectl() {
-	if err := logs.GlogSetter(cmd.GetLogVerbosity(os.Args)); err != nil {
-		util.CheckErr(err)
-	}
-	if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
-		util.CheckErr(err)
-	}
+	_, err := logs.GlogSetter(cmd.GetLogVerbosity(os.Args))
+	util.CheckErr(err)
+	util.CheckErr(cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()))
 }
