@@ -1,0 +1,37 @@
+# Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint format clean
+SHELL := /bin/bash
+
+# What git knows, and what is new and not ignored.
+sources = git ls-files --cached --others --exclude-standard --deduplicate --
+
+help: ## List the targets
+	@sed -En 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+build: ## Build the program: build/bin/quay-rotator
+	@tests/prepare.sh program
+	@echo "Built build/bin/quay-rotator"
+
+demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up to explore)
+	@tests/prepare.sh demo
+	@build/bin/demo $(if $(filter-out 0 no,$(KEEP)),--keep)
+
+test: ## Run every test, up to a real API server, registry and node
+	@tests/prepare.sh test
+	@echo "==> Testing the Go programs"
+	@GO=$$(tests/go.sh) && $$GO test -C tests ./...
+	@echo "==> Testing the program"
+	@ctest --test-dir build --parallel 2 --output-on-failure --no-tests=error
+
+lint: ## Check format and style of C++, Go and shell code
+	@tests/lint.sh
+
+format: ## Format C++ and Go code in place
+	@tests/packages.sh lint
+	@$(sources) '*.h' '*.cpp' | xargs -r clang-format -i
+	@GO=$$(tests/go.sh) && $(sources) '*.go' | xargs -r "$$(dirname "$$GO")/gofmt" -w
+
+clean: ## Remove build/ (not the control plane and the Go kept in ~/.cache/quay-rotator)
+	rm -rf build

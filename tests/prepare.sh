@@ -1,0 +1,48 @@
+#!/bin/bash
+# Builds what a target of the Makefile needs, packages included. A second run takes seconds.
+#   tests/prepare.sh program    build/bin/quay-rotator
+#   tests/prepare.sh demo       … and what the demonstration runs: Go programs, control plane
+#   tests/prepare.sh test       … and every test
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/step.sh
+what=${1:?program, demo or test}
+
+mkdir -p build
+exec 9>build/.lock # two at once: the second finds everything done
+flock -n 9 || { echo "Another build is under way here, waiting for it" >&2; flock 9; }
+
+# The control plane compiles for minutes on its own, so it starts first and runs beside the rest.
+go_parts() {
+  "$GO" build -C tests -trimpath -o ../build/bin/ "$@"
+  tests/control-plane/build.sh control-plane >build/.control-plane
+  tests/control-plane/build.sh helm >build/.helm
+}
+if [ "$what" != program ]; then
+  GO=$(tests/go.sh)
+  export GO
+  mkdir -p build/bin
+  set -m # a process group of its own: it must not outlive an interrupted build
+  go_parts ./quay-sim ./environment/cmd/environment ./demo >build/go.log 2>&1 9>&- &
+  go_pid=$!
+  set +m
+  trap 'kill -- -$go_pid 2>/dev/null || true' EXIT
+fi
+
+groups=(build)
+[ "$what" = program ] || groups+=(test)
+tests/packages.sh "${groups[@]}"
+[ -e build/build.ninja ] || step "Configuring with CMake" cmake --preset release >/dev/null
+case $what in
+  test) targets=(all) ;;
+  *) targets=(quay-rotator) ;;
+esac
+echo "==> Compiling ${targets[*]} (C++; ccache keeps what was compiled before)" >&2
+ninja -C build "${targets[@]}" >&2
+
+if [ "$what" != program ]; then
+  wait_for_go() { while kill -0 "$go_pid" 2>/dev/null; do sleep 0.2; done; }
+  step "Building the Go programs and the control plane (minutes, once; see build/go.log)" wait_for_go
+  trap - EXIT
+  wait "$go_pid" || { tail -n 40 build/go.log >&2; echo "FAILED: the Go programs" >&2; exit 1; }
+fi
