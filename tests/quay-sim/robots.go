@@ -1,0 +1,304 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// route is what a path under /api/v1 is about.
+type route struct {
+	endpoint     string // robot-get, robot-list, regenerate, logs
+	method       string
+	organization string // "" for the robots of the caller
+	short        string
+}
+
+// routeOf reads the decoded path, as Quay's WSGI server does: a %2F in a name is one more segment.
+func routeOf(path string) (route, bool) {
+	segments := strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")
+	r := route{method: http.MethodGet}
+	switch {
+	case len(segments) >= 2 && segments[0] == "user" && segments[1] == "robots":
+		segments = segments[2:]
+	case len(segments) >= 3 && segments[0] == "organization" && segments[2] == "robots" && segments[1] != "":
+		r.organization, segments = segments[1], segments[3:]
+	case len(segments) == 3 && segments[0] == "organization" && segments[2] == "logs" && segments[1] != "":
+		r.organization, r.endpoint = segments[1], "logs"
+		return r, true
+	default:
+		return route{}, false
+	}
+	switch {
+	case len(segments) == 0:
+		r.endpoint = "robot-list"
+	case segments[0] == "":
+		return route{}, false
+	case len(segments) == 1:
+		r.endpoint, r.short = "robot-get", segments[0]
+	case len(segments) == 2 && segments[1] == "regenerate":
+		r.endpoint, r.short, r.method = "regenerate", segments[0], http.MethodPost
+	default:
+		return route{}, false
+	}
+	return r, true
+}
+
+// api answers everything under /api/.
+func (q *Quay) api(x *exchange) answer {
+	switches := q.switches.get()
+	request := x.request
+	if switches.NoRobotsAPI {
+		return jsonAnswer(404, map[string]string{"error": "not found"})
+	}
+	if !x.routed {
+		// Quay's web pages take every other GET; they are reached through a redirect.
+		location := "https://" + request.Host + request.URL.EscapedPath()
+		if request.Method != http.MethodGet && request.Method != http.MethodHead {
+			return methodNotAllowed("GET, HEAD, OPTIONS")
+		}
+		if !strings.HasSuffix(location, "/") {
+			return redirect(308, location+"/")
+		}
+		if _, ok := routeOf(strings.TrimSuffix(request.URL.Path, "/")); ok {
+			return redirect(308, strings.TrimSuffix(location, "/"))
+		}
+		return htmlAnswer(200, "Red Hat Quay")
+	}
+	isRead := request.Method == http.MethodGet || request.Method == http.MethodHead
+	if isRead != (x.route.method == http.MethodGet) || (!isRead && request.Method != x.route.method) {
+		return methodNotAllowed(x.route.method + ", OPTIONS")
+	}
+	if isRead && strings.HasPrefix(request.UserAgent(), "Mozilla/") && request.Header.Get("X-Requested-With") == "" {
+		return flaskAbort(400, "API calls must be invoked with an X-Requested-With header if called from a browser")
+	}
+	who, known, foreign := q.authenticate(request.Header.Get("Authorization"))
+	if foreign != "" {
+		return flaskAbort(401, "Issuer "+foreign+" not configured")
+	}
+	if known {
+		q.journal.note(x.entry, func(e *Entry) { e.APIToken = who.token.Name })
+		q.pause(switches.Latency) // the price of the token's bcrypt
+	}
+	switch {
+	case !known && isRead:
+		return problem(request.Host, 401, "invalid_token", "Requires authentication")
+	case !known:
+		return flaskAbort(403, "CSRF token was invalid or missing.")
+	case !isRead && switches.ReadOnly:
+		return jsonAnswer(503, map[string]any{"is_readonly": true, "message": "System is currently read-only. Pulls will succeed but all write operations are currently suspended."})
+	}
+	owner, rights, refusal := q.authorize(x, who)
+	if refusal != nil {
+		return *refusal
+	}
+	switch x.route.endpoint {
+	case "robot-list":
+		return q.listRobots(request, owner, rights)
+	case "logs":
+		return q.readLogs(request, owner)
+	case "robot-get":
+		return q.readRobot(owner+"+"+x.route.short, rights)
+	default:
+		return q.regenerate(x, owner, who, switches)
+	}
+}
+
+// authenticate finds who a bearer speaks for; foreign is the issuer of somebody else's JWT.
+func (q *Quay) authenticate(authorization string) (who caller, known bool, foreign string) {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(authorization), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return caller{}, false, ""
+	}
+	if who, known = q.world.callerOf(token); known {
+		return who, true, ""
+	}
+	claims, isJWT := claimsOf(token)
+	if !isJWT {
+		return caller{}, false, ""
+	}
+	if claims.Issuer == "" {
+		claims.Issuer = "None"
+	}
+	return caller{}, false, claims.Issuer
+}
+
+// claims are what the simulator reads of a JWT.
+type claims struct {
+	Issuer  string `json:"iss"`
+	Subject string `json:"sub"`
+}
+
+// claimsOf reads a well-formed JWT without verifying it.
+func claimsOf(token string) (claims, bool) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return claims{}, false
+	}
+	var header, payload = map[string]any{}, claims{}
+	for i, into := range []any{&header, &payload} {
+		decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		if err != nil || json.Unmarshal(decoded, into) != nil {
+			return claims{}, false
+		}
+	}
+	return payload, true
+}
+
+// rights are what a caller may see.
+type rights int
+
+const (
+	withTokens rights = iota
+	withoutTokens
+)
+
+// authorize decides whose robots are meant and whether the caller may.
+func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refusal *answer) {
+	forbidden := problem(x.request.Host, 403, "insufficient_scope", "Unauthorized")
+	name := x.route.organization
+	if name == "" {
+		if !who.may("user:admin") || (x.route.endpoint == "regenerate" && who.user.Restricted) {
+			return "", 0, &forbidden
+		}
+		return who.user.Name, withTokens, nil
+	}
+	organization, exists := q.world.organization(name)
+	// Every user is the administrator of an "organization" of their own name, until it is looked up.
+	own := name == who.user.Name && who.may("user:admin")
+	if !who.may("org:admin") && !own {
+		return "", 0, &forbidden
+	}
+	if !exists {
+		if who.user.Superuser || own {
+			missing := message(400, "Organization does not exist: "+name)
+			return "", 0, &missing
+		}
+		return "", 0, &forbidden
+	}
+	isRead := x.route.method == http.MethodGet
+	isMember := slices.Contains(organization.Members, who.user.Name)
+	switch {
+	case who.user.Superuser || slices.Contains(organization.Admins, who.user.Name):
+		return name, withTokens, nil
+	case who.user.ReadOnlySuperuser && isRead, isMember && x.route.endpoint == "robot-list":
+		return name, withoutTokens, nil
+	}
+	return "", 0, &forbidden
+}
+
+// robotBody is a robot as the API shows it.
+type robotBody struct {
+	Name         string          `json:"name"`
+	Created      *string         `json:"created"`
+	LastAccessed *string         `json:"last_accessed"`
+	Description  string          `json:"description"`
+	Token        json.RawMessage `json:"token,omitempty"`
+	Metadata     *struct{}       `json:"unstructured_metadata,omitempty"`
+}
+
+func bodyOf(robot Robot, r rights) robotBody {
+	body := robotBody{Name: robot.Name, Created: rfc2822(&robot.Created), LastAccessed: rfc2822(robot.LastAccessed), Description: robot.Description}
+	if r == withTokens {
+		body.Token = json.RawMessage("null")
+		if !robot.TokenRowMissing {
+			body.Token = json.RawMessage(strconv.Quote(robot.Token))
+		}
+	}
+	return body
+}
+
+func rfc2822(t *time.Time) *string {
+	if t == nil {
+		return nil
+	}
+	text := t.UTC().Format("Mon, 02 Jan 2006 15:04:05 -0000")
+	return &text
+}
+
+func (q *Quay) listRobots(request *http.Request, owner string, r rights) answer {
+	query := request.URL.Query()
+	if value := strings.ToLower(query.Get("token")); value == "false" || value == "0" || value == "no" {
+		r = withoutTokens
+	}
+	robots := q.world.robotsOf(owner)
+	if limit, err := strconv.Atoi(query.Get("limit")); err == nil && limit >= 0 && limit < len(robots) {
+		robots = robots[:limit]
+	}
+	bodies := make([]robotBody, 0, len(robots))
+	for _, robot := range robots {
+		bodies = append(bodies, bodyOf(robot, r))
+	}
+	return jsonAnswer(200, map[string][]robotBody{"robots": bodies})
+}
+
+func noSuchRobot() answer { return message(400, "Could not find robot with specified username") }
+
+func (q *Quay) readRobot(name string, r rights) answer {
+	robot, ok := q.world.robot(name)
+	switch {
+	case !ok:
+		return noSuchRobot()
+	case robot.TokenRowMissing:
+		return internalError()
+	}
+	body := bodyOf(robot, r)
+	body.Metadata = &struct{}{}
+	return jsonAnswer(200, body)
+}
+
+// regenerate commits first; the audit log and the answer come after, and may fail.
+func (q *Quay) regenerate(x *exchange, owner string, who caller, switches Switches) answer {
+	name := owner + "+" + x.route.short
+	if _, ok := q.world.robot(name); ok && switches.DatabaseLocked {
+		q.pause(switches.LockedWait)
+		return internalError()
+	}
+	c, err := q.world.regenerate(name, false)
+	if err != nil {
+		return noSuchRobot()
+	}
+	q.journal.note(x.entry, func(e *Entry) { e.noteCommit(c) })
+	if switches.AuditLogBroken {
+		return internalError()
+	}
+	q.world.log(owner, regenerationLog(x, who))
+	return jsonAnswer(200, bodyOf(c.robot, withTokens))
+}
+
+func (e *Entry) noteCommit(c commit) {
+	e.Committed, e.CommitNs = true, c.at.UnixNano()
+	e.FingerprintBefore, e.FingerprintAfter = c.before, c.after
+}
+
+func regenerationLog(x *exchange, who caller) LogEntry {
+	return LogEntry{
+		Kind:      "regenerate_robot_token",
+		Metadata:  map[string]any{"robot": x.route.short, "oauth_token_id": who.token.id, "oauth_token_application": who.token.Name},
+		IP:        x.ip(),
+		Datetime:  *rfc2822(new(time.Now())),
+		Performer: map[string]any{"kind": "user", "name": who.user.Name, "is_robot": false},
+	}
+}
+
+// readLogs pages by twenty, as Quay does.
+func (q *Quay) readLogs(request *http.Request, organization string) answer {
+	entries := q.world.logsOf(organization)
+	from, err := strconv.Atoi(request.URL.Query().Get("next_page"))
+	if err != nil || from < 0 || from > len(entries) {
+		from = 0
+	}
+	now := time.Now()
+	body := map[string]any{"start_time": rfc2822(new(now.AddDate(0, 0, -1))), "end_time": rfc2822(&now)}
+	end := min(from+20, len(entries))
+	body["logs"] = append([]LogEntry{}, entries[from:end]...)
+	if end < len(entries) {
+		body["next_page"] = strconv.Itoa(end)
+	}
+	return jsonAnswer(200, body)
+}
