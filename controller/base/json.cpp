@@ -1,0 +1,109 @@
+#include "base/json.h"
+
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+namespace quay_rotator::base {
+namespace {
+
+using nlohmann::json;
+
+template <class T>
+Expected<T> mismatch(std::string_view path, std::string_view expected, const json& value) {
+  return tl::unexpected(Error{std::string(path) + ": expected " + std::string(expected) + ", got " +
+                              std::string(kind_of(value))});
+}
+
+}  // namespace
+
+Expected<json> parse_json(std::string_view text) {
+  try {
+    return json::parse(text);
+  } catch (const json::parse_error& error) {
+    // what() quotes the text, which may hold a secret.
+    return tl::unexpected(Error{"not JSON: error at byte " + std::to_string(error.byte)});
+  } catch (const json::exception&) {  // a number that fits no type
+    return tl::unexpected(Error{"not JSON: a number is out of range"});
+  }
+}
+
+const json* find(const json& object, std::string_view path) {
+  const json* place = &object;
+  for (;;) {
+    if (!place->is_object()) return nullptr;
+    const std::size_t dot = path.find('.');
+    const auto member = place->find(path.substr(0, dot));
+    if (member == place->end() || member->is_null()) return nullptr;
+    place = &*member;
+    if (dot == std::string_view::npos) return place;
+    path.remove_prefix(dot + 1);
+  }
+}
+
+Expected<std::string> string_or(const json& object, std::string_view path,
+                                std::string_view fallback) {
+  const json* value = find(object, path);
+  if (value == nullptr) return std::string(fallback);
+  if (!value->is_string()) return mismatch<std::string>(path, "a string", *value);
+  return value->get_ref<const std::string&>();
+}
+
+Expected<bool> bool_or(const json& object, std::string_view path, bool fallback) {
+  const json* value = find(object, path);
+  if (value == nullptr) return fallback;
+  if (!value->is_boolean()) return mismatch<bool>(path, "a boolean", *value);
+  return value->get<bool>();
+}
+
+Expected<std::int64_t> integer_or(const json& object, std::string_view path,
+                                  std::int64_t fallback) {
+  const json* value = find(object, path);
+  if (value == nullptr) return fallback;
+  if (!value->is_number_integer()) return mismatch<std::int64_t>(path, "an integer", *value);
+  if (value->is_number_unsigned() &&
+      value->get<std::uint64_t>() >
+          static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    return tl::unexpected(Error{std::string(path) + ": expected an integer below 2^63"});
+  }
+  return value->get<std::int64_t>();
+}
+
+Expected<double> number_or(const json& object, std::string_view path, double fallback) {
+  const json* value = find(object, path);
+  if (value == nullptr) return fallback;
+  if (!value->is_number()) return mismatch<double>(path, "a number", *value);
+  return value->get<double>();
+}
+
+Expected<std::string> required_string(const json& object, std::string_view path) {
+  if (find(object, path) == nullptr) {
+    return tl::unexpected(Error{std::string(path) + ": expected a string, it is missing"});
+  }
+  return string_or(object, path, "");
+}
+
+std::string_view kind_of(const json& value) {
+  switch (value.type()) {
+    case json::value_t::null:
+      return "null";
+    case json::value_t::object:
+      return "an object";
+    case json::value_t::array:
+      return "an array";
+    case json::value_t::string:
+      return "a string";
+    case json::value_t::boolean:
+      return "a boolean";
+    case json::value_t::number_integer:
+    case json::value_t::number_unsigned:
+    case json::value_t::number_float:
+      return "a number";
+    case json::value_t::binary:
+    case json::value_t::discarded:
+      break;
+  }
+  return "no JSON value";
+}
+
+}  // namespace quay_rotator::base
