@@ -36,9 +36,11 @@ struct ProtocolInput {
   // resume: since this process first saw this ledger, on its own monotonic clock
   base::Duration ledger_seen_for{};
   std::optional<base::Fingerprint> known;  // status.tokenFingerprint
-  bool verify = true;                      // verify.level Login
-  bool verified = false;                   // the known token has been verified already
-  base::Duration request_deadline{};       // of one regenerate call
+  // False while suspended or in conflict: a ledger is settled, but nothing new is regenerated.
+  bool may_regenerate = true;
+  bool verify = true;                 // verify.level Login
+  bool verified = false;              // the known token has been verified already
+  base::Duration request_deadline{};  // of one regenerate call
 };
 
 // What to do. After each, exactly one of the matching outcomes is due.
@@ -56,7 +58,7 @@ struct Report {
   enum class End {
     done,               // every target holds Quay's token
     preflight_refused,  // nothing was regenerated; targets or the registry said no
-    quay_refused,       // nothing was regenerated; quay_error says why
+    quay_failed,        // nothing was regenerated now; quay_error says why
     unclear,            // it may have been regenerated: the ledger stays, come back after `again`
     unpublished,        // some targets do not hold the token yet
     start_over,         // another writer was faster, or the ledger grew old: look again at once
@@ -129,10 +131,12 @@ class Protocol {
     finished
   };
   void on_observed(base::Fingerprint fingerprint);
-  void publish_or_verify();
-  void on_regenerate_failed(quay::Error error);
+  void refuse_preflight();
+  void write_ledger();
+  void on_new_token(base::Fingerprint fingerprint);
+  void publish();
+  void verify();
   void on_login_failed(quay::Error error);
-  void write_ledger(int attempt, base::Fingerprint previous);
   void finish(Report::End end);
 
   ProtocolInput input_;
