@@ -1,0 +1,35 @@
+#include "rotation/plan.h"
+
+#include "rotation/schedule.h"
+
+namespace quay_rotator::rotation {
+
+Plan plan(const PlanInput& input) {
+  const api::RobotTokenRotation& rotation = input.rotation;
+  const api::RobotTokenRotationStatus& status = rotation.status;
+  const bool asked = !rotation.rotate_request.empty() &&
+                     rotation.rotate_request != status.last_handled_rotate_request;
+
+  if (rotation.deleting) return Rest{};
+  if (rotation.invalid) return Halt{Halt::Why::invalid};
+  if (status.rotation) {
+    return Work{Goal::resume, status.rotation->reason, !rotation.spec.suspend && !input.owner};
+  }
+  if (input.owner) return Halt{Halt::Why::conflict};
+  if (rotation.spec.suspend) return Halt{Halt::Why::suspended};
+
+  if (!status.token_fingerprint) {
+    const bool rotate = rotation.spec.initial == api::Initial::rotate;
+    return Work{rotate ? Goal::rotate : Goal::synchronize, api::RotationReason::initial};
+  }
+  if (asked) return Work{Goal::rotate, api::RotationReason::requested};
+  const std::optional<base::WallTime> due = due_time(rotation, input.leading_since);
+  if (due && *due <= input.now) return Work{Goal::rotate, api::RotationReason::interval};
+  if (!input.targets_current || input.drifted) return Work{Goal::synchronize};
+  if (rotation.spec.verify == api::VerifyLevel::login && !status.conditions.is_true("Verified")) {
+    return Work{Goal::synchronize};
+  }
+  return Rest{due};
+}
+
+}  // namespace quay_rotator::rotation

@@ -1,0 +1,49 @@
+// What a look at one RobotTokenRotation leads to. Pure: everything it may depend on is in the
+// input.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "api/robot_token_rotation.h"
+#include "base/time.h"
+#include "kube/object.h"
+#include "rotation/protocol.h"
+
+namespace quay_rotator::rotation {
+
+struct PlanInput {
+  const api::RobotTokenRotation& rotation;
+  base::WallTime now{};
+  base::WallTime leading_since{};
+  // The older resource that owns the robot.
+  std::optional<kube::ObjectKey> owner;
+  // By the cache, every target holds the token of the status, and no former target is left.
+  bool targets_current = false;
+  // The organization's list shows another token than the status, or no such robot.
+  bool drifted = false;
+};
+
+// Nothing to do; look again when the next rotation is due (if any).
+struct Rest {
+  std::optional<base::WallTime> until;
+};
+// Run the protocol.
+struct Work {
+  Goal goal = Goal::synchronize;
+  api::RotationReason reason = api::RotationReason::interval;
+  bool may_regenerate = true;
+};
+// Only tell the user why nothing is done.
+struct Halt {
+  enum class Why { invalid, conflict, suspended };
+  Why why = Why::suspended;
+};
+using Plan = std::variant<Rest, Work, Halt>;
+
+// In this order: a deleted resource rests; a ledger is settled before anything else, even while
+// suspended; then what forbids work; then what is asked for, due, or broken.
+Plan plan(const PlanInput& input);
+
+}  // namespace quay_rotator::rotation

@@ -1,0 +1,336 @@
+#include "rotation/status.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "rotation/schedule.h"
+
+namespace quay_rotator::rotation {
+
+namespace {
+
+using api::ConditionStatus;
+using End = Report::End;
+using Verified = Report::Verified;
+
+constexpr std::size_t most_history = 10;
+
+base::WallTime whole_seconds(base::WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time);
+}
+
+// Collects what changes about one resource.
+class Writer {
+ public:
+  Writer(const api::RobotTokenRotation& rotation, base::WallTime now)
+      : rotation_(rotation), now_(whole_seconds(now)) {
+    update_.status = rotation.status;
+    update_.status.observed_generation = rotation.generation;
+  }
+
+  api::RobotTokenRotationStatus& status() { return update_.status; }
+  [[nodiscard]] base::WallTime now() const { return now_; }
+
+  void set(std::string_view type, ConditionStatus status, std::string_view reason,
+           std::string_view message) {
+    update_.status.conditions.set(type, status, reason, message, rotation_.generation, now_);
+  }
+  void ready(std::string_view message) {
+    set("Ready", ConditionStatus::true_, "Current", message);
+    update_.status.conditions.remove("Reconciling");
+    update_.status.conditions.remove("Stalled");
+    succeed();
+  }
+  // Not ready, and only a person can change that.
+  void stalled(std::string_view reason, std::string_view message) {
+    set("Ready", ConditionStatus::false_, reason, message);
+    set("Stalled", ConditionStatus::true_, reason, message);
+    update_.status.conditions.remove("Reconciling");
+  }
+  // Not ready, and tried again by itself.
+  void retrying(std::string_view reason, std::string_view message) {
+    set("Ready", ConditionStatus::false_, reason, message);
+    set("Reconciling", ConditionStatus::true_, "Retrying", message);
+    update_.status.conditions.remove("Stalled");
+  }
+  void succeed() {
+    update_.status.consecutive_failures = 0;
+    update_.status.retry_after.reset();
+  }
+  void fail(base::Duration delay) {
+    ++update_.status.consecutive_failures;
+    update_.status.retry_after =
+        whole_seconds(now_ + std::chrono::ceil<std::chrono::seconds>(delay));
+  }
+  void failing(const std::vector<TargetProblem>& problems) {
+    std::vector<api::FailingTarget> list;
+    for (const TargetProblem& problem : problems) {
+      const auto before = std::ranges::find_if(rotation_.status.failing, [&](const auto& old) {
+        return old.secret == problem.secret && old.reason == problem.reason;
+      });
+      list.push_back({problem.secret, problem.reason, problem.message,
+                      before == rotation_.status.failing.end() ? now_ : before->since});
+    }
+    update_.status.failing = std::move(list);
+  }
+  void remember(std::string_view reason, std::string_view result,
+                std::optional<base::Duration> outage,
+                std::optional<base::Fingerprint> fingerprint) {
+    auto& history = update_.status.history;
+    history.insert(history.begin(),
+                   {now_, std::string(reason), std::string(result), outage, fingerprint});
+    if (history.size() > most_history) history.resize(most_history);
+  }
+  void notice(kube::EventType type, std::string reason, std::string note) {
+    update_.notices.push_back({type, std::move(reason), std::move(note)});
+  }
+  void warn(std::string reason, std::string note) {
+    notice(kube::EventType::warning, std::move(reason), std::move(note));
+  }
+
+  StatusUpdate take() {
+    api::RobotTokenRotation next = rotation_;
+    next.status = update_.status;
+    update_.status.next_rotation_time = rotation_.invalid ? std::nullopt : next_rotation(next);
+    return std::move(update_);
+  }
+
+ private:
+  const api::RobotTokenRotation& rotation_;
+  base::WallTime now_;
+  StatusUpdate update_;
+};
+
+std::string secrets(int count) {
+  return count == 1 ? "1 Secret" : std::to_string(count) + " Secrets";
+}
+
+// The first problem in words, and how many more there are.
+std::string summary(const std::vector<TargetProblem>& problems) {
+  std::string text = "Secret " + problems.front().secret + ": " + problems.front().message;
+  if (problems.size() > 1) {
+    text += " (and " + std::to_string(problems.size() - 1) + " more, see status.targets.failing)";
+  }
+  return text;
+}
+
+void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResult& result) {
+  const Report& report = result.report;
+  api::RobotTokenRotationStatus& status = writer.status();
+  const bool first = !rotation.status.token_fingerprint;
+  const bool changed = !first && rotation.status.token_fingerprint != report.fingerprint;
+  const std::string token = report.fingerprint->text();
+
+  if (report.regenerated) {
+    status.last_rotation_time = writer.now();
+    status.token_known_since = writer.now();
+    if (!report.ledger->rotate_request.empty()) {
+      status.last_handled_rotate_request = report.ledger->rotate_request;
+    }
+    writer.remember(text(report.ledger->reason), "Succeeded", result.outage, report.fingerprint);
+    std::string note = "token " + report.ledger->previous.text() + " replaced by " + token +
+                       " in " + secrets(result.targets_total);
+    if (result.outage) note += ", outage " + base::format_duration(*result.outage);
+    writer.notice(kube::EventType::normal, "Rotated", std::move(note));
+    writer.set("Preflight", ConditionStatus::true_, "Accepted",
+               "Every target accepted the dry run of the last rotation.");
+  } else {
+    status.conditions.remove("Preflight");
+    if (first || changed) {
+      status.token_known_since = writer.now();
+      writer.remember(first ? "Adopted" : "ForeignRotation", "Succeeded", std::nullopt,
+                      report.fingerprint);
+    }
+  }
+  if (first && !report.regenerated) {
+    writer.notice(
+        kube::EventType::normal, "Adopted",
+        "token " + token + " of robot " + status.robot + " is in " + secrets(result.targets_total));
+  }
+  if (report.foreign) {
+    writer.warn("ForeignRotation", "the token was regenerated by somebody else; " + token +
+                                       " is in " + secrets(result.targets_total));
+  } else if (result.healed && !report.regenerated && !first) {
+    writer.notice(kube::EventType::normal, "Healed",
+                  "a target Secret was missing or changed; it holds token " + token + " again");
+  }
+  status.token_fingerprint = report.fingerprint;
+  status.targets_current = result.targets_total;
+  status.failing.clear();
+  writer.set("Published", ConditionStatus::true_, "AllTargetsCurrent",
+             secrets(result.targets_total) + " hold" + (result.targets_total == 1 ? "s" : "") +
+                 " the token that Quay holds.");
+
+  if (rotation.spec.verify == api::VerifyLevel::none) status.conditions.remove("Verified");
+  const std::string reason(report.verify_error ? quay::reason(report.verify_error->kind) : "");
+  switch (report.verified) {
+    case Verified::good:
+      writer.set("Verified", ConditionStatus::true_, "LoggedIn",
+                 "The registry accepted the token.");
+      break;
+    case Verified::refused:
+      writer.set("Verified", ConditionStatus::false_, reason, report.verify_error->message);
+      writer.retrying(reason, report.verify_error->message);
+      writer.fail(result.retry_delay);
+      return;
+    case Verified::unknown:
+      writer.set("Verified", ConditionStatus::unknown, reason, report.verify_error->message);
+      break;
+    case Verified::not_done:
+      break;
+  }
+  writer.ready(secrets(result.targets_total) + " hold" + (result.targets_total == 1 ? "s" : "") +
+               " the robot's current token.");
+  if (report.verified == Verified::unknown) writer.fail(result.retry_delay);
+}
+
+void preflight_refused(Writer& writer, const RunResult& result) {
+  const Report& report = result.report;
+  std::string reason;
+  std::string message;
+  if (report.preflight_error) {
+    reason = quay::reason(report.preflight_error->kind);
+    message = "the registry does not accept the robot's current token: " +
+              report.preflight_error->message;
+  } else {
+    reason = report.problems.front().reason;
+    message = summary(report.problems);
+    writer.failing(report.problems);
+  }
+  message += "; nothing was regenerated";
+  writer.set("Preflight", ConditionStatus::false_, reason, message);
+  writer.retrying(reason, message);
+  writer.warn("PreflightFailed", message);
+}
+
+void quay_failed(Writer& writer, const RunResult& result) {
+  const quay::Error& error = *result.report.quay_error;
+  std::string message = error.message;
+  if (result.report.clear_ledger) {
+    message += "; nothing was regenerated";
+    if (writer.status().consecutive_failures == 0) {
+      writer.remember(text(result.report.ledger->reason), "Failed", std::nullopt,
+                      result.report.fingerprint);
+    }
+  }
+  writer.retrying(quay::reason(error.kind), message);
+  writer.warn("RotationFailed", message);
+}
+
+void unclear(Writer& writer, const RunResult& result) {
+  std::string message = "it is not known yet whether Quay has regenerated the token";
+  if (result.report.quay_error) message += " (" + result.report.quay_error->message + ")";
+  message += "; the Secrets hold the token that was valid before; looking again";
+  writer.retrying("RotationUnclear", message);
+  writer.warn("RotationFailed", message);
+}
+
+void unpublished(Writer& writer, const RunResult& result) {
+  const auto& problems = result.report.problems;
+  const int failed = static_cast<int>(problems.size());
+  writer.failing(problems);
+  writer.status().targets_current = std::max(0, result.targets_total - failed);
+  const std::string message = secrets(failed) + " of " + std::to_string(result.targets_total) +
+                              " could not be written; " + summary(problems);
+  writer.set("Published", ConditionStatus::false_, problems.front().reason, message);
+  writer.retrying("PublishFailed", message);
+  if (result.report.regenerated) writer.warn("RotationFailed", message);
+}
+
+}  // namespace
+
+bool needs_retry(const Report& report) {
+  return report.end != End::done || report.verified == Verified::refused ||
+         report.verified == Verified::unknown;
+}
+
+StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult& result) {
+  Writer writer(rotation, result.now);
+  if (!result.robot.empty()) writer.status().robot = result.robot;
+  writer.status().targets_total = result.targets_total;
+  writer.status().conditions.remove("Conflict");
+  if (result.report.clear_ledger) writer.status().rotation.reset();
+  switch (result.report.end) {
+    case End::done:
+      done(writer, rotation, result);
+      return writer.take();
+    case End::preflight_refused:
+      preflight_refused(writer, result);
+      break;
+    case End::quay_failed:
+      quay_failed(writer, result);
+      break;
+    case End::unclear:
+      unclear(writer, result);
+      break;
+    case End::unpublished:
+      unpublished(writer, result);
+      break;
+    case End::start_over:
+    case End::api_server:
+      break;  // nothing is known that the status does not say
+  }
+  writer.fail(result.retry_delay);
+  return writer.take();
+}
+
+api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotation,
+                                          const api::Ledger& ledger, base::WallTime now) {
+  Writer writer(rotation, now);
+  writer.status().rotation = ledger;
+  writer.status().rotation->started_at = writer.now();
+  writer.set("Reconciling", ConditionStatus::true_, "Rotating",
+             "The robot's token is being regenerated.");
+  return writer.take().status;
+}
+
+StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::ObjectKey& owner,
+                         base::WallTime now) {
+  Writer writer(rotation, now);
+  const std::string message =
+      "the older RobotTokenRotation " + owner.text() + " owns this robot; delete one of the two";
+  writer.set("Conflict", ConditionStatus::true_, "RobotOwnedByAnother", message);
+  writer.stalled("Conflict", message);
+  if (!rotation.status.conditions.is_true("Conflict")) writer.warn("Conflict", message);
+  return writer.take();
+}
+
+StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  Writer writer(rotation, now);
+  // Ready goes on saying what was true of the Secrets when the resource was suspended.
+  const api::Condition* ready = rotation.status.conditions.find("Ready");
+  if (!ready) writer.set("Ready", ConditionStatus::unknown, "Suspended", "spec.suspend is true.");
+  writer.set("Reconciling", ConditionStatus::false_, "Suspended",
+             "spec.suspend is true: nothing is rotated, healed or adopted.");
+  writer.status().conditions.remove("Conflict");
+  writer.succeed();
+  return writer.take();
+}
+
+StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  Writer writer(rotation, now);
+  writer.stalled("InvalidSpec", *rotation.invalid);
+  return writer.take();
+}
+
+StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
+                                const ConnectionProblem& problem, base::WallTime now,
+                                base::Duration retry_delay) {
+  Writer writer(rotation, now);
+  writer.retrying(problem.reason, problem.message);
+  writer.fail(retry_delay);
+  return writer.take();
+}
+
+StatusUpdate at_rest(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  Writer writer(rotation, now);
+  writer.status().conditions.remove("Conflict");
+  // A suspension that has ended, or a trouble that went away without a run of the protocol.
+  if (rotation.status.token_fingerprint) {
+    writer.ready(secrets(writer.status().targets_total) + " hold" +
+                 (writer.status().targets_total == 1 ? "s" : "") + " the robot's current token.");
+  }
+  return writer.take();
+}
+
+}  // namespace quay_rotator::rotation

@@ -1,0 +1,60 @@
+// What the user reads: the status, and the Events, that follow from what happened. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/robot_token_rotation.h"
+#include "base/time.h"
+#include "kube/event_recorder.h"
+#include "kube/object.h"
+#include "rotation/protocol.h"
+#include "rotation/quay_session.h"
+
+namespace quay_rotator::rotation {
+
+// One Event.
+struct Notice {
+  kube::EventType type = kube::EventType::normal;
+  std::string reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
+                       // ForeignRotation
+  std::string note;
+};
+
+// A new status with what is to be announced about it.
+struct StatusUpdate {
+  api::RobotTokenRotationStatus status;
+  std::vector<Notice> notices;
+};
+
+// How a run of the protocol ended.
+struct RunResult {
+  Report report;
+  std::string robot;  // full name, when Quay told it
+  int targets_total = 0;
+  std::optional<base::Duration> outage;  // of a regeneration: Quay's answer to the last target
+  bool healed = false;                   // a target was not current although nothing had rotated
+  base::WallTime now{};
+  base::Duration retry_delay{};  // what the queue will wait before it tries again
+};
+// A run that must be repeated: it failed, or the new token could not be verified.
+bool needs_retry(const Report& report);
+
+StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult& result);
+
+// The status that is written together with a ledger, before Quay is asked to regenerate.
+api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotation,
+                                          const api::Ledger& ledger, base::WallTime now);
+
+StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::ObjectKey& owner,
+                         base::WallTime now);
+StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime now);
+StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now);
+StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
+                                const ConnectionProblem& problem, base::WallTime now,
+                                base::Duration retry_delay);
+// Nothing was done: only what derives from the spec moves (next rotation, observed generation).
+StatusUpdate at_rest(const api::RobotTokenRotation& rotation, base::WallTime now);
+
+}  // namespace quay_rotator::rotation
