@@ -45,8 +45,11 @@ class QuaySession {
   [[nodiscard]] const std::string& authority() const { return authority_; }
 
   quay::Expected<quay::RobotCredential> get(const quay::Robot& robot, const std::stop_token& stop);
-  // Waits for the rate limit in wait_for_regenerate, never between the ledger's check and the POST.
+  // Does not wait for the rate limit (see wait_for_permit): nothing may come between the check of
+  // the ledger's age and the POST. Where the API token was refused and has been replaced, the call
+  // is made once more, if `may_send` (which checks that age) still says so.
   quay::Expected<quay::RobotCredential> regenerate(const quay::Robot& robot,
+                                                   const std::function<bool()>& may_send,
                                                    const std::stop_token& stop);
   quay::Expected<void> list(
       const std::string& organization, const std::stop_token& stop,
