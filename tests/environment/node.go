@@ -202,7 +202,7 @@ func (n *node) writeKubelet(programs programs, plane *controlPlane) ([]string, e
 		// A full disk of the developer must not evict the pods of a test.
 		"imageGCHighThresholdPercent": 100,
 		"evictionHard": map[string]string{
-			"memory.available": "0", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
+			"memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
 		},
 	})
 	if err != nil {
@@ -244,7 +244,7 @@ func (n *node) startKubelet(ctx context.Context, api *api) error {
 	if err := os.WriteFile(n.path("start"), nil, 0o600); err != nil {
 		return err
 	}
-	return n.until(ctx, "the kubelet", func() error {
+	return n.until(ctx, "kubelet", func() error {
 		var object struct {
 			Status struct {
 				Conditions []struct{ Type, Status, Message string }
@@ -265,7 +265,8 @@ func (n *node) startKubelet(ctx context.Context, api *api) error {
 	})
 }
 
-// until asks again and again, and gives up when something of the node has ended.
+// until asks again and again whether containerd or kubelet is ready, and gives up when one of them
+// has ended.
 func (n *node) until(ctx context.Context, what string, done func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
@@ -275,26 +276,17 @@ func (n *node) until(ctx context.Context, what string, done func() error) error 
 			return nil
 		}
 		if ended, readErr := os.ReadFile(n.path("ended")); readErr == nil {
-			return fmt.Errorf("%s\n%s", bytes.TrimSpace(ended), n.logs())
+			name, status, _ := strings.Cut(strings.TrimSpace(string(ended)), " ")
+			return fmt.Errorf("%s ended with status %s\n%s", name, status, tail(n.path(name+".log")))
 		}
 		select {
 		case <-n.ended:
 			return fmt.Errorf("the node's keeper ended\n%s", tail(n.path("keeper.log")))
 		case <-ctx.Done():
-			return fmt.Errorf("%s did not become ready: %w\n%s", what, err, n.logs())
+			return fmt.Errorf("%s did not become ready: %w\n%s", what, err, tail(n.path(what+".log")))
 		case <-time.After(pollInterval):
 		}
 	}
-}
-
-func (n *node) logs() string {
-	all := []string{}
-	for _, name := range []string{"keeper.log", "containerd.log", "kubelet.log"} {
-		if _, err := os.Stat(n.path(name)); err == nil {
-			all = append(all, tail(n.path(name)))
-		}
-	}
-	return strings.Join(all, "\n")
 }
 
 // stop ends the node and waits until nothing of it is left.

@@ -8,7 +8,7 @@
 #   sh node.sh DIRECTORY GROUP BRIDGE ADDRESS KUBELET [ARGUMENT]...
 #
 # DIRECTORY holds containerd.toml and receives logs; the kubelet starts once DIRECTORY/start exists;
-# DIRECTORY/ended says what ended although it should not have.
+# DIRECTORY/ended tells what ended although it should not have, and its status.
 set -u
 PATH=$PATH:/usr/sbin:/sbin
 directory=$1 group=$2 bridge=$3 address=$4
@@ -78,12 +78,12 @@ export directory
       mount -t tmpfs tmpfs /var/log || exit
     {
       containerd --config "$directory/containerd.toml" >"$directory/containerd.log" 2>&1
-      echo "containerd ended with status $?" >>"$directory/ended"
+      echo "containerd $?" >>"$directory/ended"
     } &
     {
       until [ -e "$directory/start" ]; do sleep 0.05; done
       "$@" >"$directory/kubelet.log" 2>&1
-      echo "the kubelet ended with status $?" >>"$directory/ended"
+      echo "kubelet $?" >>"$directory/ended"
     } &
     wait
   ' sh "$@"
