@@ -1,0 +1,117 @@
+// Looks at one RobotTokenRotation, decides by plan(), has the Driver do it, and says when to look
+// again. Everything is decided from the cache, the status and this object's short memory; a process
+// that starts with an empty memory decides the same, later at the most.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "api/managed_secret.h"
+#include "api/quay_connection.h"
+#include "api/robot_token_rotation.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "kube/event_recorder.h"
+#include "rotation/conflict_index.h"
+#include "rotation/driver.h"
+#include "rotation/plan.h"
+#include "rotation/publisher.h"
+#include "rotation/quay_session.h"
+#include "rotation/status.h"
+#include "rotation/status_writer.h"
+#include "runtime/metrics.h"
+#include "runtime/store.h"
+#include "runtime/work_queue.h"
+
+namespace quay_rotator::rotation {
+
+// The parts it works with; all must outlive it.
+struct ReconcilerParts {
+  runtime::Store<api::RobotTokenRotation>& rotations;
+  runtime::Store<api::QuayConnection>& connections;
+  runtime::Store<api::ManagedSecret>& secrets;
+  runtime::WorkQueue& queue;
+  QuaySessions& sessions;
+  Driver& driver;
+  Publisher& publisher;
+  StatusWriter& status;
+  kube::EventRecorder& events;
+  runtime::Metrics& metrics;
+  base::Executor& executor;
+  base::Log log;
+};
+
+// Thread-safe for different keys; the work queue keeps one key with one worker.
+class Reconciler {
+ public:
+  // Adds its listeners to the stores: make it before the reflectors start.
+  explicit Reconciler(ReconcilerParts parts);
+
+  // Work begins: missed due times are spread from here.
+  void start_leading();
+  void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
+  // The organization's list says that Quay does not hold the token of the status: look.
+  void note_drift(const kube::ObjectKey& key);
+
+ private:
+  struct Memory {
+    std::string ledger;                 // id and attempt of the ledger that was seen last …
+    base::MonotonicTime ledger_seen{};  // … and when this process first saw it
+    base::MonotonicTime not_before{};   // back-off …
+    std::string inputs;                 // … which ends when the user changes something
+    bool drifted = false;
+    int heals = 0;  // in a row: something undoes what we write
+    base::MonotonicTime healed{};
+  };
+
+  void on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
+                   const runtime::Store<api::RobotTokenRotation>::Pointer& after,
+                   runtime::ChangeCause cause);
+  void on_connection(const runtime::Store<api::QuayConnection>::Pointer& before,
+                     const runtime::Store<api::QuayConnection>::Pointer& after,
+                     runtime::ChangeCause cause);
+  void on_secret(const runtime::Store<api::ManagedSecret>::Pointer& before,
+                 const runtime::Store<api::ManagedSecret>::Pointer& after,
+                 runtime::ChangeCause cause);
+  void claim(const api::RobotTokenRotation& rotation);
+  void forget(const kube::ObjectKey& key);
+
+  [[nodiscard]] Memory recall(const kube::ObjectKey& key);
+  void remember(const kube::ObjectKey& key, const Memory& memory);
+  // What a person can change to end a back-off early.
+  [[nodiscard]] std::string inputs_of(const api::RobotTokenRotation& rotation) const;
+  [[nodiscard]] std::vector<DesiredSecret> desired(const api::RobotTokenRotation& rotation) const;
+  [[nodiscard]] bool targets_current(const api::RobotTokenRotation& rotation,
+                                     const std::vector<DesiredSecret>& targets) const;
+  [[nodiscard]] bool has_former_targets(const api::RobotTokenRotation& rotation,
+                                        const std::vector<DesiredSecret>& targets) const;
+
+  void work(api::RobotTokenRotation rotation, const Work& work, Memory memory,
+            const std::stop_token& stop);
+  void finish(const api::RobotTokenRotation& before, DriverResult result, const Work& work,
+              int targets, Memory memory, const std::stop_token& stop);
+  // Writes a status that needed no run, announces it, and waits for `delay`.
+  void report(api::RobotTokenRotation rotation, StatusUpdate update, const std::stop_token& stop);
+  void announce(const api::RobotTokenRotation& rotation, const std::vector<Notice>& notices,
+                const std::stop_token& stop);
+  void retry(const api::RobotTokenRotation& rotation, Memory memory, base::Duration delay);
+  void rest(const api::RobotTokenRotation& rotation, std::optional<base::WallTime> until);
+
+  ReconcilerParts parts_;
+  ConflictIndex conflicts_;
+  mutable std::mutex mutex_;
+  std::unordered_map<kube::ObjectKey, Memory> memories_;
+  std::unordered_map<kube::ObjectKey, std::set<std::string>> owned_;  // Secrets by rotation
+  std::map<kube::ObjectKey, std::set<kube::ObjectKey>> by_connection_;
+  base::WallTime leading_since_{};
+};
+
+}  // namespace quay_rotator::rotation
