@@ -130,6 +130,7 @@ path = %q
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = %q
 restrict_oom_score_adj = true
+disable_cgroup = true # no limits; and containers get their groups near containerd's own
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "native"
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]

@@ -49,13 +49,6 @@ join() {
           cat "${level%/*}/$file" >"$level/$file" || return
       done
     done
-    if [ -e "$path/cgroup.controllers" ] && [ "${path%/"$group"}" = /sys/fs/cgroup ]; then
-      for level in /sys/fs/cgroup "$path"; do
-        for controller in $(cat "$level/cgroup.controllers"); do
-          echo "+$controller" >"$level/cgroup.subtree_control" 2>/dev/null
-        done
-      done
-    fi
     # sh's own pid, as $$ is the keeper's in a subshell.
     sh -c 'echo $PPID' >"$path/runtime/cgroup.procs" || return
   done
@@ -68,7 +61,7 @@ ip address add "$address/32" dev "$bridge" && ip link set "$bridge" up || {
 }
 
 export directory
-(
+isolated() {
   join || exit
   exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc sh -c '
     # What containerd and the kubelet keep at fixed places stays in here.
@@ -87,15 +80,19 @@ export directory
     } &
     wait
   ' sh "$@"
-) &
+}
+{
+  (isolated "$@")
+  echo "keeper $?" >>"$directory/ended"
+} &
 namespace=$!
 
 cat >/dev/null # until the environment closes it
-kill -9 $namespace
+kill -9 $namespace # and with it, by --pdeathsig and --kill-child, everything in the namespaces
 wait $namespace 2>/dev/null
 rmdir /var/lib/kubelet /run/containerd 2>/dev/null # only where they were made above, and empty
 
-# A container that was just killed leaves its group a moment later.
+# What was just killed leaves its group a moment later; groups that can be removed prove its end.
 tries=0
 until clean; do
   tries=$((tries + 1))
