@@ -57,7 +57,9 @@ func start(t *testing.T, change ...func(*options)) *simulator {
 		t.Fatal(err)
 	}
 	s.host = strings.TrimPrefix(s.at.URL, "https://")
-	s.client = s.trusting(s.at.CA)
+	if s.at.CA != "" {
+		s.client = s.trusting(s.at.CA)
+	}
 	s.control = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", o.control)
 	}}}
