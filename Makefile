@@ -16,14 +16,14 @@ build: ## Build the program: build/bin/quay-rotator
 
 demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up to explore)
 	@tests/prepare.sh demo
-	@build/bin/demo $(if $(filter-out 0 no,$(KEEP)),--keep)
+	@GO=$$(tests/go.sh) build/bin/demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
 test: ## Run every test, up to a real API server, registry and node
 	@tests/prepare.sh test
 	@echo "==> Testing the Go programs"
-	@GO=$$(tests/go.sh) && $$GO test -C tests ./...
+	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
 	@echo "==> Testing the program"
-	@ctest --test-dir build --parallel 2 --output-on-failure --no-tests=error
+	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 2 --output-on-failure --no-tests=error
 
 lint: ## Check format and style of C++, Go and shell code
 	@tests/lint.sh

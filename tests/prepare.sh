@@ -1,7 +1,8 @@
 #!/bin/bash
 # Builds what a target of the Makefile needs, packages included. A second run takes seconds.
 #   tests/prepare.sh program    build/bin/quay-rotator
-#   tests/prepare.sh demo       … and what the demonstration runs: Go programs, control plane
+#   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin,
+#                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
 #   tests/prepare.sh test       … and every test
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,16 +15,20 @@ flock -n 9 || { echo "Another build is under way here, waiting for it" >&2; floc
 
 # The control plane compiles for minutes on its own, so it starts first and runs beside the rest.
 go_parts() {
-  "$GO" build -C tests -trimpath -o ../build/bin/ "$@"
-  tests/control-plane/build.sh control-plane >build/.control-plane
-  tests/control-plane/build.sh helm >build/.helm
+  local part directory
+  "$GO" build -C tests -o ../build/bin/ ./quay-sim ./environment/cmd/environment
+  for part in control-plane helm; do
+    [ $part != control-plane ] || [ -z "${KUBEBUILDER_ASSETS:-}" ] || continue
+    directory=$(tests/control-plane/build.sh $part)
+    ln -sfn "$directory" build/$part
+  done
 }
 if [ "$what" != program ]; then
   GO=$(tests/go.sh)
   export GO
   mkdir -p build/bin
   set -m # a process group of its own: it must not outlive an interrupted build
-  go_parts ./quay-sim ./environment/cmd/environment ./demo >build/go.log 2>&1 9>&- &
+  go_parts >build/go.log 2>&1 9>&- &
   go_pid=$!
   set +m
   trap 'kill -- -$go_pid 2>/dev/null || true' EXIT
