@@ -32,6 +32,7 @@ tidy() {
   # clang does not know some of g++'s options and warnings.
   run-clang-tidy -quiet -j 2 -p build -extra-arg=-Wno-unknown-warning-option \
     "$PWD/(controller|tests)/.*" >build/tidy.log 2>/dev/null && return
+  sed -i 's/\x1b\[[0-9;]*m//g' build/tidy.log
   grep -E '(error|warning):' build/tidy.log | sort -u >&2
   return 1
 }
