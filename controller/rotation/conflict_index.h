@@ -25,7 +25,8 @@ struct Claim {
 // Thread-safe. Ages are creationTimestamp, then namespace/name: every replica decides alike.
 class ConflictIndex {
  public:
-  // Puts in or replaces the claim of claim.key. Returns the keys whose verdict may have changed.
+  // Puts in or replaces the claim of claim.key. Returns the keys for which owner_other_than now
+  // answers something else; nothing when nothing changed, so that a claim may be repeated freely.
   std::vector<kube::ObjectKey> claim(const Claim& claim);
   std::vector<kube::ObjectKey> release(const kube::ObjectKey& key);
   // The owner, when it is not `key` itself.
@@ -35,6 +36,10 @@ class ConflictIndex {
   struct Order {
     bool operator()(const Claim& left, const Claim& right) const;
   };
+  // Both with the mutex held. A null claim releases.
+  std::vector<kube::ObjectKey> replace(const kube::ObjectKey& key, const Claim* claim);
+  [[nodiscard]] std::optional<kube::ObjectKey> verdict(const kube::ObjectKey& key) const;
+
   mutable std::mutex mutex_;
   std::map<kube::ObjectKey, Claim> claims_;
   std::map<std::string, std::set<Claim, Order>> by_robot_;

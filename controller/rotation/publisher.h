@@ -6,6 +6,10 @@
 // `quayrotator.dev/allow-take-over-by` names the rotation.
 #pragma once
 
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -17,19 +21,13 @@
 #include "base/log.h"
 #include "kube/client.h"
 #include "quay/robots_api.h"
+#include "rotation/target_decision.h"
 #include "runtime/store.h"
 
 namespace quay_rotator::rotation {
 
-// One Secret as it should be.
-struct DesiredSecret {
-  kube::ObjectKey key;
-  std::vector<std::string> registries;  // never empty
-  std::map<std::string, std::string> labels;
-  std::map<std::string, std::string> annotations;
-};
-
-// What a rotation wants of its targets; `default_registry` is the connection's host and port.
+// What a rotation wants of its targets; `default_registry` is the connection's host and port. The
+// operator's own marks are among the labels and annotations and win over what the spec says there.
 std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
                                            const std::string& default_registry);
 
@@ -41,16 +39,14 @@ bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rot
 // limit of 128 characters demands it.
 std::string field_manager(const api::RobotTokenRotation& rotation);
 
-struct TargetProblem {
-  std::string secret;
-  std::string reason;  // NotOwned, WrongType, Immutable, QuotaExceeded, AdmissionDenied, Forbidden,
-                       // NamespaceTerminating, NamespaceNotFound, Invalid, ApiServerUnavailable
-  std::string message;    // what happened and what to do
-  bool permanent = true;  // false: trying again at once may help
-};
+// The object that is applied. `uid`: the Secret must still be that one; "": not checked.
+base::SecretString secret_manifest(const DesiredSecret& desired,
+                                   const api::RobotTokenRotation& rotation, std::string_view uid,
+                                   const base::SecretString& docker_config);
 
 // Thread-safe. Targets are written in parallel, at most 16 at a time; in the calling thread when
-// there is only one. What it wrote goes into the cache at once.
+// there is only one. What it wrote goes into the cache at once. Make it before the cache's
+// reflector starts: it listens to the cache to know which Secrets belong to which rotation.
 class Publisher {
  public:
   Publisher(kube::Client& client, runtime::Store<api::ManagedSecret>& cache,
@@ -67,17 +63,31 @@ class Publisher {
                                      const std::vector<DesiredSecret>& targets,
                                      const quay::RobotCredential& credential,
                                      const std::stop_token& stop);
+  // Secrets that prune would delete, by the cache; costs no request.
+  [[nodiscard]] std::vector<kube::ObjectKey> left_behind(
+      const api::RobotTokenRotation& rotation, const std::vector<DesiredSecret>& targets) const;
   // Secrets of this rotation that are no longer among its targets: deleted with deletionPolicy
-  // Delete (by uid), left alone with Retain.
+  // Delete (by uid), left alone with Retain. Only those that carry this rotation's own owner
+  // reference: a copy that somebody made of one of our Secrets is theirs.
   std::vector<TargetProblem> prune(const api::RobotTokenRotation& rotation,
                                    const std::vector<DesiredSecret>& targets,
                                    const std::stop_token& stop);
 
  private:
+  struct Order;  // what to write, and whether only to try
+  class Belongings;
+  // One result for each target.
+  std::vector<std::optional<TargetProblem>> write_all(
+      const Order& order, const std::vector<const DesiredSecret*>& targets,
+      const std::stop_token& stop);
+  std::optional<TargetProblem> write(const Order& order, const DesiredSecret& desired,
+                                     const std::stop_token& stop);
+
   kube::Client& client_;
   runtime::Store<api::ManagedSecret>& cache_;
   base::Executor& executor_;
   base::Log log_;
+  std::shared_ptr<Belongings> belongings_;
 };
 
 }  // namespace quay_rotator::rotation

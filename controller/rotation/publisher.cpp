@@ -1,0 +1,374 @@
+#include "rotation/publisher.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/base64.h"
+#include "rotation/docker_config.h"
+#include "rotation/secret_document.h"
+
+namespace quay_rotator::rotation {
+
+namespace {
+
+constexpr std::size_t max_parallel = 16;
+constexpr std::size_t max_field_manager = 128;
+constexpr std::array<base::Duration, 3> retry_delays{
+    std::chrono::milliseconds(50), std::chrono::milliseconds(200), std::chrono::milliseconds(800)};
+
+// The digest of the labels' and annotations' names that were applied. The cache knows what a Secret
+// has, not what of it is ours; without this a label that is taken out of the spec would stay on the
+// Secret until its next rotation.
+constexpr std::string_view applied_annotation = "quayrotator.dev/applied-metadata";
+
+std::string digest_text(std::string_view text) {
+  std::string digits(16, '0');
+  std::uint64_t digest = base::digest64(text);
+  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, digest >>= 4U) {
+    *digit = "0123456789abcdef"[digest & 0xFU];
+  }
+  return digits;
+}
+
+// A policy may quote the object that it refuses. Dry runs carry no token; a real write does.
+bool quotes(std::string_view message, std::string_view secret) {
+  constexpr std::size_t enough = 16;  // a quotation may be cut short
+  return !secret.empty() && message.find(secret.substr(0, enough)) != std::string_view::npos;
+}
+
+void withhold_quotation(TargetProblem& problem, const DesiredSecret& desired,
+                        const quay::RobotCredential& credential) {
+  const auto config = docker_config(desired.registries, credential.robot, credential.token);
+  const auto data = base::base64_encode(config.reveal());
+  auto pair = base::SecretString::copy_of(credential.robot + ":");
+  pair.append(credential.token.reveal());
+  const auto auth = base::base64_encode(pair.reveal());
+  if (quotes(problem.message, credential.token.reveal()) ||
+      quotes(problem.message, data.reveal()) || quotes(problem.message, auth.reveal())) {
+    problem.message = "Secret " + desired.key.text() +
+                      " was refused with a message that quotes its content and is withheld; see "
+                      "the API server's audit log";
+  }
+}
+
+}  // namespace
+
+struct Publisher::Order {
+  const api::RobotTokenRotation& rotation;
+  std::string_view user;
+  const base::SecretString& token;
+  bool dry_run = false;
+};
+
+// Which cached Secrets belong to which rotation, kept by listening to the cache: asking for one
+// rotation's must not walk through all. Thread-safe.
+class Publisher::Belongings {
+ public:
+  using Pointer = runtime::Store<api::ManagedSecret>::Pointer;
+
+  explicit Belongings(const runtime::Store<api::ManagedSecret>& cache) : cache_(cache) {}
+
+  // Two changes of one Secret may be told in any order, so what is kept is always what the cache
+  // holds now.
+  void update(const Pointer& before, const Pointer& after) {
+    const auto& key = (after ? after : before)->meta.key;
+    const std::lock_guard lock(mutex_);
+    const auto current = cache_.find(key);
+    for (const auto* known : {&before, &after, &current}) {
+      if (!*known) continue;
+      const auto [first, last] = by_owner_.equal_range(slot(key.name_space, (*known)->owner));
+      for (auto at = first; at != last;) {
+        at = at->second->meta.key == key ? by_owner_.erase(at) : std::next(at);
+      }
+    }
+    if (current) by_owner_.emplace(slot(key.name_space, current->owner), current);
+  }
+
+  [[nodiscard]] std::vector<Pointer> of(const kube::ObjectKey& rotation) const {
+    std::vector<Pointer> found;
+    const std::lock_guard lock(mutex_);
+    const auto [first, last] = by_owner_.equal_range(slot(rotation.name_space, rotation.name));
+    for (auto at = first; at != last; ++at) {
+      const auto& secret = at->second;
+      if (secret->owner == rotation.name && secret->meta.key.name_space == rotation.name_space) {
+        found.push_back(secret);
+      }
+    }
+    return found;
+  }
+
+ private:
+  static std::size_t slot(const std::string& name_space, const std::string& owner) {
+    return std::hash<kube::ObjectKey>{}({name_space, owner});
+  }
+
+  const runtime::Store<api::ManagedSecret>& cache_;
+  mutable std::mutex mutex_;
+  std::unordered_multimap<std::size_t, Pointer> by_owner_;
+};
+
+std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
+                                           const std::string& default_registry) {
+  std::vector<DesiredSecret> all;
+  for (const auto& target : rotation.spec.targets) {
+    DesiredSecret desired{{rotation.meta.key.name_space, target.name},
+                          target.registries,
+                          target.labels,
+                          target.annotations};
+    auto& registries = desired.registries;
+    if (registries.empty()) registries.push_back(default_registry);
+    std::sort(registries.begin(), registries.end());
+    registries.erase(std::unique(registries.begin(), registries.end()), registries.end());
+
+    std::string names;
+    for (const auto& [key, value] : desired.labels) names += key + "\n";
+    names += "\n";
+    for (const auto& [key, value] : desired.annotations) names += key + "\n";
+    desired.labels.insert_or_assign(std::string(api::managed_by_label),
+                                    std::string(api::managed_by_value));
+    desired.annotations.insert_or_assign(std::string(api::owner_annotation),
+                                         rotation.meta.key.name);
+    desired.annotations.insert_or_assign(std::string(applied_annotation), digest_text(names));
+    all.push_back(std::move(desired));
+  }
+  return all;
+}
+
+bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rotation,
+                const api::ManagedSecret* cached, std::string_view user, base::Fingerprint token) {
+  if (cached == nullptr || !cached->docker_config || cached->owner != rotation.meta.key.name ||
+      cached->content != api::credentials_digest(desired.registries, user, token)) {
+    return false;
+  }
+  const auto marked = [&](std::uint64_t mark) {
+    return std::binary_search(cached->marks.begin(), cached->marks.end(), mark);
+  };
+  const bool owned = rotation.spec.deletion_policy == api::DeletionPolicy::delete_;
+  return marked(api::owner_mark(rotation.meta.uid)) == owned &&
+         std::all_of(desired.labels.begin(), desired.labels.end(),
+                     [&](const auto& label) {
+                       return marked(api::label_mark(label.first, label.second));
+                     }) &&
+         std::all_of(desired.annotations.begin(), desired.annotations.end(),
+                     [&](const auto& annotation) {
+                       return marked(api::annotation_mark(annotation.first, annotation.second));
+                     });
+}
+
+std::string field_manager(const api::RobotTokenRotation& rotation) {
+  const auto& name = rotation.meta.key.name;
+  std::string manager = "quay-rotator/" + name;
+  if (manager.size() <= max_field_manager) return manager;
+  const auto digest = "-" + digest_text(name);
+  return manager.substr(0, max_field_manager - digest.size()) + digest;
+}
+
+base::SecretString secret_manifest(const DesiredSecret& desired,
+                                   const api::RobotTokenRotation& rotation, std::string_view uid,
+                                   const base::SecretString& docker_config) {
+  nlohmann::json metadata = {{"name", desired.key.name},
+                             {"namespace", desired.key.name_space},
+                             {"labels", desired.labels},
+                             {"annotations", desired.annotations}};
+  if (!uid.empty()) metadata["uid"] = uid;
+  if (rotation.spec.deletion_policy == api::DeletionPolicy::delete_) {
+    metadata["ownerReferences"] = {{{"apiVersion", kube::rotations.api_version()},
+                                    {"kind", kube::rotations.kind},
+                                    {"name", rotation.meta.key.name},
+                                    {"uid", rotation.meta.uid},
+                                    {"controller", true},
+                                    {"blockOwnerDeletion", false}}};
+  }
+  const nlohmann::json open = {{"apiVersion", kube::secrets.api_version()},
+                               {"kind", kube::secrets.kind},
+                               {"metadata", std::move(metadata)},
+                               {"type", api::docker_config_type}};
+  // The content is added to the finished text, so that no JSON library gets to copy it.
+  auto text = open.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  text.pop_back();
+  text += ",\"data\":{\"" + std::string(api::docker_config_key) + "\":\"";
+  base::SecretString manifest(std::move(text));
+  manifest.append(base::base64_encode(docker_config.reveal()).reveal());
+  manifest.append("\"}}");
+  return manifest;
+}
+
+Publisher::Publisher(kube::Client& client, runtime::Store<api::ManagedSecret>& cache,
+                     base::Executor& executor, base::Log log)
+    : client_(client),
+      cache_(cache),
+      executor_(executor),
+      log_(std::move(log)),
+      belongings_(std::make_shared<Belongings>(cache)) {
+  cache.add_listener(
+      [belongings = belongings_](const auto& before, const auto& after, runtime::ChangeCause) {
+        belongings->update(before, after);
+      });
+}
+
+std::vector<TargetProblem> Publisher::dry_run(const api::RobotTokenRotation& rotation,
+                                              const std::vector<DesiredSecret>& targets,
+                                              std::string_view user, std::size_t token_size,
+                                              const std::stop_token& stop) {
+  const base::SecretString placeholder(std::string(token_size, 'x'));
+  std::vector<const DesiredSecret*> all;
+  for (const auto& target : targets) all.push_back(&target);
+  std::vector<TargetProblem> problems;
+  for (auto& problem : write_all({rotation, user, placeholder, true}, all, stop)) {
+    if (problem) problems.push_back(std::move(*problem));
+  }
+  return problems;
+}
+
+std::vector<TargetProblem> Publisher::publish(const api::RobotTokenRotation& rotation,
+                                              const std::vector<DesiredSecret>& targets,
+                                              const quay::RobotCredential& credential,
+                                              const std::stop_token& stop) {
+  const auto fingerprint = base::Fingerprint::of(credential.token);
+  std::vector<const DesiredSecret*> pending;
+  for (const auto& target : targets) {
+    const auto cached = cache_.find(target.key);
+    if (!is_current(target, rotation, cached.get(), credential.robot, fingerprint)) {
+      pending.push_back(&target);
+    }
+  }
+
+  std::map<const DesiredSecret*, TargetProblem> problems;  // in the order of the targets
+  for (auto delay = retry_delays.begin();; ++delay) {
+    auto results = write_all({rotation, credential.robot, credential.token}, pending, stop);
+    std::vector<const DesiredSecret*> again;
+    for (std::size_t at = 0; at < pending.size(); ++at) {
+      problems.erase(pending[at]);
+      if (!results[at]) continue;
+      if (!results[at]->permanent) again.push_back(pending[at]);
+      withhold_quotation(*results[at], *pending[at], credential);
+      problems.emplace(pending[at], std::move(*results[at]));
+    }
+    if (again.empty() || delay == retry_delays.end()) break;
+    if (!executor_.sleep_for(*delay, stop)) break;
+    pending = std::move(again);
+  }
+
+  std::vector<TargetProblem> left;
+  for (auto& [target, problem] : problems) left.push_back(std::move(problem));
+  return left;
+}
+
+std::vector<kube::ObjectKey> Publisher::left_behind(
+    const api::RobotTokenRotation& rotation, const std::vector<DesiredSecret>& targets) const {
+  std::vector<kube::ObjectKey> keys;
+  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return keys;
+  for (const auto& secret : belongings_->of(rotation.meta.key)) {
+    const bool wanted = std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
+      return target.key == secret->meta.key;
+    });
+    const bool ours = std::binary_search(secret->marks.begin(), secret->marks.end(),
+                                         api::owner_mark(rotation.meta.uid));
+    if (!wanted && ours) keys.push_back(secret->meta.key);
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
+std::vector<TargetProblem> Publisher::prune(const api::RobotTokenRotation& rotation,
+                                            const std::vector<DesiredSecret>& targets,
+                                            const std::stop_token& stop) {
+  std::vector<TargetProblem> problems;
+  for (const auto& key : left_behind(rotation, targets)) {
+    const auto cached = cache_.find(key);
+    if (!cached) continue;
+    const auto removed = client_.remove(kube::secrets, key, {cached->meta.uid, ""}, stop);
+    if (removed) {
+      log_.info("deleted a Secret that is no longer a target", {{"secret", key.text()}});
+      cache_.erase(key);
+    } else if (removed.error().kind != kube::Error::Kind::conflict) {
+      // A conflict: that Secret is gone and this one is somebody else's.
+      problems.push_back(target_problem(key, removed.error()));
+    }
+  }
+  return problems;
+}
+
+std::vector<std::optional<TargetProblem>> Publisher::write_all(
+    const Order& order, const std::vector<const DesiredSecret*>& targets,
+    const std::stop_token& stop) {
+  std::vector<std::optional<TargetProblem>> results(targets.size());
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t at = next++; at < targets.size(); at = next++) {
+      results[at] = write(order, *targets[at], stop);
+    }
+  };
+  // The calling thread is one of the workers.
+  std::vector<std::unique_ptr<base::Thread>> threads;
+  for (std::size_t count = 1; count < std::min(targets.size(), max_parallel); ++count) {
+    threads.push_back(executor_.spawn("publish", [&](const std::stop_token&) { work(); }));
+  }
+  work();
+  for (const auto& thread : threads) thread->join();
+  return results;
+}
+
+std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredSecret& desired,
+                                              const std::stop_token& stop) {
+  const auto& rotation = order.rotation;
+  const auto& name = rotation.meta.key.name;
+  const auto config = docker_config(desired.registries, order.user, order.token);
+
+  std::optional<ExistingSecret> existing;
+  const auto cached = cache_.find(desired.key);
+  // One without an owner wears our label and nothing else of ours: the cache knows too little.
+  bool look = !cached || cached->owner.empty();
+  if (!look) existing = ExistingSecret::of(*cached, name);
+
+  for (bool looked_again = false;; looked_again = true) {
+    if (look) {
+      auto answer = client_.get(kube::secrets, desired.key, stop);
+      if (answer) {
+        const SecretDocument live(std::move(*answer));
+        existing = ExistingSecret::of(live.json(), name);
+        auto secret = api::ManagedSecret::from_json(live.json());
+        if (!order.dry_run && secret &&
+            is_current(desired, rotation, &*secret, order.user,
+                       base::Fingerprint::of(order.token))) {
+          cache_.put(std::move(*secret));
+          return std::nullopt;
+        }
+      } else if (answer.error().kind == kube::Error::Kind::not_found) {
+        existing.reset();
+      } else {
+        return target_problem(desired.key, answer.error());
+      }
+    }
+    const auto mode = decide_write(desired, name, existing ? &*existing : nullptr);
+    if (!mode) return mode.error();
+
+    const auto manifest = secret_manifest(desired, rotation, mode->uid, config);
+    auto answer = client_.apply(kube::secrets, desired.key, manifest,
+                                {field_manager(rotation), mode->force, order.dry_run}, stop);
+    if (answer) {
+      const SecretDocument written(std::move(*answer));
+      if (order.dry_run) return std::nullopt;
+      if (auto secret = api::ManagedSecret::from_json(written.json())) {
+        cache_.put(std::move(*secret));
+      }
+      log_.debug("wrote a Secret", {{"secret", desired.key.text()}});
+      return std::nullopt;
+    }
+    // Deleted, recreated or changed since we looked: look again, once.
+    const auto kind = answer.error().kind;
+    const bool changed =
+        kind == kube::Error::Kind::conflict || kind == kube::Error::Kind::already_exists;
+    if (!changed || looked_again) return target_problem(desired.key, answer.error());
+    look = true;
+  }
+}
+
+}  // namespace quay_rotator::rotation

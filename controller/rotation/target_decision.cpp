@@ -1,0 +1,161 @@
+#include "rotation/target_decision.h"
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+
+namespace quay_rotator::rotation {
+
+namespace {
+
+// The value of a member whose name may hold dots.
+std::string text_of(const nlohmann::json* object, std::string_view name) {
+  if (object == nullptr || !object->is_object()) return {};
+  const auto found = object->find(name);
+  if (found == object->end()) return {};
+  const auto* text = found->get_ptr<const std::string*>();
+  return text == nullptr ? std::string{} : *text;
+}
+
+bool has(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string list;
+  for (const auto& name : names) list += (list.empty() ? "\"" : ", \"") + name + "\"";
+  return list;
+}
+
+std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
+                      const ExistingSecret& existing) {
+  std::string who;
+  if (!existing.owner.empty()) {
+    who = "belongs to RobotTokenRotation " + desired.key.name_space + "/" + existing.owner;
+  } else if (!existing.managers.empty()) {
+    who = "exists and is managed by " + list_of(existing.managers);
+  } else {
+    who = "exists and was not made by this rotation";
+  }
+  return "Secret " + desired.key.text() + " " + who +
+         ": choose another name, delete it, or let this rotation take it over with \"kubectl -n " +
+         desired.key.name_space + " annotate secret " + desired.key.name + " " +
+         std::string(api::take_over_annotation) + "=" + std::string(rotation) + "\"";
+}
+
+}  // namespace
+
+ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, std::string_view rotation) {
+  ExistingSecret existing;
+  existing.uid = cached.meta.uid;
+  existing.owner = cached.owner;
+  existing.docker_config = cached.docker_config;
+  existing.immutable = cached.immutable;
+  existing.take_over_allowed =
+      std::binary_search(cached.marks.begin(), cached.marks.end(),
+                         api::annotation_mark(api::take_over_annotation, rotation));
+  return existing;
+}
+
+ExistingSecret ExistingSecret::of(const nlohmann::json& live, std::string_view rotation) {
+  ExistingSecret existing;
+  const auto* annotations = base::find(live, "metadata.annotations");
+  existing.uid = base::string_or(live, "metadata.uid", "").value_or("");
+  existing.owner = text_of(annotations, api::owner_annotation);
+  existing.docker_config = text_of(&live, "type") == api::docker_config_type;
+  existing.immutable = base::bool_or(live, "immutable", false).value_or(false);
+  existing.take_over_allowed = text_of(annotations, api::take_over_annotation) == rotation;
+  if (const auto* fields = base::find(live, "metadata.managedFields");
+      fields != nullptr && fields->is_array()) {
+    for (const auto& entry : *fields) {
+      auto manager = text_of(&entry, "manager");
+      auto& all = existing.managers;
+      if (!manager.empty() && std::find(all.begin(), all.end(), manager) == all.end()) {
+        all.push_back(std::move(manager));
+      }
+    }
+  }
+  return existing;
+}
+
+tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired,
+                                                    std::string_view rotation,
+                                                    const ExistingSecret* existing) {
+  const auto refuse = [&](std::string_view reason, std::string message) {
+    return tl::unexpected(
+        TargetProblem{desired.key.name, std::string(reason), std::move(message), true});
+  };
+  if (existing == nullptr) return WriteMode{};
+  if (existing->owner != rotation && !existing->take_over_allowed) {
+    return refuse("NotOwned", not_owned(desired, rotation, *existing));
+  }
+  if (!existing->docker_config) {
+    return refuse("WrongType", "Secret " + desired.key.text() + " is not of type " +
+                                   std::string(api::docker_config_type) +
+                                   ", and Kubernetes does not let a type change: delete the "
+                                   "Secret yourself or choose another name");
+  }
+  if (existing->immutable) {
+    return refuse("Immutable", "Secret " + desired.key.text() +
+                                   " is marked immutable, so no new token can be written: delete "
+                                   "it yourself or choose another name");
+  }
+  return WriteMode{true, existing->uid};
+}
+
+TargetProblem target_problem(const kube::ObjectKey& secret, const kube::Error& error) {
+  using Kind = kube::Error::Kind;
+  const auto problem = [&](std::string_view reason, std::string message, bool permanent = true) {
+    return TargetProblem{secret.name, std::string(reason), std::move(message), permanent};
+  };
+  // Policies choose their own status code, so the text decides.
+  if (has(error.message, "denied the request") || has(error.message, "denied request")) {
+    return problem("AdmissionDenied", error.message);
+  }
+  switch (error.kind) {
+    case Kind::forbidden:
+      if (has(error.message, "exceeded quota")) {
+        return problem("QuotaExceeded",
+                       error.message + ": raise the quota or remove a Secret that is not needed");
+      }
+      if (has(error.message, "being terminated")) {
+        return problem("NamespaceTerminating", error.message);
+      }
+      if (has(error.message, "ValidatingAdmissionPolicy") ||
+          has(error.message, "admission webhook")) {
+        return problem("AdmissionDenied", error.message);
+      }
+      return problem("Forbidden", kube::explain(error));
+    case Kind::not_found:
+      return problem("NamespaceNotFound", error.message);
+    case Kind::invalid:
+      if (has(error.message, "when `immutable` is set")) {
+        return problem("Immutable",
+                       error.message + ": delete the Secret yourself or choose another name");
+      }
+      if (has(error.message, "type: Invalid value")) {
+        return problem("WrongType",
+                       error.message + ": delete the Secret yourself or choose another name");
+      }
+      return problem("Invalid", error.message);
+    case Kind::conflict:
+    case Kind::already_exists:
+      // Looked at once more already, so somebody changes it as fast as we look.
+      return problem("NotOwned", error.message + ": somebody else writes this Secret", false);
+    case Kind::cancelled:
+      return problem("ApiServerUnavailable", "stopped before the Secret was written", false);
+    case Kind::expired:
+    case Kind::too_many_requests:
+    case Kind::server:
+    case Kind::unreachable:
+    case Kind::malformed:
+    case Kind::unauthorized:
+    case Kind::credentials:
+      break;
+  }
+  return problem("ApiServerUnavailable", error.message, false);
+}
+
+}  // namespace quay_rotator::rotation

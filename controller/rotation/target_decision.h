@@ -1,0 +1,64 @@
+// May this rotation write that Secret, and how? Pure.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+#include <tl/expected.hpp>
+
+#include "api/managed_secret.h"
+#include "kube/client.h"
+#include "kube/object.h"
+
+namespace quay_rotator::rotation {
+
+// One Secret as it should be.
+struct DesiredSecret {
+  kube::ObjectKey key;
+  std::vector<std::string> registries;  // never empty
+  std::map<std::string, std::string> labels;
+  std::map<std::string, std::string> annotations;
+};
+
+struct TargetProblem {
+  std::string secret;
+  std::string reason;  // NotOwned, WrongType, Immutable, QuotaExceeded, AdmissionDenied, Forbidden,
+                       // NamespaceTerminating, NamespaceNotFound, Invalid, ApiServerUnavailable
+  std::string message;    // what happened and what to do
+  bool permanent = true;  // false: trying again at once may help
+};
+
+// What is known of a Secret that exists, as much as the decision needs.
+struct ExistingSecret {
+  std::string uid;
+  std::string owner;  // owner_annotation's value
+  bool docker_config = false;
+  bool immutable = false;
+  bool take_over_allowed = false;     // take_over_annotation names this rotation
+  std::vector<std::string> managers;  // of its fields, for people; the cache does not know them
+
+  static ExistingSecret of(const api::ManagedSecret& cached, std::string_view rotation);
+  // A whole Secret as the API server answers it.
+  static ExistingSecret of(const nlohmann::json& live, std::string_view rotation);
+};
+
+// How to apply.
+struct WriteMode {
+  bool force = false;  // over the fields of other managers
+  std::string uid;     // precondition; "": the Secret is to be created
+  bool operator==(const WriteMode&) const = default;
+};
+
+// `existing` null: there is no such Secret. `rotation` is the name of the RobotTokenRotation.
+tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired,
+                                                    std::string_view rotation,
+                                                    const ExistingSecret* existing);
+
+// What a refused read or write of the Secret means for the target.
+TargetProblem target_problem(const kube::ObjectKey& secret, const kube::Error& error);
+
+}  // namespace quay_rotator::rotation
