@@ -4,8 +4,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <mutex>
-#include <unordered_map>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -65,53 +63,6 @@ struct Publisher::Order {
   std::string_view user;
   const base::SecretString& token;
   bool dry_run = false;
-};
-
-// Which cached Secrets belong to which rotation, kept by listening to the cache: asking for one
-// rotation's must not walk through all. Thread-safe.
-class Publisher::Belongings {
- public:
-  using Pointer = runtime::Store<api::ManagedSecret>::Pointer;
-
-  explicit Belongings(const runtime::Store<api::ManagedSecret>& cache) : cache_(cache) {}
-
-  // Two changes of one Secret may be told in any order, so what is kept is always what the cache
-  // holds now.
-  void update(const Pointer& before, const Pointer& after) {
-    const auto& key = (after ? after : before)->meta.key;
-    const std::lock_guard lock(mutex_);
-    const auto current = cache_.find(key);
-    for (const auto* known : {&before, &after, &current}) {
-      if (!*known) continue;
-      const auto [first, last] = by_owner_.equal_range(slot(key.name_space, (*known)->owner));
-      for (auto at = first; at != last;) {
-        at = at->second->meta.key == key ? by_owner_.erase(at) : std::next(at);
-      }
-    }
-    if (current) by_owner_.emplace(slot(key.name_space, current->owner), current);
-  }
-
-  [[nodiscard]] std::vector<Pointer> of(const kube::ObjectKey& rotation) const {
-    std::vector<Pointer> found;
-    const std::lock_guard lock(mutex_);
-    const auto [first, last] = by_owner_.equal_range(slot(rotation.name_space, rotation.name));
-    for (auto at = first; at != last; ++at) {
-      const auto& secret = at->second;
-      if (secret->owner == rotation.name && secret->meta.key.name_space == rotation.name_space) {
-        found.push_back(secret);
-      }
-    }
-    return found;
-  }
-
- private:
-  static std::size_t slot(const std::string& name_space, const std::string& owner) {
-    return std::hash<kube::ObjectKey>{}({name_space, owner});
-  }
-
-  const runtime::Store<api::ManagedSecret>& cache_;
-  mutable std::mutex mutex_;
-  std::unordered_multimap<std::size_t, Pointer> by_owner_;
 };
 
 std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
@@ -202,16 +153,7 @@ base::SecretString secret_manifest(const DesiredSecret& desired,
 
 Publisher::Publisher(kube::Client& client, runtime::Store<api::ManagedSecret>& cache,
                      base::Executor& executor, base::Log log)
-    : client_(client),
-      cache_(cache),
-      executor_(executor),
-      log_(std::move(log)),
-      belongings_(std::make_shared<Belongings>(cache)) {
-  cache.add_listener(
-      [belongings = belongings_](const auto& before, const auto& after, runtime::ChangeCause) {
-        belongings->update(before, after);
-      });
-}
+    : client_(client), cache_(cache), executor_(executor), log_(std::move(log)) {}
 
 std::vector<TargetProblem> Publisher::dry_run(const api::RobotTokenRotation& rotation,
                                               const std::vector<DesiredSecret>& targets,
@@ -261,36 +203,29 @@ std::vector<TargetProblem> Publisher::publish(const api::RobotTokenRotation& rot
   return left;
 }
 
-std::vector<kube::ObjectKey> Publisher::left_behind(
-    const api::RobotTokenRotation& rotation, const std::vector<DesiredSecret>& targets) const {
-  std::vector<kube::ObjectKey> keys;
-  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return keys;
-  for (const auto& secret : belongings_->of(rotation.meta.key)) {
-    const bool wanted = std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
-      return target.key == secret->meta.key;
-    });
-    const bool ours = std::binary_search(secret->marks.begin(), secret->marks.end(),
-                                         api::owner_mark(rotation.meta.uid));
-    if (!wanted && ours) keys.push_back(secret->meta.key);
-  }
-  std::sort(keys.begin(), keys.end());
-  return keys;
-}
-
 std::vector<TargetProblem> Publisher::prune(const api::RobotTokenRotation& rotation,
                                             const std::vector<DesiredSecret>& targets,
                                             const std::stop_token& stop) {
   std::vector<TargetProblem> problems;
-  for (const auto& key : left_behind(rotation, targets)) {
-    const auto cached = cache_.find(key);
-    if (!cached) continue;
-    const auto removed = client_.remove(kube::secrets, key, {cached->meta.uid, ""}, stop);
+  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return problems;
+  const auto& key = rotation.meta.key;
+  for (const auto& secret : cache_.list()) {
+    if (secret->meta.key.name_space != key.name_space || secret->owner != key.name) continue;
+    const bool ours = std::binary_search(secret->marks.begin(), secret->marks.end(),
+                                         api::owner_mark(rotation.meta.uid));
+    const bool wanted = std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
+      return target.key == secret->meta.key;
+    });
+    if (!ours || wanted) continue;
+    const auto removed =
+        client_.remove(kube::secrets, secret->meta.key, {secret->meta.uid, ""}, stop);
     if (removed) {
-      log_.info("deleted a Secret that is no longer a target", {{"secret", key.text()}});
-      cache_.erase(key);
+      log_.info("deleted a Secret that is no longer a target",
+                {{"resource", key.text()}, {"secret", secret->meta.key.text()}});
+      cache_.erase(secret->meta.key);
     } else if (removed.error().kind != kube::Error::Kind::conflict) {
       // A conflict: that Secret is gone and this one is somebody else's.
-      problems.push_back(target_problem(key, removed.error()));
+      problems.push_back(target_problem(secret->meta.key, removed.error()));
     }
   }
   return problems;

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <map>
-#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -45,8 +44,7 @@ base::SecretString secret_manifest(const DesiredSecret& desired,
                                    const base::SecretString& docker_config);
 
 // Thread-safe. Targets are written in parallel, at most 16 at a time; in the calling thread when
-// there is only one. What it wrote goes into the cache at once. Make it before the cache's
-// reflector starts: it listens to the cache to know which Secrets belong to which rotation.
+// there is only one. What it wrote goes into the cache at once.
 class Publisher {
  public:
   Publisher(kube::Client& client, runtime::Store<api::ManagedSecret>& cache,
@@ -63,19 +61,15 @@ class Publisher {
                                      const std::vector<DesiredSecret>& targets,
                                      const quay::RobotCredential& credential,
                                      const std::stop_token& stop);
-  // Secrets that prune would delete, by the cache; costs no request.
-  [[nodiscard]] std::vector<kube::ObjectKey> left_behind(
-      const api::RobotTokenRotation& rotation, const std::vector<DesiredSecret>& targets) const;
   // Secrets of this rotation that are no longer among its targets: deleted with deletionPolicy
   // Delete (by uid), left alone with Retain. Only those that carry this rotation's own owner
-  // reference: a copy that somebody made of one of our Secrets is theirs.
+  // reference: a copy that somebody made is theirs. Walks through the whole cache.
   std::vector<TargetProblem> prune(const api::RobotTokenRotation& rotation,
                                    const std::vector<DesiredSecret>& targets,
                                    const std::stop_token& stop);
 
  private:
   struct Order;  // what to write, and whether only to try
-  class Belongings;
   // One result for each target.
   std::vector<std::optional<TargetProblem>> write_all(
       const Order& order, const std::vector<const DesiredSecret*>& targets,
@@ -87,7 +81,6 @@ class Publisher {
   runtime::Store<api::ManagedSecret>& cache_;
   base::Executor& executor_;
   base::Log log_;
-  std::shared_ptr<Belongings> belongings_;
 };
 
 }  // namespace quay_rotator::rotation

@@ -17,16 +17,10 @@
 #include "kube/client.h"
 #include "quay/registry_login.h"
 #include "quay/robots_api.h"
+#include "rotation/connection_material.h"
 #include "runtime/store.h"
 
 namespace quay_rotator::rotation {
-
-// Why a connection cannot be used, before Quay is asked anything.
-struct ConnectionProblem {
-  std::string reason;  // ConnectionNotFound, InvalidURL, CredentialsNotFound, CredentialsInvalid,
-                       // CANotFound, CAInvalid, ProxyInvalid, ApiServerUnavailable
-  std::string message;
-};
 
 using QuayObserver = std::function<void(std::string_view call, std::string_view outcome)>;
 
@@ -58,8 +52,17 @@ class QuaySession {
   quay::Expected<void> probe(const std::stop_token& stop);
   // Takes the permit that the next regenerate needs. False when stopped.
   bool wait_for_permit(const std::stop_token& stop);
+  // Calls from now on use this one; calls under way are not touched.
+  void replace_api_token(base::SecretString api_token);
 
  private:
+  using Token = std::shared_ptr<const base::SecretString>;
+  // `once_more` is asked when the token was refused and another one has been found.
+  template <class Call, class OnceMore>
+  auto with_api_token(const Call& call, const OnceMore& once_more, const std::stop_token& stop);
+  Token other_token_than(const Token& refused, const std::stop_token& stop);
+  Token api_token();
+
   std::string origin_;
   std::string authority_;
   std::unique_ptr<http::Transport> transport_;
@@ -71,11 +74,13 @@ class QuaySession {
   quay::RegistryLogin registry_;
   std::unique_ptr<base::RateLimit> rate_limit_;
   std::mutex mutex_;
-  std::shared_ptr<const base::SecretString> api_token_;
+  Token api_token_;
 };
 
-// Thread-safe. Makes sessions from QuayConnections and keeps each until its connection's spec, its
-// CA or its API token changes (looked at when refresh() is called).
+// Thread-safe. Makes sessions from QuayConnections and keeps each until its connection's spec
+// changes or refresh() finds another CA or proxy; another API token is put into the session that is
+// there. No lock is held while the API server is asked: two threads may resolve one connection at
+// once, and the last wins. Who still works with a session that was replaced keeps it alive.
 class QuaySessions {
  public:
   QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
@@ -84,7 +89,8 @@ class QuaySessions {
 
   tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem> session(
       const kube::ObjectKey& connection, const std::stop_token& stop);
-  // Reads the Secret and the CA anew; a session with other content replaces the kept one.
+  // Reads the Secret and the CA anew. A connection that cannot be used any more loses its session,
+  // except when it is only the API server that did not answer.
   tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem> refresh(
       const kube::ObjectKey& connection, const std::stop_token& stop);
   // The connection is gone.
@@ -92,6 +98,9 @@ class QuaySessions {
 
  private:
   struct Kept;
+  using Result = tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem>;
+  Result resolve(const api::QuayConnection& connection, const std::stop_token& stop);
+
   runtime::Store<api::QuayConnection>& connections_;
   kube::Client& client_;
   http::TransportFactory& transports_;

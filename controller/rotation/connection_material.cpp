@@ -1,0 +1,115 @@
+#include "rotation/connection_material.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "quay/robots_api.h"
+#include "rotation/secret_document.h"
+
+namespace quay_rotator::rotation {
+
+namespace {
+
+tl::unexpected<ConnectionProblem> problem(std::string_view reason, std::string message) {
+  return tl::unexpected(ConnectionProblem{std::string(reason), std::move(message)});
+}
+
+std::string what_is_there(const std::vector<std::string>& keys) {
+  constexpr std::size_t most = 10;
+  if (keys.empty()) return "it has no keys";
+  std::string list = "its keys are ";
+  for (std::size_t at = 0; at < std::min(keys.size(), most); ++at) {
+    list += (at == 0 ? "\"" : ", \"") + keys[at] + "\"";
+  }
+  return keys.size() > most ? list + ", …" : list;
+}
+
+// `field` is what the user would correct, `missing` the reason when there is nothing to read.
+MaterialExpected<base::SecretString> read_key(kube::Client& client, const std::string& name_space,
+                                              const api::KeyReference& reference,
+                                              std::string_view field, std::string_view missing,
+                                              const std::stop_token& stop) {
+  const bool config_map = reference.kind == api::KeyReference::Kind::config_map;
+  const auto& resource = config_map ? kube::config_maps : kube::secrets;
+  const kube::ObjectKey key{name_space, reference.name};
+  const std::string what = std::string(resource.kind) + " " + key.text();
+
+  auto answer = client.get(resource, key, stop);
+  if (!answer) {
+    const auto& error = answer.error();
+    if (error.kind == kube::Error::Kind::not_found) {
+      return problem(missing,
+                     what + " does not exist: create it, or correct " + std::string(field));
+    }
+    if (error.kind == kube::Error::Kind::forbidden) return problem(missing, kube::explain(error));
+    return problem("ApiServerUnavailable", error.message);
+  }
+  const SecretDocument document(std::move(*answer));
+  auto value = document.value(reference.kind, reference.key);
+  if (!value) {
+    return problem(missing, what + " has no key \"" + reference.key + "\" (" +
+                                what_is_there(document.keys()) + "): add it, or correct " +
+                                std::string(field));
+  }
+  return std::move(*value);
+}
+
+}  // namespace
+
+MaterialExpected<http::Url> connection_url(const api::QuayConnectionSpec& spec) {
+  auto url = http::parse_url(spec.url);
+  if (!url) return problem("InvalidURL", "spec.url: " + url.error().message);
+  if (url->target != "/") {
+    return problem("InvalidURL", "spec.url: expected only scheme, host and port, as in \"" +
+                                     url->origin() + "\"; Quay's API is at the root");
+  }
+  if (url->scheme == "http" && !spec.allow_insecure) {
+    return problem("InvalidURL",
+                   "spec.url: http:// would send the API token and robot tokens in the clear: use "
+                   "https://, or set allowInsecure: true");
+  }
+  return std::move(*url);
+}
+
+MaterialExpected<std::optional<std::string>> connection_proxy(
+    const api::QuayConnectionSpec& spec, const http::Url& url,
+    const http::Environment& environment) {
+  const bool from_spec = !spec.proxy_url.empty();
+  auto proxy = from_spec ? std::optional(spec.proxy_url) : http::proxy_for(url, environment);
+  if (proxy) {
+    if (const auto parsed = http::parse_url(*proxy); !parsed) {
+      return problem("ProxyInvalid",
+                     (from_spec ? "spec.proxyURL: " : "the proxy of the operator's environment: ") +
+                         parsed.error().message);
+    }
+  }
+  return proxy;
+}
+
+MaterialExpected<base::SecretString> read_api_token(kube::Client& client,
+                                                    const std::string& name_space,
+                                                    const api::KeyReference& reference,
+                                                    const std::stop_token& stop) {
+  const auto text = read_key(client, name_space, reference, "spec.credentialsSecretRef",
+                             "CredentialsNotFound", stop);
+  if (!text) return tl::unexpected(text.error());
+  auto token = quay::parse_api_token(text->reveal());
+  if (!token) {
+    return problem("CredentialsInvalid", "key \"" + reference.key + "\" of Secret " + name_space +
+                                             "/" + reference.name + ": " + token.error().message);
+  }
+  return std::move(*token);
+}
+
+MaterialExpected<std::string> read_ca(kube::Client& client, const std::string& name_space,
+                                      const api::KeyReference& reference,
+                                      const std::stop_token& stop) {
+  const auto text = read_key(client, name_space, reference, "spec.ca", "CANotFound", stop);
+  if (!text) return tl::unexpected(text.error());
+  return std::string(text->reveal());
+}
+
+}  // namespace quay_rotator::rotation

@@ -1,0 +1,49 @@
+// What a QuayConnection names, checked and read: its URL, API token and CA.
+#pragma once
+
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include <tl/expected.hpp>
+
+#include "api/quay_connection.h"
+#include "base/secret_string.h"
+#include "http/proxy.h"
+#include "http/url.h"
+#include "kube/client.h"
+
+namespace quay_rotator::rotation {
+
+// Why a connection cannot be used, before Quay is asked anything.
+struct ConnectionProblem {
+  std::string reason;  // ConnectionNotFound, InvalidURL, CredentialsNotFound, CredentialsInvalid,
+                       // CANotFound, CAInvalid, ProxyInvalid, ApiServerUnavailable
+  std::string message;
+};
+
+template <class T>
+using MaterialExpected = tl::expected<T, ConnectionProblem>;
+
+// InvalidURL: no URL, a path, or http without allowInsecure.
+MaterialExpected<http::Url> connection_url(const api::QuayConnectionSpec& spec);
+
+// spec.proxyURL, else the environment's; nothing: direct. ProxyInvalid.
+MaterialExpected<std::optional<std::string>> connection_proxy(const api::QuayConnectionSpec& spec,
+                                                              const http::Url& url,
+                                                              const http::Environment& environment);
+
+// Reads a Secret of `name_space`. CredentialsNotFound (no Secret, no such key, not allowed),
+// CredentialsInvalid, ApiServerUnavailable.
+MaterialExpected<base::SecretString> read_api_token(kube::Client& client,
+                                                    const std::string& name_space,
+                                                    const api::KeyReference& reference,
+                                                    const std::stop_token& stop);
+
+// PEM from a Secret or ConfigMap of `name_space`, not yet parsed. CANotFound,
+// ApiServerUnavailable.
+MaterialExpected<std::string> read_ca(kube::Client& client, const std::string& name_space,
+                                      const api::KeyReference& reference,
+                                      const std::stop_token& stop);
+
+}  // namespace quay_rotator::rotation

@@ -1,0 +1,124 @@
+#include <utility>
+
+#include "rotation/quay_session.h"
+
+namespace quay_rotator::rotation {
+
+struct QuaySessions::Kept {
+  std::string uid;
+  api::QuayConnectionSpec spec;
+  std::optional<std::string> ca;
+  std::optional<std::string> proxy;
+  std::shared_ptr<QuaySession> session;
+
+  [[nodiscard]] bool made_from(const api::QuayConnection& connection) const {
+    return uid == connection.meta.uid && spec == connection.spec;
+  }
+};
+
+QuaySessions::QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
+                           http::TransportFactory& transports, http::Environment environment,
+                           base::Executor& executor, QuayObserver observer,
+                           base::Duration request_deadline)
+    : connections_(connections),
+      client_(client),
+      transports_(transports),
+      environment_(std::move(environment)),
+      executor_(executor),
+      observer_(std::move(observer)),
+      request_deadline_(request_deadline) {}
+
+QuaySessions::Result QuaySessions::session(const kube::ObjectKey& connection,
+                                           const std::stop_token& stop) {
+  if (const auto cached = connections_.find(connection)) {
+    const std::lock_guard lock(mutex_);
+    const auto found = kept_.find(connection);
+    if (found != kept_.end() && found->second->made_from(*cached)) return found->second->session;
+  }
+  return refresh(connection, stop);
+}
+
+QuaySessions::Result QuaySessions::refresh(const kube::ObjectKey& connection,
+                                           const std::stop_token& stop) {
+  const auto cached = connections_.find(connection);
+  if (!cached) {
+    forget(connection);
+    return tl::unexpected(ConnectionProblem{
+        "ConnectionNotFound", "QuayConnection " + connection.text() +
+                                  " does not exist: create it, or correct spec.connectionRef"});
+  }
+  auto result = resolve(*cached, stop);
+  if (!result && result.error().reason != "ApiServerUnavailable") forget(connection);
+  return result;
+}
+
+void QuaySessions::forget(const kube::ObjectKey& connection) {
+  std::shared_ptr<Kept> gone;  // destroyed without the lock
+  const std::lock_guard lock(mutex_);
+  const auto found = kept_.find(connection);
+  if (found == kept_.end()) return;
+  gone = std::move(found->second);
+  kept_.erase(found);
+}
+
+QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection,
+                                           const std::stop_token& stop) {
+  const auto& spec = connection.spec;
+  const auto& name_space = connection.meta.key.name_space;
+  const auto url = connection_url(spec);
+  if (!url) return tl::unexpected(url.error());
+  const auto proxy = connection_proxy(spec, *url, environment_);
+  if (!proxy) return tl::unexpected(proxy.error());
+  auto token = read_api_token(client_, name_space, spec.credentials, stop);
+  if (!token) return tl::unexpected(token.error());
+  std::optional<std::string> ca;
+  if (spec.ca) {
+    auto pem = read_ca(client_, name_space, *spec.ca, stop);
+    if (!pem) return tl::unexpected(pem.error());
+    ca = std::move(*pem);
+  }
+
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = kept_.find(connection.meta.key);
+    if (found != kept_.end() && found->second->made_from(connection) && found->second->ca == ca &&
+        found->second->proxy == *proxy) {
+      found->second->session->replace_api_token(std::move(*token));
+      return found->second->session;
+    }
+  }
+
+  http::Endpoint endpoint;
+  endpoint.origin = url->origin();
+  endpoint.ca_certificates = ca;
+  endpoint.proxy = *proxy;
+  endpoint.allow_insecure = spec.allow_insecure;
+  auto transport = transports_.open(std::move(endpoint));
+  if (!transport) {
+    // The URL and the proxy have been parsed already: what is left is what the transport cannot do.
+    std::string reason = "InvalidURL";
+    if (transport.error().kind == http::Error::Kind::tls) {
+      reason = "CAInvalid";
+    } else if (transport.error().message.find("proxy") != std::string::npos) {
+      reason = "ProxyInvalid";
+    }
+    return tl::unexpected(ConnectionProblem{reason, transport.error().message});
+  }
+  auto kept = std::make_shared<Kept>();
+  kept->uid = connection.meta.uid;
+  kept->spec = spec;
+  kept->ca = std::move(ca);
+  kept->proxy = *proxy;
+  kept->session = std::make_shared<QuaySession>(connection, url->origin(), url->authority(),
+                                                std::move(*transport), std::move(*token), client_,
+                                                executor_, observer_, request_deadline_);
+  auto session = kept->session;
+  // What it replaces is destroyed without the lock, unless somebody still uses it.
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(kept_[connection.meta.key], kept);
+  }
+  return session;
+}
+
+}  // namespace quay_rotator::rotation
