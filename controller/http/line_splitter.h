@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <functional>
-#include <string>
 #include <string_view>
+
+#include "base/secret_string.h"
 
 namespace quay_rotator::http {
 
-// Not synchronized. Lines end with "\n" or "\r\n"; the end is not part of the line.
+// Not synchronized. Lines end with "\n" or "\r\n"; the end is not part of the line. What it keeps
+// between pieces is wiped: lines of a watch hold Secrets.
 class LineSplitter {
  public:
   explicit LineSplitter(std::size_t max_line) : max_line_(max_line) {}
@@ -17,11 +19,11 @@ class LineSplitter {
   bool feed(std::string_view piece, const std::function<bool(std::string_view)>& on_line);
   [[nodiscard]] bool overflowed() const { return overflowed_; }
   // What came after the last line end.
-  [[nodiscard]] std::string_view rest() const { return rest_; }
+  [[nodiscard]] std::string_view rest() const { return rest_.reveal(); }
 
  private:
   std::size_t max_line_;
-  std::string rest_;
+  base::SecretString rest_;
   bool overflowed_ = false;
 };
 

@@ -1,0 +1,116 @@
+#include "http/proxy.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <cstring>
+
+#include <arpa/inet.h>
+
+namespace quay_rotator::http {
+namespace {
+
+// An address as 16 bytes, IPv4 in its mapped form, so that one comparison serves both.
+using Address = std::array<unsigned char, 16>;
+constexpr std::size_t mapped_prefix = 12;
+
+std::optional<Address> parse_address(std::string_view text) {
+  const std::string copy(text);
+  Address address{};
+  if (inet_pton(AF_INET6, copy.c_str(), address.data()) == 1) return address;
+  address[10] = address[11] = 0xff;
+  if (inet_pton(AF_INET, copy.c_str(), address.data() + mapped_prefix) == 1) return address;
+  return std::nullopt;
+}
+
+bool is_loopback(const Address& address) {
+  static constexpr Address mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 0};
+  static constexpr Address v6{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return address == v6 || std::memcmp(address.data(), mapped.data(), mapped_prefix + 1) == 0;
+}
+
+// "10.0.0.0/8"; false too when `cidr` is none.
+bool in_network(const Address& address, std::string_view cidr) {
+  const std::size_t slash = cidr.find('/');
+  if (slash == std::string_view::npos) return false;
+  const auto network = parse_address(cidr.substr(0, slash));
+  const std::string_view length = cidr.substr(slash + 1);
+  unsigned bits = 0;
+  const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bits);
+  if (!network || error != std::errc{} || end != length.data() + length.size()) return false;
+  if (cidr.substr(0, slash).find(':') == std::string_view::npos) bits += 8 * mapped_prefix;
+  if (bits > 128) return false;
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    const unsigned mask = 0x80U >> (bit % 8);
+    if (((address[bit / 8] ^ (*network)[bit / 8]) & mask) != 0) return false;
+  }
+  return true;
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+// One lower-case entry of NO_PROXY.
+bool matches(const Url& url, const std::optional<Address>& address, std::string_view entry) {
+  if (entry == "*") return true;
+  if (address && in_network(*address, entry)) return true;
+
+  std::string_view host = entry;
+  std::string_view port;
+  if (entry.starts_with('[')) {
+    const std::size_t close = entry.find(']');
+    if (close == std::string_view::npos) return false;
+    host = entry.substr(1, close - 1);
+    if (entry.substr(close + 1).starts_with(':')) port = entry.substr(close + 2);
+  } else if (const std::size_t colon = entry.find(':');
+             colon != std::string_view::npos && colon == entry.rfind(':')) {
+    host = entry.substr(0, colon);
+    port = entry.substr(colon + 1);
+  }
+  if (host.empty() || (!port.empty() && port != std::to_string(url.port))) return false;
+  if (const auto literal = parse_address(host)) return address == literal;
+
+  if (host.starts_with("*.")) host.remove_prefix(1);
+  if (host.starts_with('.')) return url.host.ends_with(host);
+  return url.host == host || url.host.ends_with("." + std::string(host));
+}
+
+std::string lowered(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return text;
+}
+
+std::string first_of(const Environment& environment, std::string_view upper,
+                     std::string_view lower) {
+  if (auto value = environment(upper); value && !value->empty()) return *value;
+  return environment(lower).value_or("");
+}
+
+}  // namespace
+
+std::optional<std::string> proxy_for(const Url& url, const Environment& environment) {
+  std::string proxy = url.scheme == "https" ? first_of(environment, "HTTPS_PROXY", "https_proxy")
+                                            : first_of(environment, "HTTP_PROXY", "http_proxy");
+  const auto address = parse_address(url.host);
+  if (proxy.empty() || url.host == "localhost" || (address && is_loopback(*address))) {
+    return std::nullopt;
+  }
+
+  const std::string exceptions = lowered(first_of(environment, "NO_PROXY", "no_proxy"));
+  std::string_view left = exceptions;
+  while (!left.empty()) {
+    const std::size_t comma = left.find(',');
+    const std::string_view entry = trimmed(left.substr(0, comma));
+    if (!entry.empty() && matches(url, address, entry)) return std::nullopt;
+    left = comma == std::string_view::npos ? std::string_view{} : left.substr(comma + 1);
+  }
+  return proxy.find("://") == std::string::npos ? "http://" + proxy : proxy;
+}
+
+}  // namespace quay_rotator::http
