@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -24,8 +25,8 @@ type Certificates struct {
 }
 
 func newCertificates(o options, folder string) (*Certificates, error) {
-	if (o.certificate == "") != (o.key == "") {
-		return nil, errors.New("--certificate and --key go together")
+	if (o.certificate == "") != (o.key == "") || (o.ca == "") != (o.caKey == "") || (o.ca != "" && o.key != "") {
+		return nil, errors.New("--certificate and --key go together, or --ca and --ca-key")
 	}
 	hosts := append([]string{"localhost", "127.0.0.1", "::1"}, split(o.hosts)...)
 	now := time.Now()
@@ -51,6 +52,9 @@ func newCertificates(o options, folder string) (*Certificates, error) {
 		c.variants["good"] = &given
 	} else {
 		own, err := newAuthority("quay-sim CA")
+		if o.ca != "" {
+			own, err = readAuthority(o.ca, o.caKey)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -66,9 +70,12 @@ func newCertificates(o options, folder string) (*Certificates, error) {
 				return nil, err
 			}
 		}
-		c.caFile = filepath.Join(folder, "ca.pem")
-		if err := newFile(c.caFile, own.pem); err != nil {
-			return nil, err
+		c.caFile = o.ca
+		if c.caFile == "" {
+			c.caFile = filepath.Join(folder, "ca.pem")
+			if err := newFile(c.caFile, own.pem); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return c, c.show("good")
@@ -78,7 +85,7 @@ func newCertificates(o options, folder string) (*Certificates, error) {
 func (c *Certificates) show(variant string) error {
 	certificate, ok := c.variants[variant]
 	if !ok {
-		return errors.New("certificate is one of good, wrong-host, unknown-ca, expired; wrong-host and expired need a start without --certificate")
+		return errors.New("certificate is one of good, wrong-host, unknown-ca, expired; with --certificate there is no wrong-host and no expired one: give --ca instead")
 	}
 	c.current.Store(certificate)
 	return nil
@@ -95,7 +102,7 @@ func (c *Certificates) configuration() *tls.Config {
 
 type authority struct {
 	certificate *x509.Certificate
-	key         *ecdsa.PrivateKey
+	key         crypto.PrivateKey
 	pem         []byte
 }
 
@@ -115,6 +122,14 @@ func newAuthority(name string) (*authority, error) {
 	}
 	certificate, err := x509.ParseCertificate(der)
 	return &authority{certificate, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
+}
+
+func readAuthority(certificateFile, keyFile string) (*authority, error) {
+	pair, err := tls.LoadX509KeyPair(certificateFile, keyFile)
+	if err != nil {
+		return nil, err
+	}
+	return &authority{certificate: pair.Leaf, key: pair.PrivateKey}, nil
 }
 
 func (a *authority) issue(hosts []string, from, to time.Time) (*tls.Certificate, error) {

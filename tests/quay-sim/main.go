@@ -32,6 +32,7 @@ import (
 type options struct {
 	listen, control                 string
 	certificate, key, hosts         string
+	ca, caKey                       string
 	signingKey, signingCertificate  string
 	registry, service, issuer, file string
 	seed                            uint64
@@ -43,6 +44,8 @@ func main() {
 	flag.StringVar(&o.control, "control-socket", "", "unix socket of the control API (required); certificates are written beside it")
 	flag.StringVar(&o.certificate, "certificate", "", "server certificate (PEM); without it a CA and a certificate are made")
 	flag.StringVar(&o.key, "key", "", "key of --certificate")
+	flag.StringVar(&o.ca, "ca", "", "CA that issues the certificates (PEM), instead of one that is made")
+	flag.StringVar(&o.caKey, "ca-key", "", "key of --ca")
 	flag.StringVar(&o.hosts, "hosts", "", "comma separated names and addresses for the certificate, besides localhost, 127.0.0.1 and ::1")
 	flag.StringVar(&o.signingKey, "signing-key", "", "RSA key that signs registry tokens (PEM); made when absent")
 	flag.StringVar(&o.signingCertificate, "signing-certificate", "", "certificate of --signing-key, docker-registry's rootcertbundle")

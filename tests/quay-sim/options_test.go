@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,6 +70,35 @@ func TestGivenCertificatesAndAWorldAreUsed(t *testing.T) {
 	}
 }
 
+func TestAGivenCAIssuesEveryCertificate(t *testing.T) {
+	folder := t.TempDir()
+	ca, err := newAuthority("a CA of the test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, key := filepath.Join(folder, "ca.pem"), filepath.Join(folder, "ca.key")
+	for name, content := range map[string][]byte{certificate: ca.pem, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, func(o *options) { o.ca, o.caKey = certificate, key })
+	if s.at.CA != certificate {
+		t.Errorf("the CA is %s", s.at.CA)
+	}
+	if r := s.send("GET", "/config"); r.StatusCode != 200 {
+		t.Errorf("%d", r.StatusCode)
+	}
+	s.call("PUT", "/switches", `{"certificate": "wrong-host"}`, nil)
+	if _, err := s.try("GET", "/config"); !errors.As(err, new(x509.HostnameError)) {
+		t.Errorf("wrong host: %v", err)
+	}
+}
+
 func TestWrongOptionsAreErrors(t *testing.T) {
 	folder := t.TempDir()
 	world := filepath.Join(folder, "world.json")
@@ -78,6 +108,8 @@ func TestWrongOptionsAreErrors(t *testing.T) {
 	good := options{listen: "127.0.0.1:0", control: filepath.Join(folder, "control")}
 	for name, change := range map[string]func(*options){
 		"certificate without key":             func(o *options) { o.certificate = "x" },
+		"CA without key":                      func(o *options) { o.ca = "x" },
+		"CA and certificate":                  func(o *options) { o.ca, o.caKey, o.certificate, o.key = "x", "x", "x", "x" },
 		"signing key without its certificate": func(o *options) { o.signingKey = "x" },
 		"missing certificate":                 func(o *options) { o.certificate, o.key = "/missing", "/missing" },
 		"missing world":                       func(o *options) { o.file = "/missing" },
