@@ -1,9 +1,9 @@
 #!/bin/bash
 # Builds what a target of the Makefile needs, packages included. A second run takes seconds.
 #   tests/prepare.sh program    build/bin/quay-rotator
-#   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin,
-#                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
-#   tests/prepare.sh test       … and every test
+#   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin, and
+#                               build/control-plane (a link into ~/.cache/quay-rotator)
+#   tests/prepare.sh test       … and every test, and build/helm
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/step.sh
@@ -15,13 +15,16 @@ flock -n 9 || { echo "Another build is under way here, waiting for it" >&2; floc
 
 # The control plane compiles for minutes on its own, so it starts first and runs beside the rest.
 go_parts() {
-  local part directory
+  local directory
   "$GO" build -C tests -o ../build/bin/ ./quay-sim ./environment/cmd/environment
-  for part in control-plane helm; do
-    [ $part != control-plane ] || [ -z "${KUBEBUILDER_ASSETS:-}" ] || continue
-    directory=$(tests/control-plane/build.sh $part)
-    ln -sfn "$directory" build/$part
-  done
+  if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
+    directory=$(tests/control-plane/build.sh control-plane)
+    ln -sfn "$directory" build/control-plane
+  fi
+  if [ "$what" = test ]; then
+    directory=$(tests/control-plane/build.sh helm)
+    ln -sfn "$directory" build/helm
+  fi
 }
 if [ "$what" != program ]; then
   GO=$(tests/go.sh)
