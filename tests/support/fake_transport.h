@@ -35,10 +35,10 @@ struct Answer {
       std::function<tl::expected<std::optional<std::string>, http::Error>(const std::stop_token&)>;
 
   int status = 200;
-  std::string body;
-  std::vector<http::Header> headers;
-  base::Duration delay{};  // before the answer comes; past the deadline it is a timeout
-  Source source;           // for stream(): instead of `body`
+  std::string body = {};
+  std::vector<http::Header> headers = {};
+  base::Duration delay = {};  // before the answer comes; past the deadline it is a timeout
+  Source source = {};         // for stream(): instead of `body`
 };
 
 // A Source that gives the pieces at once and then ends.
