@@ -106,6 +106,8 @@ func newControlPlane(directory string, programs programs, durable bool) (made *c
 			"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+tokens,
 			"--service-account-signing-key-file="+tokens, "--service-cluster-ip-range=10.96.0.0/16",
 			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+			// Watches end with the server; otherwise it would wait a minute for them on SIGTERM.
+			"--shutdown-watch-termination-grace-period=1s",
 			"--endpoint-reconciler-type=none", "--allow-privileged=true", "--profiling=false",
 			"--audit-policy-file="+policy, "--audit-log-path="+made.audit, "--audit-log-format=json"),
 		log:   filepath.Join(directory, "kube-apiserver.log"),

@@ -54,8 +54,9 @@ func buildImage(ctx context.Context, directory string) (*image, error) {
 	}
 	program := filepath.Join(directory, "app")
 	command := exec.CommandContext(ctx, compiler, "build", "-trimpath", "-ldflags=-s -w", "-o", program, source)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOTMPDIR="+directory)
 	command.Dir = directory
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) } // its children end with it
 	if output, err := command.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("the image's program does not build: %w\n%s", err, output)
 	}

@@ -1,3 +1,4 @@
+#!/bin/sh
 # The keeper of a node: makes what outlives processes (a bridge, control groups), runs containerd and
 # the kubelet in namespaces of their own, and takes everything away again when its standard input
 # closes, which also happens when the environment is killed.
@@ -64,6 +65,8 @@ export directory
 isolated() {
   join || exit
   exec setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc sh -c '
+    # Where v1 and v2 are both mounted, runc would also use the top of v2, whatever it is told.
+    [ ! -e /sys/fs/cgroup/unified/cgroup.procs ] || umount /sys/fs/cgroup/unified || exit
     # What containerd and the kubelet keep at fixed places stays in here.
     mkdir -p /run/containerd /var/lib/kubelet
     mount -t tmpfs tmpfs /run/containerd &&
