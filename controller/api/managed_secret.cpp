@@ -1,0 +1,154 @@
+#include "api/managed_secret.h"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "api/field_reader.h"
+#include "base/base64.h"
+#include "base/json.h"
+#include "base/secret_json.h"
+
+namespace quay_rotator::api {
+namespace {
+
+using nlohmann::json;
+
+// A robot's name and what may be known of its token.
+struct Login {
+  std::string user;
+  base::Fingerprint token;
+  bool operator==(const Login&) const = default;
+};
+
+// Reads a .dockerconfigjson of the one shape that this operator writes.
+class DockerConfig : public base::JsonVisitor {
+ public:
+  void on_string(const base::JsonPath& path, std::string_view value) override {
+    if (path.size() != 3) return refuse();
+    const std::string& key = path[2];
+    if (key == "username" && !username_) {
+      username_ = value;
+    } else if (key == "password" && !password_) {
+      password_ = base::Fingerprint::of(value);
+    } else if (key == "auth" && !auth_) {
+      const std::optional<base::SecretString> pair = base::base64_decode(value);
+      const std::size_t colon = pair ? pair->reveal().find(':') : std::string_view::npos;
+      if (colon == std::string_view::npos) return refuse();
+      auth_ = Login{std::string(pair->reveal().substr(0, colon)),
+                    base::Fingerprint::of(pair->reveal().substr(colon + 1))};
+    } else {
+      refuse();
+    }
+  }
+  void on_other(const base::JsonPath& /*path*/) override { refuse(); }
+  void on_begin(const base::JsonPath& path) override {
+    if (path.size() > 2 || (!path.empty() && path[0] != "auths")) refuse();
+  }
+  void on_end(const base::JsonPath& path) override {
+    if (path.size() == 2) finish_entry(path[1]);
+  }
+
+  // 0 when it is not what we write.
+  [[nodiscard]] std::uint64_t digest() {
+    std::sort(registries_.begin(), registries_.end());
+    const bool repeated =
+        std::adjacent_find(registries_.begin(), registries_.end()) != registries_.end();
+    if (refused_ || repeated || !login_) return 0;
+    return credentials_digest(registries_, login_->user, login_->token);
+  }
+
+ private:
+  void refuse() { refused_ = true; }
+  void finish_entry(const std::string& registry) {
+    std::optional<Login> login = auth_;
+    if (username_.has_value() != password_.has_value()) refuse();
+    if (username_ && password_) {
+      login = Login{*username_, *password_};
+      if (auth_ && *auth_ != *login) refuse();
+    }
+    if (!login || (login_ && *login_ != *login)) refuse();
+    login_ = std::move(login);
+    registries_.push_back(registry);
+    username_.reset();
+    password_.reset();
+    auth_.reset();
+  }
+
+  bool refused_ = false;
+  std::vector<std::string> registries_;
+  std::optional<Login> login_;  // of the entries so far
+  // Of the entry that is being read.
+  std::optional<std::string> username_;
+  std::optional<base::Fingerprint> password_;
+  std::optional<Login> auth_;
+};
+
+std::uint64_t content_digest(const std::string& encoded) {
+  const std::optional<base::SecretString> text = base::base64_decode(encoded);
+  DockerConfig config;
+  if (!text || !base::visit_json(text->reveal(), config)) return 0;
+  return config.digest();
+}
+
+std::uint64_t mark(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  // A zero byte is in none of them, so that parts cannot run into each other.
+  for (const std::string_view part : parts) text.append(part).push_back('\0');
+  return base::digest64(text);
+}
+
+}  // namespace
+
+std::uint64_t label_mark(std::string_view key, std::string_view value) {
+  return mark({"label", key, value});
+}
+
+std::uint64_t annotation_mark(std::string_view key, std::string_view value) {
+  return mark({"annotation", key, value});
+}
+
+std::uint64_t owner_mark(std::string_view uid) {
+  return mark({"owner", uid});
+}
+
+std::uint64_t credentials_digest(std::vector<std::string> registries, std::string_view user,
+                                 base::Fingerprint token) {
+  std::sort(registries.begin(), registries.end());
+  registries.erase(std::unique(registries.begin(), registries.end()), registries.end());
+  std::string text = token.text();
+  text.append(1, '\0').append(user);
+  for (const std::string& registry : registries) text.append(1, '\0').append(registry);
+  return std::max<std::uint64_t>(base::digest64(text), 1);  // 0 has a meaning of its own
+}
+
+base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
+  FieldReader reader(object);
+  ManagedSecret secret;
+  secret.meta = read_metadata(reader).meta;
+  secret.docker_config = reader.text("type") == docker_config_type;
+  secret.immutable = reader.boolean("immutable", false);
+  for (const auto& [key, value] : reader.texts("metadata.labels")) {
+    secret.marks.push_back(label_mark(key, value));
+  }
+  for (const auto& [key, value] : reader.texts("metadata.annotations")) {
+    if (key == owner_annotation) secret.owner = value;
+    secret.marks.push_back(annotation_mark(key, value));
+  }
+  reader.each("metadata.ownerReferences",
+              [&](FieldReader& owner) { secret.marks.push_back(owner_mark(owner.text("uid"))); });
+  std::sort(secret.marks.begin(), secret.marks.end());
+  if (const json* data = base::find(object, "data")) {
+    const auto config = data->find(docker_config_key);
+    if (config != data->end() && config->is_string()) {
+      secret.content = content_digest(config->get_ref<const std::string&>());
+    }
+  }
+  if (reader.problem()) return tl::unexpected(base::Error{*reader.problem()});
+  return secret;
+}
+
+}  // namespace quay_rotator::api

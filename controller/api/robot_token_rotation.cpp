@@ -1,0 +1,268 @@
+#include "api/robot_token_rotation.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <nlohmann/json.hpp>
+
+#include "api/field_reader.h"
+#include "base/json.h"
+
+namespace quay_rotator::api {
+namespace {
+
+using nlohmann::json;
+
+SecretTarget read_target(FieldReader& element) {
+  SecretTarget target;
+  target.name = element.required_text("secret.name");
+  target.labels = element.texts("secret.labels");
+  target.annotations = element.texts("secret.annotations");
+  element.each_text("registries", [&](std::string registry) {
+    target.registries.push_back(std::move(registry));
+  });
+  return target;
+}
+
+RobotTokenRotationSpec read_spec(FieldReader& object) {
+  RobotTokenRotationSpec spec;
+  object.choice<bool>("spec.connectionRef.kind", true, {{"QuayConnection", true}});
+  spec.connection = object.required_text("spec.connectionRef.name");
+  spec.robot = {object.text("spec.robot.organization"), object.required_text("spec.robot.name")};
+
+  if (const auto interval = object.duration("spec.schedule.interval")) {
+    spec.interval = *interval;
+  } else {
+    object.fail("spec.schedule.interval", "expected a duration like 720h, it is missing");
+  }
+  spec.jitter = object.duration("spec.schedule.jitter").value_or(base::Duration::zero());
+  if (spec.interval <= base::Duration::zero()) {
+    object.fail("spec.schedule.interval", "expected more than 0s");
+  }
+  if (spec.jitter >= spec.interval) {
+    object.fail("spec.schedule.jitter", "expected less than spec.schedule.interval");
+  }
+
+  spec.initial = object.choice<Initial>("spec.initial", Initial::adopt,
+                                        {{"Adopt", Initial::adopt}, {"Rotate", Initial::rotate}});
+  object.each("spec.targets", [&](FieldReader& element) {
+    SecretTarget target = read_target(element);
+    if (std::any_of(spec.targets.begin(), spec.targets.end(),
+                    [&](const SecretTarget& other) { return other.name == target.name; })) {
+      element.fail("secret.name", "expected a name of its own, another target has it too");
+    }
+    spec.targets.push_back(std::move(target));
+  });
+  if (spec.targets.empty()) object.fail("spec.targets", "expected at least one target");
+
+  spec.verify =
+      object.choice<VerifyLevel>("spec.verify.level", VerifyLevel::login,
+                                 {{"None", VerifyLevel::none}, {"Login", VerifyLevel::login}});
+  object.choice<bool>("spec.onForeignRotation", true, {{"Adopt", true}});
+  spec.deletion_policy = object.choice<DeletionPolicy>(
+      "spec.deletionPolicy", DeletionPolicy::delete_,
+      {{"Delete", DeletionPolicy::delete_}, {"Retain", DeletionPolicy::retain}});
+  spec.suspend = object.boolean("spec.suspend", false);
+  return spec;
+}
+
+int read_count(FieldReader& object, std::string_view path, int fallback) {
+  const std::int64_t count = object.integer(path, fallback);
+  if (count >= 0 && count <= std::numeric_limits<int>::max()) return static_cast<int>(count);
+  object.fail(path, "expected a number from 0 on");
+  return fallback;
+}
+
+std::optional<Ledger> read_ledger(FieldReader& object) {
+  if (!object.has("status.rotation")) return std::nullopt;
+  Ledger ledger;
+  ledger.id = object.required_text("status.rotation.id");
+  ledger.reason = object.choice<RotationReason>("status.rotation.reason", RotationReason::interval,
+                                                {{"Interval", RotationReason::interval},
+                                                 {"Requested", RotationReason::requested},
+                                                 {"Initial", RotationReason::initial}});
+  ledger.started_at = object.time("status.rotation.startedAt").value_or(base::WallTime{});
+  if (const auto previous = object.fingerprint("status.rotation.previousFingerprint")) {
+    ledger.previous = *previous;
+  } else {
+    object.fail("status.rotation.previousFingerprint", "expected a fingerprint, it is missing");
+  }
+  ledger.attempt = read_count(object, "status.rotation.attempt", 1);
+  ledger.rotate_request = object.text("status.rotation.rotateRequest");
+  return ledger;
+}
+
+RobotTokenRotationStatus read_status(const json& whole, FieldReader& object) {
+  RobotTokenRotationStatus status;
+  status.observed_generation = object.integer("status.observedGeneration", 0);
+  if (const json* conditions = base::find(whole, "status.conditions")) {
+    if (auto read = Conditions::from_json(*conditions)) {
+      status.conditions = std::move(*read);
+    } else {
+      object.fail("status", read.error().message);
+    }
+  }
+  status.robot = object.text("status.robot");
+  status.token_fingerprint = object.fingerprint("status.tokenFingerprint");
+  status.last_rotation_time = object.time("status.lastRotationTime");
+  status.next_rotation_time = object.time("status.nextRotationTime");
+  status.token_known_since = object.time("status.tokenKnownSince");
+  status.rotation = read_ledger(object);
+  status.targets_total = read_count(object, "status.targets.total", 0);
+  status.targets_current = read_count(object, "status.targets.current", 0);
+  object.each("status.targets.failing", [&](FieldReader& element) {
+    status.failing.push_back({element.text("secret"), element.text("reason"),
+                              element.text("message"),
+                              element.time("since").value_or(base::WallTime{})});
+  });
+  object.each("status.history", [&](FieldReader& element) {
+    status.history.push_back({element.time("time").value_or(base::WallTime{}),
+                              element.text("reason"), element.text("result"),
+                              element.duration("outage"), element.fingerprint("fingerprint")});
+  });
+  status.last_handled_rotate_request = object.text("status.lastHandledRotateRequest");
+  status.consecutive_failures = read_count(object, "status.consecutiveFailures", 0);
+  status.retry_after = object.time("status.retryAfter");
+  return status;
+}
+
+void put(json& object, const char* key, const std::string& value) {
+  if (!value.empty()) object[key] = value;
+}
+
+void put(json& object, const char* key, std::int64_t value) {
+  if (value != 0) object[key] = value;
+}
+
+void put(json& object, const char* key, const std::optional<base::WallTime>& value) {
+  if (value) object[key] = base::format_time(*value);
+}
+
+void put(json& object, const char* key, const std::optional<base::Fingerprint>& value) {
+  if (value) object[key] = value->text();
+}
+
+// Not for objects: an empty one says something.
+void put(json& object, const char* key, json::array_t value) {
+  if (!value.empty()) object[key] = std::move(value);
+}
+
+json ledger_json(const Ledger& ledger) {
+  json object{{"id", ledger.id},
+              {"reason", text(ledger.reason)},
+              {"startedAt", base::format_time(ledger.started_at)},
+              {"previousFingerprint", ledger.previous.text()},
+              {"attempt", ledger.attempt}};
+  put(object, "rotateRequest", ledger.rotate_request);
+  return object;
+}
+
+json targets_json(const RobotTokenRotationStatus& status) {
+  json object{{"total", status.targets_total}, {"current", status.targets_current}};
+  json::array_t failing;
+  for (const FailingTarget& target : status.failing) {
+    failing.push_back({{"secret", target.secret},
+                       {"reason", target.reason},
+                       {"message", target.message},
+                       {"since", base::format_time(target.since)}});
+  }
+  put(object, "failing", std::move(failing));
+  return object;
+}
+
+json::array_t history_json(const std::vector<HistoryEntry>& history) {
+  json::array_t entries;
+  for (const HistoryEntry& entry : history) {
+    json object{{"time", base::format_time(entry.time)},
+                {"reason", entry.reason},
+                {"result", entry.result}};
+    if (entry.outage) object["outage"] = base::format_duration(*entry.outage);
+    put(object, "fingerprint", entry.fingerprint);
+    entries.push_back(std::move(object));
+  }
+  return entries;
+}
+
+}  // namespace
+
+std::string_view text(RotationReason reason) {
+  switch (reason) {
+    case RotationReason::interval:
+      return "Interval";
+    case RotationReason::requested:
+      return "Requested";
+    case RotationReason::initial:
+      break;
+  }
+  return "Initial";
+}
+
+base::Expected<RobotTokenRotation> RobotTokenRotation::from_json(const json& object) {
+  FieldReader rest(object);
+  RobotTokenRotation rotation;
+  const Metadata metadata = read_metadata(rest);
+  rotation.meta = metadata.meta;
+  rotation.generation = metadata.generation;
+  rotation.created = metadata.created;
+  rotation.deleting = metadata.deleting;
+  if (const json* annotations = base::find(object, "metadata.annotations")) {
+    const auto request = annotations->find(rotate_requested_annotation);
+    if (request != annotations->end() && request->is_string()) {
+      rotation.rotate_request = request->get_ref<const std::string&>();
+    }
+  }
+  rotation.status = read_status(object, rest);
+  if (rest.problem()) return tl::unexpected(base::Error{*rest.problem()});
+
+  FieldReader spec(object);
+  rotation.spec = read_spec(spec);
+  rotation.invalid = spec.problem();
+  return rotation;
+}
+
+json to_json(const RobotTokenRotationStatus& status) {
+  json object = json::object();
+  put(object, "observedGeneration", status.observed_generation);
+  if (json conditions = status.conditions.to_json(); !conditions.empty()) {
+    object["conditions"] = std::move(conditions);
+  }
+  put(object, "robot", status.robot);
+  put(object, "tokenFingerprint", status.token_fingerprint);
+  put(object, "lastRotationTime", status.last_rotation_time);
+  put(object, "nextRotationTime", status.next_rotation_time);
+  put(object, "tokenKnownSince", status.token_known_since);
+  if (status.rotation) object["rotation"] = ledger_json(*status.rotation);
+  if (status.targets_total != 0 || status.targets_current != 0 || !status.failing.empty()) {
+    object["targets"] = targets_json(status);
+  }
+  put(object, "history", history_json(status.history));
+  put(object, "lastHandledRotateRequest", status.last_handled_rotate_request);
+  put(object, "consecutiveFailures", status.consecutive_failures);
+  put(object, "retryAfter", status.retry_after);
+  return object;
+}
+
+json status_patch(const json& before, const json& after) {
+  json patch = json::object();
+  const bool any_before = before.is_object();
+  if (any_before) {
+    for (const auto& [key, value] : before.items()) {
+      if (!after.contains(key)) patch[key] = nullptr;
+    }
+  }
+  for (const auto& [key, value] : after.items()) {
+    const json* old = any_before ? base::find(before, key) : nullptr;
+    if (old == nullptr) {
+      patch[key] = value;
+    } else if (*old == value) {
+      continue;
+    } else if (old->is_object() && value.is_object()) {
+      patch[key] = status_patch(*old, value);
+    } else {
+      patch[key] = value;
+    }
+  }
+  return patch;
+}
+
+}  // namespace quay_rotator::api

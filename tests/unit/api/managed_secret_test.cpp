@@ -1,0 +1,142 @@
+#include "api/managed_secret.h"
+
+#include <algorithm>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "base/base64.h"
+
+namespace quay_rotator::api {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view user = "acme+puller";
+constexpr std::string_view token =
+    "TOKENTOKENTOKENTOKENTOKENTOKENTOKENTOKENTOKENTOKENTOKENTOKENTOKE";
+
+std::string base64(std::string_view text) {
+  return std::string(base::base64_encode(text).reveal());
+}
+
+std::string auth() {
+  return base64(std::string(user) + ":" + std::string(token));
+}
+
+json entry() {
+  return {{"username", user}, {"password", token}, {"auth", auth()}};
+}
+
+json secret_with(std::string_view config) {
+  return {{"metadata", {{"name", "quay-pull"}, {"namespace", "team-a"}}},
+          {"type", "kubernetes.io/dockerconfigjson"},
+          {"data", {{".dockerconfigjson", base64(config)}}}};
+}
+
+std::uint64_t content(const json& config) {
+  const auto secret = ManagedSecret::from_json(
+      secret_with(config.is_string() ? config.get<std::string>() : config.dump()));
+  EXPECT_TRUE(secret.has_value());
+  return secret ? secret->content : 1;
+}
+
+std::uint64_t expected(std::vector<std::string> registries) {
+  return credentials_digest(std::move(registries), user, base::Fingerprint::of(token));
+}
+
+TEST(CredentialsDigestTest, DependsOnEachPartAndNotOnTheOrder) {
+  EXPECT_NE(expected({"a"}), 0U);
+  EXPECT_EQ(expected({"a", "b"}), expected({"b", "a", "a"}));
+  EXPECT_NE(expected({"a", "b"}), expected({"ab"}));
+  EXPECT_NE(expected({"a"}), credentials_digest({"a"}, "acme+other", base::Fingerprint::of(token)));
+  EXPECT_NE(expected({"a"}), credentials_digest({"a"}, user, base::Fingerprint::of("other")));
+}
+
+TEST(ManagedSecretTest, RecognizesWhatWeWrite) {
+  EXPECT_EQ(content({{"auths", {{"quay:8443", entry()}}}}), expected({"quay:8443"}));
+  EXPECT_EQ(content({{"auths", {{"b/x", entry()}, {"a", entry()}}}}), expected({"a", "b/x"}));
+  json only_auth = entry();
+  only_auth.erase("username");
+  only_auth.erase("password");
+  EXPECT_EQ(content({{"auths", {{"a", only_auth}}}}), expected({"a"}));
+  json no_auth = entry();
+  no_auth.erase("auth");
+  EXPECT_EQ(content({{"auths", {{"a", no_auth}}}}), expected({"a"}));
+  EXPECT_EQ(content({{"auths", {{"a", no_auth}, {"b", only_auth}}}}), expected({"a", "b"}));
+}
+
+TEST(ManagedSecretTest, AnythingElseIsNotWhatWeWrite) {
+  EXPECT_NE(content({{"auths", {{"a", entry()}, {"extra", entry()}}}}), expected({"a"}));
+  const auto changed = [](const char* key, const json& value) {
+    json one = entry();
+    one[key] = value;
+    return content({{"auths", {{"a", one}}}});
+  };
+  EXPECT_EQ(changed("password", "other"), 0U);
+  EXPECT_EQ(changed("username", "acme+other"), 0U);
+  EXPECT_EQ(changed("auth", base64("acme+puller:other")), 0U);
+  EXPECT_EQ(changed("auth", base64("no colon")), 0U);
+  EXPECT_EQ(changed("auth", "not base64"), 0U);
+  EXPECT_EQ(changed("password", 5), 0U);
+  EXPECT_EQ(changed("password", json::array({token})), 0U);
+  EXPECT_EQ(changed("identitytoken", "x"), 0U);
+  EXPECT_EQ(changed("email", nullptr), 0U);
+  json half = entry();
+  half.erase("auth");
+  half.erase("password");
+  EXPECT_EQ(content({{"auths", {{"a", half}}}}), 0U);
+  json other = {{"username", "acme+other"}, {"password", token}};
+  EXPECT_EQ(content({{"auths", {{"a", entry()}, {"b", other}}}}), 0U);
+  EXPECT_EQ(content({{"auths", {{"a", entry()}, {"b", json::object()}}}}), 0U);
+  EXPECT_EQ(content({{"auths", {{"a", entry()}}}, {"credHelpers", {{"b", "x"}}}}), 0U);
+  EXPECT_EQ(content({{"auths", json::object()}}), 0U);
+  EXPECT_EQ(content({{"auths", "x"}}), 0U);
+  EXPECT_EQ(content(json::array({entry()})), 0U);
+  EXPECT_EQ(content(json("")), 0U);
+  EXPECT_EQ(content(json("{\"auths\":{\"a\"")), 0U);
+  const std::string twice = entry().dump();
+  EXPECT_EQ(content(json("{\"auths\":{\"a\":" + twice + ",\"a\":" + twice + "}}")), 0U);
+}
+
+TEST(ManagedSecretTest, ReadsTheRest) {
+  json object = secret_with("{}");
+  object["metadata"]["uid"] = "u";
+  object["metadata"]["resourceVersion"] = "9";
+  object["metadata"]["labels"] = {{"app.kubernetes.io/managed-by", "quay-rotator"}, {"x", "1"}};
+  object["metadata"]["annotations"] = {{"quayrotator.dev/rotation", "puller"}};
+  object["metadata"]["ownerReferences"] = json::parse(R"([{"uid": "o", "name": "puller"}])");
+  object["immutable"] = true;
+  object["data"]["more"] = "eA==";
+  const auto secret = ManagedSecret::from_json(object);
+  ASSERT_TRUE(secret.has_value());
+  EXPECT_EQ(secret->meta.key, (kube::ObjectKey{"team-a", "quay-pull"}));
+  EXPECT_EQ(secret->meta.uid, "u");
+  EXPECT_EQ(secret->meta.resource_version, "9");
+  EXPECT_EQ(secret->owner, "puller");
+  EXPECT_TRUE(secret->docker_config);
+  EXPECT_TRUE(secret->immutable);
+  std::vector<std::uint64_t> marks = {
+      label_mark("app.kubernetes.io/managed-by", "quay-rotator"), label_mark("x", "1"),
+      annotation_mark("quayrotator.dev/rotation", "puller"), owner_mark("o")};
+  std::sort(marks.begin(), marks.end());
+  EXPECT_EQ(secret->marks, marks);
+  EXPECT_NE(label_mark("a", "bc"), label_mark("ab", "c"));
+  EXPECT_NE(label_mark("a", "b"), annotation_mark("a", "b"));
+}
+
+TEST(ManagedSecretTest, ToleratesForeignSecrets) {
+  const auto secret = ManagedSecret::from_json(
+      {{"metadata", {{"name", "x"}}}, {"type", "Opaque"}, {"data", {{"a", "eA=="}}}});
+  ASSERT_TRUE(secret.has_value());
+  EXPECT_FALSE(secret->docker_config);
+  EXPECT_FALSE(secret->immutable);
+  EXPECT_EQ(secret->content, 0U);
+  EXPECT_EQ(secret->owner, "");
+  EXPECT_FALSE(ManagedSecret::from_json(json::object()).has_value());
+  EXPECT_FALSE(ManagedSecret::from_json(json::array()).has_value());
+}
+
+}  // namespace
+}  // namespace quay_rotator::api

@@ -1,0 +1,241 @@
+#include "api/robot_token_rotation.h"
+
+#include <chrono>
+#include <random>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace quay_rotator::api {
+namespace {
+
+using nlohmann::json;
+using std::chrono::hours;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+const base::WallTime noon = *base::parse_time("2026-03-01T12:00:00Z");
+
+json minimal() {
+  return json::parse(R"({
+    "metadata": {"name": "puller", "namespace": "team-a", "uid": "u", "resourceVersion": "5",
+                 "generation": 2, "creationTimestamp": "2026-03-01T12:00:00Z"},
+    "spec": {"connectionRef": {"name": "quay"}, "robot": {"organization": "acme", "name": "puller"},
+             "schedule": {"interval": "720h"}, "targets": [{"secret": {"name": "quay-pull"}}]}})");
+}
+
+RobotTokenRotationStatus full_status() {
+  RobotTokenRotationStatus status;
+  status.observed_generation = 2;
+  status.conditions.set("Ready", ConditionStatus::true_, "Rotated", "well", 2, noon);
+  status.robot = "acme+puller";
+  status.token_fingerprint = base::Fingerprint::of("A");
+  status.last_rotation_time = noon;
+  status.next_rotation_time = noon + hours(720);
+  status.token_known_since = noon;
+  status.rotation =
+      Ledger{"7f3a", RotationReason::requested, noon, base::Fingerprint::of("B"), 2, "now"};
+  status.targets_total = 2;
+  status.targets_current = 1;
+  status.failing = {{"quay-pull", "Forbidden", "not allowed", noon}};
+  status.history = {{noon, "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A")},
+                    {noon - hours(1), "Requested", "Failed", std::nullopt, std::nullopt}};
+  status.last_handled_rotate_request = "before";
+  status.consecutive_failures = 3;
+  status.retry_after = noon + minutes(5);
+  return status;
+}
+
+TEST(RobotTokenRotationTest, HasDefaults) {
+  const auto rotation = RobotTokenRotation::from_json(minimal());
+  ASSERT_TRUE(rotation.has_value());
+  EXPECT_EQ(rotation->invalid, std::nullopt);
+  EXPECT_EQ(rotation->meta.key, (kube::ObjectKey{"team-a", "puller"}));
+  EXPECT_EQ(rotation->generation, 2);
+  EXPECT_EQ(rotation->created, noon);
+  EXPECT_FALSE(rotation->deleting);
+  EXPECT_EQ(rotation->rotate_request, "");
+  const RobotTokenRotationSpec& spec = rotation->spec;
+  EXPECT_EQ(spec.connection, "quay");
+  EXPECT_EQ(spec.robot, (RobotName{"acme", "puller"}));
+  EXPECT_EQ(spec.interval, hours(720));
+  EXPECT_EQ(spec.jitter, base::Duration::zero());
+  EXPECT_EQ(spec.initial, Initial::adopt);
+  EXPECT_EQ(spec.targets, (std::vector<SecretTarget>{{"quay-pull", {}, {}, {}}}));
+  EXPECT_EQ(spec.verify, VerifyLevel::login);
+  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::delete_);
+  EXPECT_FALSE(spec.suspend);
+  EXPECT_EQ(rotation->status, RobotTokenRotationStatus{});
+}
+
+TEST(RobotTokenRotationTest, ReadsEveryField) {
+  json object = minimal();
+  object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
+  object["metadata"]["annotations"]["quayrotator.dev/rotate-requested-at"] = "now";
+  object["spec"] = json::parse(R"({
+    "connectionRef": {"kind": "QuayConnection", "name": "quay"}, "robot": {"name": "ci"},
+    "schedule": {"interval": "1h30m", "jitter": "10m"}, "initial": "Rotate",
+    "targets": [{"secret": {"name": "a", "labels": {"x.y/z": "1"}, "annotations": {"n": "2"}},
+                 "registries": ["quay:8443", "quay:8443/acme"]}, {"secret": {"name": "b"}}],
+    "verify": {"level": "None"}, "onForeignRotation": "Adopt", "deletionPolicy": "Retain",
+    "suspend": true, "fieldOfTheFuture": [1]})");
+  const auto rotation = RobotTokenRotation::from_json(object);
+  ASSERT_TRUE(rotation.has_value());
+  EXPECT_EQ(rotation->invalid, std::nullopt);
+  EXPECT_TRUE(rotation->deleting);
+  EXPECT_EQ(rotation->rotate_request, "now");
+  const RobotTokenRotationSpec& spec = rotation->spec;
+  EXPECT_EQ(spec.robot, (RobotName{"", "ci"}));
+  EXPECT_EQ(spec.interval, minutes(90));
+  EXPECT_EQ(spec.jitter, minutes(10));
+  EXPECT_EQ(spec.initial, Initial::rotate);
+  EXPECT_EQ(spec.targets,
+            (std::vector<SecretTarget>{
+                {"a", {{"x.y/z", "1"}}, {{"n", "2"}}, {"quay:8443", "quay:8443/acme"}},
+                {"b", {}, {}, {}}}));
+  EXPECT_EQ(spec.verify, VerifyLevel::none);
+  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::retain);
+  EXPECT_TRUE(spec.suspend);
+}
+
+TEST(RobotTokenRotationTest, AnUnusableSpecIsSaidAndTheStatusStillRead) {
+  const auto invalid = [](const char* pointer, const json& value) {
+    json object = minimal();
+    object["status"] = to_json(full_status());
+    object[json::json_pointer(pointer)] = value;
+    const auto rotation = RobotTokenRotation::from_json(object);
+    if (!rotation) return "error: " + rotation.error().message;
+    EXPECT_EQ(rotation->status, full_status());
+    return rotation->invalid.value_or("none");
+  };
+  EXPECT_EQ(invalid("/spec", nullptr), "spec.connectionRef.name: expected a string, it is missing");
+  EXPECT_EQ(invalid("/spec", "x"), "spec.connectionRef.name: expected a string, it is missing");
+  EXPECT_EQ(invalid("/spec/connectionRef/kind", "ClusterQuayConnection"),
+            "spec.connectionRef.kind: expected QuayConnection, got \"ClusterQuayConnection\"");
+  EXPECT_EQ(invalid("/spec/robot", json::object()),
+            "spec.robot.name: expected a string, it is missing");
+  EXPECT_EQ(invalid("/spec/schedule", json::object({{"cron", "0 3 * * *"}})),
+            "spec.schedule.interval: expected a duration like 720h, it is missing");
+  EXPECT_EQ(invalid("/spec/schedule/interval", 5),
+            "spec.schedule.interval: expected a string, got a number");
+  EXPECT_EQ(invalid("/spec/schedule/interval", "0s"),
+            "spec.schedule.interval: expected more than 0s");
+  EXPECT_EQ(invalid("/spec/schedule/interval", "soon").substr(0, 45),
+            "spec.schedule.interval: expected a duration l");
+  EXPECT_EQ(invalid("/spec/schedule/jitter", "720h"),
+            "spec.schedule.jitter: expected less than spec.schedule.interval");
+  EXPECT_EQ(invalid("/spec/initial", "Never"),
+            "spec.initial: expected Adopt or Rotate, got \"Never\"");
+  EXPECT_EQ(invalid("/spec/targets", json::array()), "spec.targets: expected at least one target");
+  EXPECT_EQ(invalid("/spec/targets/0/secret/labels", json::object({{"a", 1}})),
+            "spec.targets[0].secret.labels[\"a\"]: expected a string, got a number");
+  EXPECT_EQ(invalid("/spec/targets/0/registries", json::array({"a", 1})),
+            "spec.targets[0].registries[1]: expected a string, got a number");
+  EXPECT_EQ(invalid("/spec/targets/1", minimal()["spec"]["targets"][0]),
+            "spec.targets[1].secret.name: expected a name of its own, another target has it too");
+  EXPECT_EQ(invalid("/spec/targets/0/secret/name", ""),
+            "spec.targets[0].secret.name: expected a string, it is empty");
+  EXPECT_EQ(invalid("/spec/verify/level", "Pull"),
+            "spec.verify.level: expected None or Login, got \"Pull\"");
+  EXPECT_EQ(invalid("/spec/onForeignRotation", "Reclaim"),
+            "spec.onForeignRotation: expected Adopt, got \"Reclaim\"");
+  EXPECT_EQ(invalid("/spec/deletionPolicy", ""),
+            "spec.deletionPolicy: expected Delete or Retain, got \"\"");
+  EXPECT_EQ(invalid("/spec/suspend", "yes"), "spec.suspend: expected a boolean, got a string");
+  EXPECT_EQ(invalid("/spec/suspend", nullptr), "none");
+}
+
+TEST(RobotTokenRotationTest, AnUnreadableStatusIsAnError) {
+  const auto error = [](const char* pointer, const json& value) {
+    json object = minimal();
+    object["status"] = to_json(full_status());
+    object[json::json_pointer(pointer)] = value;
+    const auto rotation = RobotTokenRotation::from_json(object);
+    return rotation ? std::string("none") : rotation.error().message;
+  };
+  EXPECT_EQ(error("/metadata/name", nullptr), "metadata.name: expected a string, it is missing");
+  EXPECT_EQ(error("/status/rotation/id", nullptr),
+            "status.rotation.id: expected a string, it is missing");
+  EXPECT_EQ(error("/status/rotation/previousFingerprint", nullptr),
+            "status.rotation.previousFingerprint: expected a fingerprint, it is missing");
+  EXPECT_EQ(error("/status/rotation/previousFingerprint", "sha256:xyz"),
+            "status.rotation.previousFingerprint: expected sha256: and 16 hex digits");
+  EXPECT_EQ(error("/status/rotation/attempt", -1),
+            "status.rotation.attempt: expected a number from 0 on");
+  EXPECT_EQ(error("/status/history/0", 1), "status.history[0]: expected an object, got a number");
+  EXPECT_NE(error("/status/nextRotationTime", "tomorrow").find("status.nextRotationTime: expected"),
+            std::string::npos);
+  EXPECT_EQ(error("/status/robot", nullptr), "none");
+}
+
+TEST(RobotTokenRotationTest, StatusRoundTrips) {
+  for (const RobotTokenRotationStatus& status : {RobotTokenRotationStatus{}, full_status()}) {
+    json object = minimal();
+    object["status"] = to_json(status);
+    const auto rotation = RobotTokenRotation::from_json(json::parse(object.dump()));
+    ASSERT_TRUE(rotation.has_value()) << rotation.error().message;
+    EXPECT_EQ(rotation->status, status);
+    EXPECT_EQ(to_json(rotation->status), to_json(status));
+  }
+  EXPECT_EQ(to_json(RobotTokenRotationStatus{}), json::object());
+  EXPECT_EQ(to_json(full_status())["history"][0]["outage"], "12ms");
+}
+
+TEST(StatusPatchTest, FractionsOfASecondAreNoDifference) {
+  RobotTokenRotationStatus status = full_status();
+  *status.last_rotation_time += microseconds(999'999);
+  EXPECT_EQ(status_patch(to_json(full_status()), to_json(status)), json::object());
+}
+
+TEST(StatusPatchTest, ContainsOnlyWhatChangedAndNullsForWhatWent) {
+  const RobotTokenRotationStatus before = full_status();
+  RobotTokenRotationStatus after = before;
+  after.rotation.reset();
+  after.targets_current = 2;
+  after.failing.clear();
+  after.history.pop_back();
+  after.last_rotation_time = noon + seconds(1);
+  EXPECT_EQ(status_patch(to_json(before), to_json(after)),
+            json({{"rotation", nullptr},
+                  {"targets", {{"current", 2}, {"failing", nullptr}}},
+                  {"history", to_json(after)["history"]},
+                  {"lastRotationTime", "2026-03-01T12:00:01Z"}}));
+  EXPECT_EQ(status_patch(json(), to_json(after)), to_json(after));
+  EXPECT_EQ(status_patch(to_json(after), to_json(after)), json::object());
+}
+
+// Any patch, applied by RFC 7386, must give the second status.
+TEST(StatusPatchTest, TurnsAnyStatusIntoAnyOther) {
+  std::mt19937 random(1);
+  const auto one_of = [&](auto value) { return random() % 2 == 0 ? value : decltype(value){}; };
+  const auto any_status = [&] {
+    const RobotTokenRotationStatus full = full_status();
+    RobotTokenRotationStatus status;
+    status.conditions = one_of(full.conditions);
+    status.robot = one_of(full.robot);
+    status.token_fingerprint = one_of(full.token_fingerprint);
+    status.retry_after = one_of(full.retry_after);
+    status.rotation = one_of(full.rotation);
+    if (status.rotation) {
+      status.rotation->attempt = 1 + static_cast<int>(random() % 2);
+      status.rotation->rotate_request = one_of(full.rotation->rotate_request);
+    }
+    status.targets_total = one_of(2);
+    status.failing = one_of(full.failing);
+    status.history = one_of(full.history);
+    status.consecutive_failures = static_cast<int>(random() % 3);
+    return to_json(status);
+  };
+  for (int i = 0; i < 1000; ++i) {
+    const json before = any_status();
+    const json after = any_status();
+    json merged = before;
+    merged.merge_patch(status_patch(before, after));
+    EXPECT_EQ(merged, after);
+  }
+}
+
+}  // namespace
+}  // namespace quay_rotator::api

@@ -1,0 +1,63 @@
+#include "base/secret_json.h"
+
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace quay_rotator::base {
+namespace {
+
+class Recorder : public JsonVisitor {
+ public:
+  void on_string(const JsonPath& path, std::string_view value) override {
+    events.push_back(place(path) + "=" + std::string(value));
+  }
+  void on_other(const JsonPath& path) override { events.push_back(place(path)); }
+  void on_begin(const JsonPath& path) override { events.push_back(place(path) + "<"); }
+  void on_end(const JsonPath& path) override { events.push_back(place(path) + ">"); }
+
+  std::vector<std::string> events;
+
+ private:
+  static std::string place(const JsonPath& path) {
+    std::string text;
+    for (const std::string& key : path) text += "/" + key;
+    return text;
+  }
+};
+
+TEST(SecretJsonTest, VisitsEveryValueWithItsPlace) {
+  Recorder recorder;
+  EXPECT_TRUE(visit_json(R"({"a":"1","b":[{"c":"2"},{"c":null},["3"],4.5],"d":{},"e":[],"f":true})",
+                         recorder));
+  EXPECT_EQ(recorder.events,
+            (std::vector<std::string>{"<",          "/a=1",   "/b<",     "/b/[]<", "/b/[]/c=2",
+                                      "/b/[]>",     "/b/[]<", "/b/[]/c", "/b/[]>", "/b/[]<",
+                                      "/b/[]/[]=3", "/b/[]>", "/b/[]",   "/b>",    "/d<",
+                                      "/d>",        "/e<",    "/e>",     "/f",     ">"}));
+}
+
+TEST(SecretJsonTest, VisitsAScalarRoot) {
+  Recorder recorder;
+  EXPECT_TRUE(visit_json("\"x\"", recorder));
+  EXPECT_TRUE(visit_json("1", recorder));
+  EXPECT_EQ(recorder.events, (std::vector<std::string>{"=x", ""}));
+}
+
+TEST(SecretJsonTest, RefusesWhatIsNoDocument) {
+  for (const char* text : {"", "{", "{\"a\":\"b", "{\"a\"}", "[1,]", "{} {}", "<html>", "\xff",
+                           "\"\xc3\x28\"", "1e999999", "nul"}) {
+    Recorder recorder;
+    EXPECT_FALSE(visit_json(text, recorder)) << text;
+  }
+}
+
+TEST(SecretJsonTest, BoundsTheDepth) {
+  Recorder recorder;
+  EXPECT_TRUE(visit_json(std::string(32, '[') + std::string(32, ']'), recorder));
+  EXPECT_FALSE(visit_json(std::string(1'000'000, '['), recorder));
+}
+
+}  // namespace
+}  // namespace quay_rotator::base
