@@ -4,13 +4,16 @@
 // continue token means one full unpaged list, a watch goes on from the last version it saw (events
 // and bookmarks), 410 means relist, 429 and refused connections back off and keep the version.
 // Usage: perform next(), feed what happened to one of the on_… members, repeat.
+//
+// Delays grow from 0.8 s to 30 s, or to what Retry-After asks for if that is more, and start over
+// once a watch has lived for two minutes. Not synchronized.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
-#include "base/backoff.h"
 #include "base/time.h"
 #include "kube/client.h"
 
@@ -22,12 +25,15 @@ class ReflectorState {
     std::string continue_token;
     int limit = 500;
     bool first = true;
+    bool operator==(const ListPage&) const = default;
   };
   struct Watch {
     std::string resource_version;
+    bool operator==(const Watch&) const = default;
   };
   struct Wait {  // then ask again
     base::Duration delay;
+    bool operator==(const Wait&) const = default;
   };
   using Action = std::variant<ListPage, Watch, Wait>;
 
@@ -38,19 +44,20 @@ class ReflectorState {
   void on_list_error(const kube::Error& error, std::uint64_t random);
   // An event or a bookmark with its object's version.
   void on_watch_version(const std::string& resource_version);
-  // An ERROR event, carrying a Status.
-  void on_watch_status(int code, std::uint64_t random);
+  // An ERROR event, carrying a Status with `code`, ended a watch that lived for `lived`.
+  void on_watch_status(int code, base::Duration lived, std::uint64_t random);
   // The stream ended well after `lived`; `events` counts events and bookmarks.
   void on_watch_end(base::Duration lived, int events, std::uint64_t random);
   void on_watch_error(const kube::Error& error, base::Duration lived, std::uint64_t random);
   void on_waited();
 
-  // A whole snapshot has been listed at least once since the last relist began.
+  // The whole snapshot has been listed.
   [[nodiscard]] bool complete() const { return phase_ == Phase::watching; }
 
  private:
   enum class Phase { listing, watching };
-  void back_off(std::uint64_t random);
+  void back_off(std::uint64_t random, const std::optional<base::Duration>& retry_after = {});
+  void relist();
 
   Phase phase_ = Phase::listing;
   std::string continue_token_;

@@ -4,23 +4,15 @@
 // three classes; within a class first in, first out. A key that is added twice keeps the more
 // urgent class and the earlier time. Failures are counted for each key.
 //
-// Thread-safe.
+// Taking a key drops the time it was to come back at: whoever works on it says when it is next due.
+//
+// Thread-safe. Must outlive its workers; `executor` must outlive it.
 #pragma once
 
-#include <array>
-#include <cstdint>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <queue>
-#include <set>
 #include <stop_token>
-#include <string>
-#include <unordered_map>
-#include <vector>
 
 #include "base/backoff.h"
 #include "base/executor.h"
@@ -36,13 +28,15 @@ enum class Urgency {
 
 class WorkQueue {
  public:
-  struct Metrics {  // called under no lock
+  struct Metrics {  // each may be empty; they must not call the queue
     std::function<void(std::size_t depth)> depth;
     std::function<void(base::Duration waited)> started;
     std::function<void(base::Duration worked)> finished;
   };
 
+  // Delays after failures follow `backoff`.
   WorkQueue(base::Executor& executor, base::BackoffPolicy backoff, Metrics metrics = {});
+  ~WorkQueue();
 
   void add(const kube::ObjectKey& key, Urgency urgency);
   // At that time, or earlier if something else adds the key earlier.
@@ -63,10 +57,12 @@ class WorkQueue {
 
  private:
   struct State;
+  void report_depth();
+
   base::Executor& executor_;
   base::BackoffPolicy backoff_;
   Metrics metrics_;
-  std::shared_ptr<State> state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace quay_rotator::runtime

@@ -1,0 +1,48 @@
+#include "runtime/health.h"
+
+#include <utility>
+
+namespace quay_rotator::runtime {
+
+namespace {
+
+using Checks = std::vector<std::pair<std::string, Health::Check>>;
+
+Health::Report run(const Checks& checks) {
+  Health::Report report;
+  for (const auto& [name, check] : checks) {
+    const std::string trouble = check();
+    report.ok = report.ok && trouble.empty();
+    report.text += trouble.empty() ? "[+]" + name + " ok\n" : "[-]" + name + ": " + trouble + "\n";
+  }
+  return report;
+}
+
+}  // namespace
+
+void Health::add_liveness(std::string name, Check check) {
+  const std::lock_guard lock(mutex_);
+  liveness_.emplace_back(std::move(name), std::move(check));
+}
+
+void Health::add_readiness(std::string name, Check check) {
+  const std::lock_guard lock(mutex_);
+  readiness_.emplace_back(std::move(name), std::move(check));
+}
+
+// Checks run without the lock: they may take locks of their own.
+Health::Report Health::liveness() const {
+  std::unique_lock lock(mutex_);
+  const Checks checks = liveness_;
+  lock.unlock();
+  return run(checks);
+}
+
+Health::Report Health::readiness() const {
+  std::unique_lock lock(mutex_);
+  const Checks checks = readiness_;
+  lock.unlock();
+  return run(checks);
+}
+
+}  // namespace quay_rotator::runtime
