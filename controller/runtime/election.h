@@ -2,6 +2,8 @@
 //
 // A lease is no fence: two leaders can overlap, so every write is safe under that by itself.
 // Expiry is judged by our own monotonic clock since the record last changed, never by its stamps.
+// We call ourselves leader for `renew_deadline` from the start of the last request that renewed
+// the lease; others wait for `lease_duration` from when they saw that renewal, which is later.
 #pragma once
 
 #include <functional>
@@ -9,6 +11,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 
 #include "base/executor.h"
 #include "base/log.h"
@@ -24,18 +27,17 @@ struct ElectionOptions {
   base::Duration retry_period = std::chrono::seconds(2);
 };
 
-// What the Lease says, as far as the election cares.
+// What the Lease says, as far as the election cares. Stamps are text: they are compared, not read.
 struct LeaseRecord {
-  std::string holder;
+  std::string holder;  // "" when it was released
   base::Duration duration{};
   std::string acquire_time;
   std::string renew_time;
   int transitions = 0;
-  std::string resource_version;
   bool operator==(const LeaseRecord&) const = default;
 };
 
-// The decision: pure.
+// The decision: pure. Not synchronized.
 class ElectionState {
  public:
   enum class Verdict {
@@ -44,12 +46,15 @@ class ElectionState {
     wait,     // somebody holds it
   };
   explicit ElectionState(ElectionOptions options) : options_(std::move(options)) {}
+  // The lease was read; nothing when there is none.
   Verdict observe(const std::optional<LeaseRecord>& record, base::MonotonicTime now);
+  // What to write when the verdict is create or acquire; `stamp` is the wall clock's.
+  [[nodiscard]] LeaseRecord claim(const std::string& stamp) const;
   // A write of ours went through.
   void renewed(const LeaseRecord& record, base::MonotonicTime request_started);
-  // We hold the lease and may act on it.
+  // Until when we may act, unless the lease is renewed; nothing when we do not hold it.
+  [[nodiscard]] std::optional<base::MonotonicTime> leading_until() const;
   [[nodiscard]] bool leading(base::MonotonicTime now) const;
-  [[nodiscard]] const std::optional<LeaseRecord>& record() const { return record_; }
 
  private:
   ElectionOptions options_;
@@ -58,7 +63,8 @@ class ElectionState {
   std::optional<base::MonotonicTime> renewed_at_;
 };
 
-// Owns its thread. `client` should have a connection of its own. Thread-safe.
+// Owns its thread. `client` should have a connection of its own and a deadline of half the renew
+// deadline. Thread-safe. A lease that was lost is not competed for again: the process is to end.
 class Election {
  public:
   Election(ElectionOptions options, kube::Client& client, base::Executor& executor, base::Log log);
@@ -68,16 +74,17 @@ class Election {
   bool wait_until_leading(const std::stop_token& stop);
   // Judged by the clock at this instant: a process that was frozen past its lease sees false.
   [[nodiscard]] bool leading() const;
-  // Called once, from the election's thread, when a lease that we held is lost.
+  // Called once, from the election's thread, when a lease that we held is lost; at once and from
+  // this thread when it is lost already.
   void on_lost(std::function<void()> callback);
-  // Gives the lease up so that another replica need not wait; after this leading() is false. Call
-  // when all work has stopped.
+  // Gives the lease up so that another replica need not wait; leading() is false from the start of
+  // this, and on_lost is not called. Blocks for a request or two; a failure only means that the
+  // others wait. Call when all work has stopped.
   void release();
 
  private:
-  struct State;
-  void run(const std::stop_token& stop);
-  std::shared_ptr<State> state_;
+  struct Driver;
+  std::unique_ptr<Driver> driver_;
   std::unique_ptr<base::Thread> thread_;
 };
 

@@ -3,6 +3,7 @@
 // Thread-safe. Names start with quay_rotator_; units are in the names. No label ever holds a token.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,7 +17,8 @@ namespace quay_rotator::runtime {
 
 class Metrics {
  public:
-  Metrics();
+  // `version` is the program's, for quay_rotator_build_info.
+  explicit Metrics(std::string_view version);
   ~Metrics();
 
   // quay_rotator_rotations_total{result,reason}
@@ -42,7 +44,8 @@ class Metrics {
     double next_rotation = 0;      // Unix seconds; 0: none, left out
     bool ready = false;
   };
-  // `now` gives Unix seconds. Called from the scraping thread.
+  // `now` gives Unix seconds. Both are called from the scraping thread, and must be valid for as
+  // long as text() is called.
   void set_rotation_source(std::function<std::vector<RotationSample>()> source,
                            std::function<double()> now);
 

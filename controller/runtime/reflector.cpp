@@ -1,0 +1,246 @@
+#include "runtime/reflector.h"
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "base/json.h"
+#include "runtime/reflector_state.h"
+
+namespace quay_rotator::runtime {
+
+namespace {
+
+// Long enough to cost nothing, short enough to spread over several API servers in time.
+constexpr base::Duration shortest_watch = std::chrono::seconds(300);
+constexpr base::Duration watch_spread = std::chrono::seconds(300);
+// Bookmarks come every minute: this long a silence is a dead peer.
+constexpr base::Duration idle_limit = std::chrono::seconds(150);
+
+// {"type", "object": {"metadata": {"managedFields"}}}, which is often the larger part of an object
+// and never looked at. Discarded when it is no JSON.
+nlohmann::json parse_event(std::string_view line) {
+  const auto keep = [](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    return event != nlohmann::json::parse_event_t::key || depth != 3 || parsed != "managedFields";
+  };
+  return nlohmann::json::parse(line, keep, /*allow_exceptions=*/false);
+}
+
+std::string in_words(std::string_view verb, const kube::Resource& resource,
+                     const kube::Error& error) {
+  if (error.kind == kube::Error::Kind::not_found && resource.group == kube::rotations.group) {
+    return std::string(verb) + " " + std::string(resource.plural) +
+           ": not found: are the CRDs installed? kubectl apply -f crds/";
+  }
+  return kube::explain(error);
+}
+
+}  // namespace
+
+struct Reflector::Driver {
+  const kube::Resource& resource;
+  ReflectorOptions options;
+  kube::Client& client;
+  std::unique_ptr<StoreWriter> writer;
+  base::Executor& executor;
+  base::Log log;
+
+  ReflectorState state;
+  std::atomic<bool> synced = false;
+  mutable std::mutex mutex;
+  std::string trouble;
+
+  void run(const std::stop_token& stop);
+  void list(const ReflectorState::ListPage& action, const std::stop_token& stop);
+  tl::expected<void, kube::Error> take_page(const nlohmann::json& page, bool first);
+  void watch(const ReflectorState::Watch& action, const std::stop_token& stop);
+
+  struct WatchOutcome {
+    int events = 0;
+    std::optional<int> status;           // of an ERROR event
+    std::optional<kube::Error> failure;  // of a line that makes no sense
+  };
+  bool take_event(std::string_view line, WatchOutcome& outcome);
+  void report(const base::Expected<void>& decoded) const;
+  [[nodiscard]] kube::Error malformed(std::string_view verb, std::string_view what) const;
+  void set_trouble(std::string text);
+};
+
+Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, kube::Client& client,
+                     std::unique_ptr<StoreWriter> writer, base::Executor& executor, base::Log log)
+    : driver_(new Driver{resource,
+                         std::move(options),
+                         client,
+                         std::move(writer),
+                         executor,
+                         log.with({{"kind", resource.kind}}),
+                         {},
+                         {},
+                         {},
+                         {}}) {
+  thread_ =
+      executor.spawn("watch-" + std::string(resource.plural),
+                     [driver = driver_.get()](const std::stop_token& stop) { driver->run(stop); });
+}
+
+Reflector::~Reflector() = default;  // the thread first: it stops and joins
+
+bool Reflector::synced() const {
+  return driver_->synced;
+}
+
+std::string Reflector::trouble() const {
+  const std::lock_guard lock(driver_->mutex);
+  return driver_->trouble;
+}
+
+void Reflector::Driver::run(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const ReflectorState::Action action = state.next();
+    if (const auto* page = std::get_if<ReflectorState::ListPage>(&action)) {
+      list(*page, stop);
+    } else if (const auto* from = std::get_if<ReflectorState::Watch>(&action)) {
+      watch(*from, stop);
+    } else if (executor.sleep_for(std::get<ReflectorState::Wait>(action).delay, stop)) {
+      state.on_waited();
+    }
+  }
+}
+
+void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::stop_token& stop) {
+  kube::ListOptions query;
+  query.label_selector = options.label_selector;
+  query.limit = action.limit;
+  query.continue_token = action.continue_token;
+  const auto page = client.list(resource, options.name_space, query, stop);
+  if (stop.stop_requested()) return;
+  const auto taken = page ? take_page(*page, action.first)
+                          : tl::expected<void, kube::Error>(tl::unexpected(page.error()));
+  if (taken) return;
+  state.on_list_error(taken.error(), executor.random());
+  // An expired token is no trouble: the full list that follows is what it costs.
+  if (taken.error().kind != kube::Error::Kind::expired) {
+    set_trouble(in_words("list", resource, taken.error()));
+  }
+}
+
+tl::expected<void, kube::Error> Reflector::Driver::take_page(const nlohmann::json& page,
+                                                             bool first) {
+  const auto version = base::required_string(page, "metadata.resourceVersion");
+  const auto continue_token = base::string_or(page, "metadata.continue", "");
+  if (!version || !continue_token) {
+    return tl::unexpected(
+        malformed("list", !version ? version.error().message : continue_token.error().message));
+  }
+  if (first) writer->begin_snapshot(options.name_space);
+  // "items": null is how Go writes an empty list.
+  if (const nlohmann::json* items = base::find(page, "items")) {
+    if (!items->is_array()) return tl::unexpected(malformed("list", "items: expected an array"));
+    for (const auto& item : *items) report(writer->add_to_snapshot(item));
+  }
+  state.on_page(*version, *continue_token);
+  if (state.complete()) {
+    writer->end_snapshot(*version);
+    synced = true;
+    set_trouble("");
+  }
+  return {};
+}
+
+void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::stop_token& stop) {
+  kube::WatchOptions query;
+  query.label_selector = options.label_selector;
+  query.resource_version = action.resource_version;
+  query.timeout = shortest_watch + executor.random_below(watch_spread);
+  query.idle_limit = idle_limit;
+  const base::MonotonicTime opened = executor.now();
+  WatchOutcome outcome;
+  const auto ended = client.watch(resource, options.name_space, query, stop,
+                                  [&](std::string_view line) { return take_event(line, outcome); });
+  if (stop.stop_requested()) return;
+  const base::Duration lived = executor.now() - opened;
+
+  if (outcome.status) {
+    state.on_watch_status(*outcome.status, lived, executor.random());
+    if (*outcome.status != 410) {
+      set_trouble("watch " + std::string(resource.plural) + ": the API server ended it with " +
+                  std::to_string(*outcome.status));
+    }
+    return;
+  }
+  if (ended && !outcome.failure) {
+    state.on_watch_end(lived, outcome.events, executor.random());
+    set_trouble(std::holds_alternative<ReflectorState::Wait>(state.next())
+                    ? "watch " + std::string(resource.plural) + ": it ends as soon as it begins"
+                    : "");
+    return;
+  }
+  const kube::Error& error = outcome.failure ? *outcome.failure : ended.error();
+  state.on_watch_error(error, lived, executor.random());
+  if (error.kind != kube::Error::Kind::expired) set_trouble(in_words("watch", resource, error));
+}
+
+// False ends the watch.
+bool Reflector::Driver::take_event(std::string_view line, WatchOutcome& outcome) {
+  const nlohmann::json event = parse_event(line);
+  if (event.is_discarded()) {
+    outcome.failure = malformed("watch", "a line is not JSON");
+    return false;
+  }
+  const auto type = base::required_string(event, "type");
+  const nlohmann::json* object = base::find(event, "object");
+  if (!type || object == nullptr) {
+    outcome.failure = malformed("watch", "an event without a type or an object");
+    return false;
+  }
+  if (*type == "ERROR") {
+    outcome.status = static_cast<int>(base::integer_or(*object, "code", 500).value_or(500));
+    return false;
+  }
+  const auto version = base::required_string(*object, "metadata.resourceVersion");
+  if (!version) {
+    outcome.failure = malformed("watch", version.error().message);
+    return false;
+  }
+  // First, so that a second event is not lost to an object that cannot be decoded.
+  state.on_watch_version(*version);
+  ++outcome.events;
+  if (*type == "ADDED" || *type == "MODIFIED") {
+    report(writer->upsert(*object));
+  } else if (*type == "DELETED") {
+    report(writer->erase(*object));
+  }  // BOOKMARK, and what a later version of Kubernetes may add: nothing but a version
+  if (outcome.events == 1) set_trouble("");
+  return true;
+}
+
+void Reflector::Driver::report(const base::Expected<void>& decoded) const {
+  if (!decoded) log.warning("cannot read an object", {{"error", decoded.error().message}});
+}
+
+kube::Error Reflector::Driver::malformed(std::string_view verb, std::string_view what) const {
+  kube::Error error;
+  error.kind = kube::Error::Kind::malformed;
+  error.message = std::string(verb) + " " + std::string(resource.plural) + ": " + std::string(what);
+  return error;
+}
+
+void Reflector::Driver::set_trouble(std::string text) {
+  {
+    const std::lock_guard lock(mutex);
+    if (trouble == text) return;
+    trouble = text;
+  }
+  // Once for each change: the same failure every 30 seconds tells nobody anything new.
+  if (text.empty()) {
+    log.info("reading from the API server again");
+  } else {
+    log.warning("cannot read from the API server", {{"error", text}});
+  }
+}
+
+}  // namespace quay_rotator::runtime
