@@ -2,8 +2,8 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 
@@ -37,7 +37,9 @@ class RegistryLogin {
     std::string target;  // path and query of the realm
     std::string service;
   };
-  Expected<Challenge> challenge(const std::stop_token& stop);
+  // The kept one, or read anew. `robot` is for messages.
+  Expected<Challenge> challenge(const std::string& robot, const std::stop_token& stop);
+  Expected<Challenge> read_challenge(const std::string& robot, const std::stop_token& stop);
 
   http::Transport& transport_;
   std::string origin_;

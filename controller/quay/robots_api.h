@@ -50,7 +50,8 @@ class RobotsApi {
   Expected<RobotCredential> regenerate(const Robot& robot, const base::SecretString& api_token,
                                        const std::stop_token& stop);
   // Every robot of the organization ("" of the user) that the token may see. The answer is parsed
-  // as a stream; of a token only its fingerprint leaves this function.
+  // as a stream; of a token only its fingerprint leaves this function. After an error `on_robot`
+  // may have seen some of the robots.
   Expected<void> list(
       const std::string& organization, const base::SecretString& api_token,
       const std::stop_token& stop,
@@ -59,6 +60,10 @@ class RobotsApi {
   Expected<void> probe(const base::SecretString& api_token, const std::stop_token& stop);
 
  private:
+  Expected<RobotCredential> call_robot(bool regenerate, const Robot& robot,
+                                       const base::SecretString& api_token,
+                                       const std::stop_token& stop);
+
   http::Transport& transport_;
   std::string origin_;
   RobotsApiOptions options_;

@@ -1,0 +1,244 @@
+#include "quay/answers.h"
+
+#include "base/secret_json.h"
+#include "http/url.h"
+
+namespace quay_rotator::quay {
+namespace {
+
+using Kind = Error::Kind;
+
+class ErrorBodyReader : public base::JsonVisitor {
+ public:
+  void on_string(const base::JsonPath& path, std::string_view value) override {
+    const bool of_registry = path.size() == 3 && path[0] == "errors" && path[2] == "message";
+    if (!of_registry && path.size() != 1) return;
+    const std::string& key = path.back();
+    if (key == "error_type") {
+      body.type = value;
+    } else if ((of_registry || key == "error" || key == "message" || key == "detail") &&
+               body.text.empty()) {
+      body.text = value;
+    }
+  }
+  void on_other(const base::JsonPath& path) override {
+    if (path.size() == 1 && path[0] == "is_readonly") body.read_only = true;
+  }
+  void on_begin(const base::JsonPath& path) override {
+    if (path.size() == 2 && path[0] == "errors") body.errors = true;
+  }
+  void on_end(const base::JsonPath& /*path*/) override {}
+
+  ErrorBody body;
+};
+
+// What a status and body say; `what` and `advice` are the message's two halves.
+struct Meaning {
+  Kind kind;
+  bool before_commit;  // known to be said before Quay changes anything
+  std::string what;
+  std::string advice;
+};
+
+Meaning token_refused(bool before_commit) {
+  return {Kind::api_token_refused, before_commit, "refused the API token",
+          "it is unknown, expired or deleted, or its user is disabled; put a valid token into the "
+          "connection's Secret"};
+}
+
+Meaning no_meaning(int status) {
+  return {Kind::unexpected_answer, false,
+          "gave an answer with status " + std::to_string(status) + " that is not Quay's",
+          "check the url and whether a proxy answers in Quay's place"};
+}
+
+Meaning meaning_of_400(const ErrorBody& body) {
+  if (body.says("Organization does not exist")) {
+    return {Kind::organization_not_found, true, "knows no such organization",
+            "check spec.robot.organization; leave it out for a user's robot"};
+  }
+  if (body.says("Could not find robot with")) {
+    return {Kind::robot_not_found, true, "knows no such robot",
+            "check spec.robot, or create the robot in Quay"};
+  }
+  return no_meaning(400);
+}
+
+Meaning meaning_of_401(const ErrorBody& body) {
+  if (body.says("Issuer") && body.says("not configured")) {
+    return {Kind::api_token_foreign, true,
+            "does not know the issuer of the API token, which is a JWT of another system",
+            "put an OAuth token that was made in this Quay into the connection's Secret"};
+  }
+  if (body.text.empty() && body.type.empty()) return no_meaning(401);
+  return token_refused(body.type.find("token") != std::string::npos);
+}
+
+Meaning meaning_of_403(const ErrorBody& body) {
+  if (body.type == "insufficient_scope") {
+    return {Kind::insufficient_scope, true, "does not let the API token do this",
+            "it needs the scope org:admin (user:admin for a user's robots), granted by an "
+            "administrator of the organization; or there is no such organization: Quay answers "
+            "both alike"};
+  }
+  // To a POST with a dead token Quay says this in place of a 401.
+  if (body.says("CSRF token")) return token_refused(true);
+  return no_meaning(403);
+}
+
+Meaning meaning_of_5xx(int status, const ErrorBody& body) {
+  switch (status) {
+    case 502:
+      return {Kind::starting_up, false, "is starting or its workers are down (502)",
+              "wait, or look at Quay's pods"};
+    case 503:
+      if (body.read_only) {
+        return {Kind::read_only, true, "is read-only", "end its read-only mode; tokens stay valid"};
+      }
+      return {Kind::starting_up, false, "is not available (503)",
+              "wait, or look at Quay's pods and what stands in front of them"};
+    case 504:
+      return {Kind::too_slow, false, "did not answer its own proxy in time (504)",
+              "look at Quay's database and load"};
+    default:
+      return {
+          Kind::server_error, false, "failed inside (" + std::to_string(status) + ")",
+          "look at Quay's log: its database or its audit log may be broken; when only one robot "
+          "is affected, regenerate its token in Quay"};
+  }
+}
+
+Meaning meaning_of(const http::Response& response) {
+  const ErrorBody body = read_error_body(response.body.reveal());
+  switch (response.status) {
+    case 400:
+      return meaning_of_400(body);
+    case 401:
+      return meaning_of_401(body);
+    case 403:
+      return meaning_of_403(body);
+    case 404:
+      return {Kind::no_robots_api, body.json && body.text == "not found", "has no robots API (404)",
+              "check the url; the small mirror registry has none"};
+    case 429:
+      return {Kind::rate_limited, true, "limits the rate of requests (429)",
+              "lower rateLimit of the connection, or raise Quay's limit"};
+    default:
+      if (response.status >= 500) return meaning_of_5xx(response.status, body);
+      return no_meaning(response.status);
+  }
+}
+
+// Only a regeneration changes anything; what else is told to a person is in one place, here.
+Error error(const Call& call, Kind kind, std::string_view message, bool before_commit) {
+  Error made;
+  made.kind = kind;
+  made.maybe_changed = call.kind == Call::Kind::regenerate && !before_commit;
+  made.message = message;
+  if (made.maybe_changed) made.message += "; the token may have changed, reading it will tell";
+  return made;
+}
+
+std::string sentence(const Call& call, std::string_view what, std::string_view advice) {
+  return "Quay at " + call.origin + " " + std::string(what) + " (" + call.doing() +
+         "): " + std::string(advice);
+}
+
+}  // namespace
+
+std::string Call::doing() const {
+  switch (kind) {
+    case Kind::get:
+      return "reading " + subject;
+    case Kind::regenerate:
+      return "regenerating the token of " + subject;
+    case Kind::list:
+      return "listing the robots of " + subject;
+    case Kind::probe:
+      return "trying the API token";
+    case Kind::login:
+      break;
+  }
+  return "logging in at the registry as " + subject;
+}
+
+ErrorBody read_error_body(std::string_view body) {
+  ErrorBodyReader reader;
+  if (!base::visit_json(body, reader)) return {};
+  reader.body.json = true;
+  return std::move(reader.body);
+}
+
+Error refusal(const Call& call, const http::Response& response) {
+  if (response.status >= 300 && response.status < 400) return redirection(call, response);
+  const Meaning meaning = meaning_of(response);
+  Error made = error(call, meaning.kind, sentence(call, meaning.what, meaning.advice),
+                     meaning.before_commit);
+  made.retry_after = response.retry_after();
+  return made;
+}
+
+Error failure(const Call& call, const http::Error& error_of_transport) {
+  using From = http::Error::Kind;
+  Kind kind = Kind::unreachable;
+  switch (error_of_transport.kind) {
+    case From::invalid_request:
+      kind = Kind::api_token_unusable;  // paths are made of legal names only
+      break;
+    case From::tls:
+      kind = Kind::tls;
+      break;
+    case From::too_large:
+    case From::malformed:
+      kind = Kind::unexpected_answer;
+      break;
+    case From::cancelled:
+      kind = Kind::cancelled;
+      break;
+    case From::name_not_found:
+    case From::unreachable:
+    case From::timeout:
+    case From::connection_lost:
+      break;
+  }
+  return error(call, kind, call.doing() + ": " + error_of_transport.message,
+               !error_of_transport.maybe_sent);
+}
+
+Error redirection(const Call& call, const http::Response& response) {
+  std::string where = "another place";
+  if (const auto location = response.header("Location")) {
+    if (const auto url = http::parse_url(*location)) where = url->origin();
+  }
+  // Quay redirects permanently, before its application sees the request; other redirects are
+  // somebody else's, who may have asked Quay first.
+  const bool before_commit = response.status == 301 || response.status == 308;
+  return error(call, Kind::redirected,
+               sentence(call, "redirects to " + where,
+                        "redirects are not followed; set the connection's url to where Quay "
+                        "itself answers"),
+               before_commit);
+}
+
+Error unexpected(const Call& call, std::string_view what) {
+  return error(call, Kind::unexpected_answer,
+               sentence(call, what, "check the url and whether a proxy answers in Quay's place"),
+               false);
+}
+
+Error wrong_robot(const Call& call) {
+  return error(call, Kind::wrong_robot,
+               sentence(call, "answered with another robot than the one asked for",
+                        "check whether a proxy mixes up answers"),
+               false);
+}
+
+Error token_missing(const Call& call) {
+  return error(call, Kind::token_missing,
+               sentence(call, "left the token out of its answer",
+                        "the owner of the API token may read the robots but not administer them; "
+                        "use an API token of an administrator of the organization"),
+               false);
+}
+
+}  // namespace quay_rotator::quay

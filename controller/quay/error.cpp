@@ -1,0 +1,64 @@
+#include "quay/error.h"
+
+namespace quay_rotator::quay {
+
+std::string_view reason(Error::Kind kind) {
+  using Kind = Error::Kind;
+  switch (kind) {
+    case Kind::api_token_unusable:
+      return "ApiTokenUnusable";
+    case Kind::api_token_refused:
+      return "ApiTokenRefused";
+    case Kind::api_token_foreign:
+      return "ApiTokenForeign";
+    case Kind::insufficient_scope:
+      return "InsufficientScope";
+    case Kind::organization_not_found:
+      return "OrganizationNotFound";
+    case Kind::robot_not_found:
+      return "RobotNotFound";
+    case Kind::illegal_name:
+      return "IllegalName";
+    case Kind::wrong_robot:
+      return "WrongRobot";
+    case Kind::token_missing:
+      return "TokenMissing";
+    case Kind::read_only:
+      return "ReadOnly";
+    case Kind::rate_limited:
+      return "RateLimited";
+    case Kind::server_error:
+      return "ServerError";
+    case Kind::starting_up:
+      return "StartingUp";
+    case Kind::too_slow:
+      return "TooSlow";
+    case Kind::no_robots_api:
+      return "NoRobotsApi";
+    case Kind::redirected:
+      return "Redirected";
+    case Kind::unexpected_answer:
+      return "UnexpectedAnswer";
+    case Kind::unreachable:
+      return "Unreachable";
+    case Kind::tls:
+      return "TlsFailed";
+    case Kind::cancelled:
+      return "Cancelled";
+    case Kind::login_refused:
+      return "LoginRefused";
+    case Kind::robot_unknown_to_registry:
+      return "RobotUnknownToRegistry";
+    case Kind::robots_disallowed:
+      return "RobotsDisallowed";
+    case Kind::robot_owner_disabled:
+      return "RobotOwnerDisabled";
+    case Kind::realm_refused:
+      return "RealmRefused";
+    case Kind::registry_unavailable:
+      break;
+  }
+  return "RegistryUnavailable";
+}
+
+}  // namespace quay_rotator::quay
