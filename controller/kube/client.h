@@ -7,8 +7,9 @@
 #pragma once
 
 #include <functional>
-#include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -53,7 +54,7 @@ struct Error {
   std::string message;  // "patch secrets team-a/quay-pull: …": verb, resource, name, what happened
   std::vector<Cause> causes;
   std::optional<base::Duration> retry_after;
-  bool maybe_applied = false;  // a write whose answer was lost
+  bool maybe_applied = false;  // a write whose answer was lost, or is a 5xx
 };
 
 template <class T>
@@ -72,7 +73,7 @@ struct WatchOptions {
   std::string field_selector;
   std::string resource_version;
   base::Duration timeout{};     // asked of the server
-  base::Duration idle_limit{};  // ours
+  base::Duration idle_limit{};  // ours; 0: 150 s
 };
 
 struct ApplyOptions {
@@ -86,7 +87,9 @@ struct DeletePreconditions {
   std::string resource_version;
 };
 
-// Counts requests; called after each with the verb, the resource and the HTTP status (0: none).
+// Counts requests; called after each with the verb as RBAC calls it (get, list, watch, create,
+// update, patch, delete), the resource ("secrets", "robottokenrotations/status", "/version") and
+// the HTTP status (0: no answer).
 using RequestObserver =
     std::function<void(std::string_view verb, std::string_view resource, int status)>;
 
@@ -133,17 +136,22 @@ class Client {
 
  private:
   struct Call;
+  // Any status but 2xx is an error.
   Expected<http::Response> perform(const Call& call, const std::stop_token& stop);
+  Expected<nlohmann::json> perform_json(const Call& call, const std::stop_token& stop);
+  void log_warnings(const http::Response& response);
 
   http::Transport& transport_;
   Credentials& credentials_;
   base::Executor& executor_;
   base::Log log_;
   ClientOptions options_;
+  std::mutex mutex_;
+  std::set<std::string> warned_;  // texts of Warning headers that were logged
 };
 
-// "patch" for people: what was refused and what RBAC rule would allow it, when `error` is a
-// Forbidden of RBAC; else error.message.
+// error.message, and when RBAC refused also the rule that is missing: "…; the ClusterRole
+// quay-rotator needs the verb patch on secrets".
 std::string explain(const Error& error);
 
 }  // namespace quay_rotator::kube

@@ -25,12 +25,15 @@ class EventRecorder {
               const std::stop_token& stop);
 
  private:
+  bool is_repetition(std::string key);
+
   Client& client_;
   base::Executor& executor_;
   base::Log log_;
   std::string instance_;
   std::mutex mutex_;
-  std::map<std::string, base::MonotonicTime> sent_;
+  std::map<std::string, base::MonotonicTime> sent_;  // warnings of the last ten minutes
+  base::MonotonicTime next_sweep_{};
 };
 
 }  // namespace quay_rotator::kube

@@ -6,6 +6,10 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/error.h"
+
 namespace quay_rotator::kube {
 
 // A kind of object as the API addresses it. Values live as constants; see resources below.
@@ -49,6 +53,10 @@ struct ObjectMeta {
 // integers that grow (Kubernetes 1.35 guarantees it, etcd-backed servers always did); where one
 // is no integer only equality is known and anything else counts as newer.
 int compare_resource_versions(std::string_view a, std::string_view b);
+
+// Parses what the API server sent and leaves out every metadata.managedFields while at it: they are
+// most of a small object, and nobody here reads them. Errors as base::parse_json.
+base::Expected<nlohmann::json> parse_object(std::string_view text);
 
 }  // namespace quay_rotator::kube
 
