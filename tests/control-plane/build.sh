@@ -41,9 +41,10 @@ compile() { # writes into $1
 if [[ ! -d $directory ]]; then
   mkdir -p "$cache"
   exec 9>"$cache/$what.lock"
-  until flock -w 10 9; do
-    echo "$what: $SECONDS s, waiting for another build of it" >&2
-  done
+  flock -n 9 || {
+    echo "$what: another build is under way, waiting for it" >&2
+    flock 9
+  }
 fi
 if [[ ! -d $directory ]]; then
   command -v "$go" >/dev/null || {

@@ -1,0 +1,749 @@
+#include "http/cpprest_transport.h"
+
+#include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+// The library's U macro breaks others.
+#define _TURN_OFF_PLATFORM_STRING
+#include <cpprest/http_client.h>
+#include <pplx/threadpool.h>
+
+#include "base/error.h"
+#include "http/exchange.h"
+#include "http/tls.h"
+#include "http/url.h"
+
+namespace quay_rotator::http {
+namespace {
+
+namespace cpprest = web::http;
+using Bytes = concurrency::streams::streambuf<std::uint8_t>;
+
+constexpr std::size_t thread_count = 4;
+// The library's own timeout is for one leg, and the deadlines here are for the whole: never first.
+constexpr auto library_timeout = std::chrono::hours(24);
+// Below the library's 30 s, after which it closes idle connections behind our back.
+constexpr auto idle_connection_limit = std::chrono::seconds(25);
+constexpr std::size_t idle_connections = 32;
+constexpr base::Duration longest_wait = std::chrono::hours(24 * 365);
+constexpr auto drain_limit = std::chrono::seconds(2);
+
+base::MonotonicTime now() {
+  return std::chrono::steady_clock::now();
+}
+
+// --- Bodies. The library's own buffers would be unbounded (an unread response), seekable (a
+// request that can be sent twice) or unwiped; these two are none of it.
+
+// What a one-way buffer does not do.
+class OneWayBuffer : public concurrency::streams::details::streambuf_state_manager<std::uint8_t> {
+ public:
+  explicit OneWayBuffer(std::ios_base::openmode mode) : streambuf_state_manager(mode) {}
+
+  bool can_seek() const override { return false; }
+  bool has_size() const override { return false; }
+  size_t buffer_size(std::ios_base::openmode) const override { return 0; }
+  void set_buffer_size(size_t, std::ios_base::openmode) override {}
+  size_t in_avail() const override { return 0; }
+  pos_type getpos(std::ios_base::openmode) const override { return traits::eof(); }
+  pos_type seekpos(pos_type, std::ios_base::openmode) override { return traits::eof(); }
+  pos_type seekoff(off_type, std::ios_base::seekdir, std::ios_base::openmode) override {
+    return traits::eof();
+  }
+  bool acquire(std::uint8_t*&, size_t&) override { return false; }
+  void release(std::uint8_t*, size_t) override {}
+
+ protected:
+  pplx::task<int_type> _putc(std::uint8_t) override { return end(); }
+  pplx::task<size_t> _putn(const std::uint8_t*, size_t) override { return none(); }
+  pplx::task<int_type> _bumpc() override { return end(); }
+  int_type _sbumpc() override { return traits::eof(); }
+  pplx::task<int_type> _getc() override { return end(); }
+  int_type _sgetc() override { return traits::eof(); }
+  pplx::task<int_type> _nextc() override { return end(); }
+  pplx::task<int_type> _ungetc() override { return end(); }
+  pplx::task<size_t> _getn(std::uint8_t*, size_t) override { return none(); }
+  size_t _scopy(std::uint8_t*, size_t) override { return 0; }
+  pplx::task<bool> _sync() override { return pplx::task_from_result(true); }
+  std::uint8_t* _alloc(size_t) override { return nullptr; }
+  void _commit(size_t) override {}
+
+ private:
+  static pplx::task<int_type> end() { return pplx::task_from_result<int_type>(traits::eof()); }
+  static pplx::task<size_t> none() { return pplx::task_from_result<size_t>(0); }
+};
+
+// A request's body. Not seekable, so the library cannot send it again on another connection, and
+// used for an empty body as well for that reason.
+class RequestBody final : public OneWayBuffer {
+ public:
+  explicit RequestBody(base::SecretString body)
+      : OneWayBuffer(std::ios_base::in), body_(std::move(body)) {}
+
+ protected:
+  pplx::task<size_t> _getn(std::uint8_t* to, size_t count) override {
+    const std::string_view piece = body_.reveal().substr(read_, count);
+    std::memcpy(to, piece.data(), piece.size());
+    read_ += piece.size();
+    return pplx::task_from_result(piece.size());
+  }
+
+ private:
+  base::SecretString body_;
+  std::size_t read_ = 0;  // the library reads one piece at a time
+};
+
+// A response's body, straight into the Exchange.
+class ResponseBody final : public OneWayBuffer {
+ public:
+  explicit ResponseBody(std::shared_ptr<Exchange> exchange)
+      : OneWayBuffer(std::ios_base::out), exchange_(std::move(exchange)) {}
+
+ protected:
+  pplx::task<size_t> _putn(const std::uint8_t* bytes, size_t count) override {
+    const bool taken = exchange_->receive({reinterpret_cast<const char*>(bytes), count});
+    // The library's own copy: plain memory of its read buffer, which it drops next.
+    OPENSSL_cleanse(const_cast<std::uint8_t*>(bytes), count);
+    if (taken) return pplx::task_from_result(count);
+    return pplx::task_from_exception<size_t>(std::runtime_error("the response is not wanted"));
+  }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+};
+
+// --- One client object with (at most) one connection. A client serves one call at a time: an
+// interim answer, a failure or a cancelled call then taints nobody else's connection, and is
+// dropped with the client.
+
+struct StaleConnection : std::exception {};
+struct AbandonedCall : std::exception {};
+
+// What the callbacks of one client's connections report to.
+class Link final : public HandshakeObserver {
+ public:
+  void attach(std::shared_ptr<Exchange> exchange) {
+    const std::scoped_lock lock(mutex_);
+    exchange_ = std::move(exchange);
+  }
+  std::shared_ptr<Exchange> exchange() {
+    const std::scoped_lock lock(mutex_);
+    return exchange_;
+  }
+
+  bool verified() override {
+    const auto current = exchange();
+    return current && current->begin_sending();
+  }
+  void refused(std::string why) override {
+    if (const auto current = exchange()) current->fail_verification(std::move(why));
+  }
+  void received(std::size_t bytes) override {
+    if (const auto current = exchange()) current->count_wire_bytes(bytes);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::shared_ptr<Exchange> exchange_;
+};
+
+// Before anything is written to a connection of the pool: one that the server has closed, or on
+// which it said something unasked, is dead. Found out here, nothing was sent, and the request may
+// go out on another connection whatever its method.
+void check_reused(int socket) {
+  char byte = 0;
+  const ssize_t got = recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) throw StaleConnection();
+}
+
+struct Client {
+  std::shared_ptr<Link> link;
+  cpprest::client::http_client client;
+  base::MonotonicTime idle_since{};
+};
+
+// Counts the requests that the library still holds, those that nobody waits for any more included.
+class Outstanding {
+ public:
+  void add() {
+    const std::scoped_lock lock(mutex_);
+    ++count_;
+  }
+  void remove() {
+    const std::scoped_lock lock(mutex_);
+    --count_;
+    changed_.notify_all();
+  }
+  void await_none() {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, drain_limit, [this] { return count_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int count_ = 0;
+};
+
+// Destroyed with the library's last handle on a request, after its connection went back.
+class Hold {
+ public:
+  Hold(std::shared_ptr<Exchange> exchange, std::shared_ptr<Outstanding> outstanding)
+      : exchange_(std::move(exchange)), outstanding_(std::move(outstanding)) {
+    outstanding_->add();
+  }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  ~Hold() {
+    exchange_->release();
+    outstanding_->remove();
+  }
+
+ private:
+  std::shared_ptr<Exchange> exchange_;
+  std::shared_ptr<Outstanding> outstanding_;
+};
+
+Exchange::Failure describe(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const StaleConnection&) {
+    return {"stale connection", 0, true};
+  } catch (const cpprest::http_exception& error) {
+    return {error.what(), error.error_code().value(), false};
+  } catch (const std::exception& error) {
+    return {error.what(), 0, false};
+  } catch (...) {
+    return {"unknown", 0, false};
+  }
+}
+
+// --- Errors.
+
+bool has_control(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+  });
+}
+
+bool is_header_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  });
+}
+
+bool is_reserved_header(std::string name) {
+  std::ranges::transform(name, name.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return name == "host" || name == "authorization" || name == "connection" ||
+         name == "transfer-encoding" || name == "user-agent" || name.starts_with("content-");
+}
+
+Error invalid(std::string message) {
+  return {Error::Kind::invalid_request, std::move(message), false};
+}
+
+// The library's words for each phase; its codes mean little.
+Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& origin,
+               const std::optional<Url>& proxy) {
+  const std::string server = origin.origin();
+  const std::string_view what = failure.what;
+  const auto is = [what](std::string_view start) { return what.starts_with(start); };
+  // These phases are over before a connection of this attempt could carry the request; an earlier
+  // attempt on a pooled connection shows in sending().
+  const bool sent_before = exchange.sending();
+  const auto code = static_cast<unsigned long>(static_cast<unsigned>(failure.code));
+  const char* const tls_reason =
+      ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_reason_error_string(code) : nullptr;
+
+  if (is("Error resolving proxy address")) {
+    return {Error::Kind::name_not_found,
+            "the proxy " + proxy->host + " for " + server + " does not resolve", sent_before};
+  }
+  if (is("Error resolving address") || is("Failed to resolve address")) {
+    const std::string host = proxy && origin.scheme == "http" ? proxy->host : origin.host;
+    return {Error::Kind::name_not_found,
+            "the host " + host + " does not resolve; check the name and the DNS", sent_before};
+  }
+  if (is("Failed to connect to any resolved proxy")) {
+    return {Error::Kind::unreachable,
+            "cannot connect to the proxy " + proxy->origin() + " for " + server, sent_before};
+  }
+  if (is("Failed to connect") || is("Request canceled by user")) {
+    return {Error::Kind::unreachable,
+            "cannot connect to " + server +
+                (proxy ? " through the proxy " + proxy->origin()
+                       : "; check the address, the port and network policies"),
+            sent_before};
+  }
+  if (is("Expected a 200 response from proxy")) {
+    return {Error::Kind::unreachable,
+            "the proxy " + proxy->origin() + " refused to connect to " + server + ": it answered " +
+                std::string(what.substr(what.rfind(' ') + 1)),
+            sent_before};
+  }
+  if (what.find("proxy") != std::string_view::npos) {
+    return {Error::Kind::unreachable,
+            "the proxy " + proxy->origin() + " gave no usable answer to CONNECT for " + server,
+            sent_before};
+  }
+  if (is("Error in SSL handshake")) {
+    std::string why = exchange.verification_failure();
+    if (why.empty()) {
+      why = tls_reason != nullptr
+                ? "the handshake failed (" + std::string(tls_reason) + ")"
+                : "the server closed the connection during the handshake; is this a TLS port?";
+    }
+    return {Error::Kind::tls, "no TLS with " + server + ": " + why, sent_before};
+  }
+  if (is("Invalid HTTP status line") || is("Invalid chunked response header")) {
+    return {Error::Kind::malformed, server + " answered something that is not HTTP", true};
+  }
+  if (tls_reason != nullptr && std::string_view(tls_reason).find("alert") != std::string::npos) {
+    return {Error::Kind::tls,
+            server + " ended TLS: " + tls_reason + "; does it want a client certificate?", true};
+  }
+  if (is("Failed to") || is("Retrieving") || is("cannot rewind")) {
+    return {Error::Kind::connection_lost,
+            "the connection to " + server + " was closed before the answer was whole", true};
+  }
+  return {Error::Kind::malformed, "the answer of " + server + " cannot be understood", true};
+}
+
+// --- The transport.
+
+struct Origin {
+  Url url;
+  std::optional<Url> proxy;
+  std::shared_ptr<const TlsSettings> tls;  // https only
+  std::string user_agent;
+
+  // A tunnel's first handle is the bare socket, a later one the TLS stream, and nothing tells
+  // which: such connections are used once.
+  [[nodiscard]] bool reusable() const { return !proxy || url.scheme == "http"; }
+};
+
+web::uri library_uri(const Url& url) {
+  web::uri_builder builder;
+  builder.set_scheme(url.scheme).set_host(url.host);  // IPv6 without brackets, or no resolution
+  const bool is_default = url.port == (url.scheme == "https" ? 443 : 80);
+  if (!is_default) builder.set_port(url.port);
+  return builder.to_uri();
+}
+
+std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin) {
+  auto link = std::make_shared<Link>();
+  cpprest::client::http_client_config config;
+  config.set_max_redirects(0);
+  config.set_timeout(library_timeout);
+  config.set_tlsext_sni_enabled(!origin->url.is_ip_literal());
+  if (origin->proxy) config.set_proxy(web::web_proxy(library_uri(*origin->proxy)));
+
+  const bool tls = origin->url.scheme == "https";
+  if (tls) {
+    // Here and not in set_nativehandle_options, which a tunnel calls before there is TLS.
+    config.set_ssl_context_callback([origin, link](boost::asio::ssl::context& context) {
+      origin->tls->apply(context.native_handle(), *link);
+    });
+  }
+  // Called before each attempt, also before one that the library repeats.
+  config.set_nativehandle_options([link, tls, reusable = origin->reusable()](void* handle) {
+    using Socket = boost::asio::ip::tcp::socket;
+    const auto exchange = link->exchange();
+    if (!exchange) throw AbandonedCall();
+    int socket = -1;
+    if (reusable) {
+      socket = tls ? static_cast<boost::asio::ssl::stream<Socket&>*>(handle)
+                         ->next_layer()
+                         .native_handle()
+                   : static_cast<Socket*>(handle)->native_handle();
+    }
+    if (socket >= 0) {
+      check_reused(socket);
+      if (!exchange->begin_sending()) throw AbandonedCall();
+    } else if (!tls && !exchange->begin_connecting()) {
+      throw AbandonedCall();
+    }
+  });
+  return std::make_unique<Client>(
+      Client{link, cpprest::client::http_client(library_uri(origin->url), config), {}});
+}
+
+class CpprestTransport final : public Transport {
+ public:
+  explicit CpprestTransport(std::shared_ptr<const Origin> origin) : origin_(std::move(origin)) {}
+  ~CpprestTransport() override {
+    idle_.clear();
+    outstanding_->await_none();
+  }
+
+  tl::expected<Response, Error> send(const Request& request, const CallOptions& options) override;
+  tl::expected<Response, Error> stream(
+      const Request& request, const StreamOptions& options,
+      const std::function<bool(std::string_view)>& on_data) override;
+
+ private:
+  // One attempt. Leaves no later than its scope, and cancels what is then still under way.
+  struct Call {
+    std::unique_ptr<Client> client;
+    std::shared_ptr<Exchange> exchange;
+    pplx::cancellation_token_source cancel;
+    bool finished = false;
+
+    Call() = default;
+    Call(Call&&) = default;
+    Call& operator=(Call&&) = delete;
+    ~Call() {
+      if (!exchange || finished) return;
+      exchange->leave();
+      cancel.cancel();
+    }
+  };
+
+  // How long the caller waits in all.
+  struct Patience {
+    Patience(base::Duration limit_, std::stop_token stop_)
+        : limit(limit_), deadline(now() + std::min(limit_, longest_wait)), stop(std::move(stop_)) {}
+    base::Duration limit;
+    base::MonotonicTime deadline;
+    std::stop_token stop;
+  };
+
+  [[nodiscard]] std::optional<Error> refuse(const Request& request) const;
+  tl::expected<Call, Error> start(const Request& request, std::size_t max_buffered, bool fresh);
+  tl::expected<Call, Error> open(const Request& request, std::size_t max_buffered,
+                                 const Patience& patience);
+  tl::expected<Response, Error> collect(Call& call, const Patience& patience, std::size_t max_body);
+  void finish(Call& call);
+  [[nodiscard]] Error interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const;
+  [[nodiscard]] Error too_large(std::size_t limit) const;
+  std::unique_ptr<Client> take_client(bool fresh);
+
+  const std::shared_ptr<const Origin> origin_;
+  const std::shared_ptr<Outstanding> outstanding_ = std::make_shared<Outstanding>();
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Client>> idle_;  // the longest idle first
+};
+
+std::optional<Error> CpprestTransport::refuse(const Request& request) const {
+  const std::string server = origin_->url.origin();
+  for (const Header& header : request.headers) {
+    if (!is_header_name(header.name) || is_reserved_header(header.name)) {
+      return invalid("a header of the request to " + server + " has a name that is not allowed");
+    }
+    if (has_control(header.value)) {
+      return invalid("the header " + header.name + " of the request to " + server +
+                     " has control characters in its value");
+    }
+  }
+  if (has_control(request.authorization.reveal())) {
+    return invalid("the credential for " + server +
+                   " has a line break or another control character in it; store it without");
+  }
+  if (has_control(request.content_type)) {
+    return invalid("the content type of the request to " + server + " has control characters");
+  }
+  const auto visible = [](char c) { return c > ' ' && c < '\x7f' && c != '#'; };
+  bool as_it_stands = request.target.starts_with('/') && !request.target.starts_with("//") &&
+                      std::ranges::all_of(request.target, visible);
+  try {
+    // The library takes the target apart and puts it together again.
+    as_it_stands = as_it_stands && web::uri_builder(library_uri(origin_->url))
+                                           .append(web::uri(request.target))
+                                           .to_uri()
+                                           .resource()
+                                           .to_string() == request.target;
+  } catch (const std::exception&) {
+    as_it_stands = false;
+  }
+  if (!as_it_stands) {
+    return invalid("the target of the request to " + server + " is not an encoded path and query");
+  }
+  return std::nullopt;
+}
+
+std::unique_ptr<Client> CpprestTransport::take_client(bool fresh) {
+  std::vector<std::unique_ptr<Client>> expired;  // destroyed outside of the lock
+  const std::scoped_lock lock(mutex_);
+  const auto first_usable =
+      std::ranges::find_if(idle_, [limit = now() - idle_connection_limit](const auto& client) {
+        return client->idle_since > limit;
+      });
+  expired.assign(std::move_iterator(idle_.begin()), std::move_iterator(first_usable));
+  idle_.erase(idle_.begin(), first_usable);
+  if (fresh || idle_.empty()) return nullptr;
+  auto client = std::move(idle_.back());
+  idle_.pop_back();
+  return client;
+}
+
+tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(const Request& request,
+                                                                    std::size_t max_buffered,
+                                                                    bool fresh) {
+  Call call;
+  call.client = take_client(fresh);
+  call.exchange = std::make_shared<Exchange>(max_buffered);
+  const auto exchange = call.exchange;
+  try {
+    if (!call.client) call.client = make_client(origin_);
+    call.client->link->attach(exchange);
+
+    cpprest::http_request outgoing{cpprest::method(std::string(method_name(request.method)))};
+    outgoing.set_request_uri(web::uri(request.target));
+    auto& headers = outgoing.headers();
+    for (const Header& header : request.headers) headers.add(header.name, header.value);
+    headers.add("User-Agent", origin_->user_agent);
+    if (request.method != Method::get || !request.body.empty()) {
+      const Bytes body(std::make_shared<RequestBody>(request.body.clone()));
+      outgoing.set_body(body.create_istream(), request.body.size(), request.content_type);
+      if (request.body.empty()) headers.remove("Content-Type");
+    }
+    if (!request.authorization.empty()) {
+      headers["Authorization"] = std::string(request.authorization.reveal());
+    }
+    outgoing.set_response_stream(Bytes(std::make_shared<ResponseBody>(exchange)).create_ostream());
+    outgoing.set_progress_handler(
+        [hold = std::make_shared<Hold>(exchange, outstanding_), last = std::uint64_t{0}](
+            web::http::message_direction::direction direction, std::uint64_t bytes) mutable {
+          if (direction != web::http::message_direction::download) return;
+          // A chunk of negative size would make the library copy from beyond its buffer.
+          if (bytes < last || bytes - last > std::uint64_t{INT32_MAX}) {
+            throw cpprest::http_exception("Invalid chunked response header");
+          }
+          last = bytes;
+        });
+
+    const auto sent = std::make_shared<cpprest::http_request>(std::move(outgoing));
+    call.client->client.request(*sent, call.cancel.get_token())
+        .then([exchange, sent](const pplx::task<cpprest::http_response>& task) {
+          // The library has written the headers by now, or never will.
+          const auto authorization = sent->headers().find("Authorization");
+          if (authorization != sent->headers().end()) base::wipe(authorization->second);
+          *sent = cpprest::http_request();
+
+          const cpprest::http_response response = task.get();
+          std::vector<Header> received;
+          for (const auto& [name, value] : response.headers()) received.push_back({name, value});
+          exchange->open(response.status_code(), std::move(received));
+          return response.content_ready();
+        })
+        .then([exchange](const pplx::task<cpprest::http_response>& task) {
+          std::optional<Exchange::Failure> failure;
+          try {
+            task.get();
+          } catch (...) {
+            failure = describe(std::current_exception());
+          }
+          exchange->finish(std::move(failure));
+        });
+  } catch (const std::exception&) {
+    return tl::unexpected(invalid("the request to " + origin_->url.origin() + " cannot be made"));
+  }
+  return call;
+}
+
+Error CpprestTransport::interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const {
+  const bool maybe_sent = call.exchange->leave();
+  if (wake == Exchange::Wake::stopped) {
+    return {Error::Kind::cancelled, "the request to " + origin_->url.origin() + " was cancelled",
+            maybe_sent};
+  }
+  return {Error::Kind::timeout,
+          maybe_sent
+              ? origin_->url.origin() + " sent nothing or not all within " +
+                    base::format_duration(waited)
+              : "no connection to " + origin_->url.origin() + " within " +
+                    base::format_duration(waited) + "; check the address, DNS and network policies",
+          maybe_sent};
+}
+
+Error CpprestTransport::too_large(std::size_t limit) const {
+  return {Error::Kind::too_large,
+          "the answer of " + origin_->url.origin() + " is larger than " + std::to_string(limit) +
+              " bytes",
+          true};
+}
+
+// Until the status and the headers are there.
+tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request& request,
+                                                                   std::size_t max_buffered,
+                                                                   const Patience& patience) {
+  if (auto error = refuse(request)) return tl::unexpected(std::move(*error));
+  for (bool fresh = false;; fresh = true) {
+    auto call = start(request, max_buffered, fresh);
+    if (!call) return call;
+    Exchange& exchange = *call->exchange;
+    const auto wake = exchange.await_open(patience.deadline, patience.stop);
+    if (wake != Exchange::Wake::event) {
+      return tl::unexpected(interrupted(*call, wake, patience.limit));
+    }
+    if (exchange.too_large()) return tl::unexpected(too_large(max_buffered));
+    if (exchange.status() == 0) {
+      const auto failure = exchange.failure();
+      if (failure && failure->stale && !fresh) continue;
+      return tl::unexpected(
+          classify(failure.value_or(Exchange::Failure{}), exchange, origin_->url, origin_->proxy));
+    }
+    // The library takes an interim answer for the final one, and would read the final one as the
+    // answer to the next request: this connection ends here.
+    if (exchange.status() < 200 || exchange.status() > 599) {
+      return tl::unexpected(Error{Error::Kind::malformed,
+                                  origin_->url.origin() + " answered with status " +
+                                      std::to_string(exchange.status()) +
+                                      " where a final answer was expected",
+                                  true});
+    }
+    return call;
+  }
+}
+
+// The connection goes back when all of the answer was read and the server keeps it.
+void CpprestTransport::finish(Call& call) {
+  call.finished = true;
+  if (!origin_->reusable() || !call.exchange->await_release()) return;
+  call.client->link->attach(nullptr);
+  call.client->idle_since = now();
+  const std::scoped_lock lock(mutex_);
+  if (idle_.size() < idle_connections) idle_.push_back(std::move(call.client));
+}
+
+// The rest of an answer that is open, as a whole.
+tl::expected<Response, Error> CpprestTransport::collect(Call& call, const Patience& patience,
+                                                        std::size_t max_body) {
+  Exchange& exchange = *call.exchange;
+  const auto wake = exchange.await_end(patience.deadline, patience.stop);
+  if (wake != Exchange::Wake::event) {
+    return tl::unexpected(interrupted(call, wake, patience.limit));
+  }
+  if (exchange.too_large()) return tl::unexpected(too_large(max_body));
+  if (const auto failure = exchange.failure()) {
+    return tl::unexpected(classify(*failure, exchange, origin_->url, origin_->proxy));
+  }
+  Response response{exchange.status(), exchange.take_headers(), exchange.take_body()};
+  if (response.body.size() > max_body) return tl::unexpected(too_large(max_body));
+  finish(call);
+  return response;
+}
+
+tl::expected<Response, Error> CpprestTransport::send(const Request& request,
+                                                     const CallOptions& options) {
+  const Patience patience(options.deadline, options.stop);
+  auto call = open(request, options.max_body, patience);
+  if (!call) return tl::unexpected(std::move(call.error()));
+  return collect(*call, patience, options.max_body);
+}
+
+tl::expected<Response, Error> CpprestTransport::stream(
+    const Request& request, const StreamOptions& options,
+    const std::function<bool(std::string_view)>& on_data) {
+  const Patience patience(options.open_deadline, options.stop);
+  const std::size_t max_buffered = std::max(options.max_buffered, options.max_error_body);
+  auto call = open(request, max_buffered, patience);
+  if (!call) return tl::unexpected(std::move(call.error()));
+  Exchange& exchange = *call->exchange;
+  if (exchange.status() < 200 || exchange.status() > 299) {
+    return collect(*call, patience, options.max_error_body);
+  }
+
+  base::SecretString piece;
+  while (true) {
+    const auto wake =
+        exchange.await_piece(std::min(options.idle_limit, longest_wait), options.stop, piece);
+    if (wake != Exchange::Wake::event) {
+      return tl::unexpected(interrupted(*call, wake, options.idle_limit));
+    }
+    if (piece.size() > options.max_buffered || exchange.too_large()) {
+      return tl::unexpected(too_large(options.max_buffered));
+    }
+    Response response{exchange.status(), {}, {}};
+    if (piece.empty()) {
+      const auto failure = exchange.failure();
+      response.headers = exchange.take_headers();
+      if (!failure) {
+        finish(*call);
+        return response;
+      }
+      return tl::unexpected(classify(*failure, exchange, origin_->url, origin_->proxy));
+    }
+    if (!on_data(piece.reveal())) {
+      response.headers = exchange.take_headers();
+      return response;
+    }
+  }
+}
+
+class CpprestTransportFactory final : public TransportFactory {
+ public:
+  explicit CpprestTransportFactory(std::string user_agent) : user_agent_(std::move(user_agent)) {}
+  tl::expected<std::unique_ptr<Transport>, Error> open(Endpoint endpoint) override;
+
+ private:
+  const std::string user_agent_;
+  std::once_flag system_trust_loaded_;
+  TrustStore system_trust_;
+};
+
+tl::expected<std::unique_ptr<Transport>, Error> CpprestTransportFactory::open(Endpoint endpoint) {
+  auto url = parse_url(endpoint.origin);
+  if (!url) return tl::unexpected(invalid("the origin is not usable: " + url.error().message));
+  if (url->target != "/") {
+    return tl::unexpected(invalid("the origin " + url->origin() + " must not have a path"));
+  }
+  if (url->scheme == "http" && !endpoint.allow_insecure) {
+    return tl::unexpected(invalid("the origin " + url->origin() +
+                                  " is not encrypted; use https, or allow it explicitly"));
+  }
+  auto origin = std::make_shared<Origin>(Origin{*url, std::nullopt, nullptr, user_agent_});
+  if (endpoint.proxy) {
+    auto proxy = parse_url(*endpoint.proxy);
+    if (!proxy) return tl::unexpected(invalid("the proxy is not usable: " + proxy.error().message));
+    if (proxy->scheme != "http" || proxy->target != "/") {
+      return tl::unexpected(
+          invalid("the proxy " + proxy->origin() + " is not supported; expected http://host:port"));
+    }
+    if (url->host.find(':') != std::string::npos) {
+      return tl::unexpected(
+          invalid("the origin " + url->origin() +
+                  " is an IPv6 address, which cannot be reached through a proxy"));
+    }
+    origin->proxy = *proxy;
+  }
+  if (url->scheme == "https") {
+    auto tls = make_tls_settings(*url, endpoint, [this] {
+      std::call_once(system_trust_loaded_, [this] { system_trust_ = load_system_trust(); });
+      return system_trust_;
+    });
+    if (!tls) return tl::unexpected(std::move(tls.error()));
+    origin->tls = std::move(*tls);
+  }
+  return std::make_unique<CpprestTransport>(std::move(origin));
+}
+
+}  // namespace
+
+void initialize_cpprest() {
+  crossplat::threadpool::initialize_with_threads(thread_count);
+  hide_system_certificates();
+}
+
+std::unique_ptr<TransportFactory> make_cpprest_transport_factory(std::string user_agent) {
+  return std::make_unique<CpprestTransportFactory>(std::move(user_agent));
+}
+
+}  // namespace quay_rotator::http

@@ -1,0 +1,105 @@
+// One request under way: where the calling thread meets the library's threads.
+//
+// The caller may leave at any time (deadline, stop); the library's side keeps the Exchange alive
+// through shared ownership for as long as it needs, and learns from it that nobody listens any
+// more. Received bytes wait here, bounded and wiped, until the caller takes them.
+//
+// Every member is safe for any number of threads. The library's side never blocks.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/secret_string.h"
+#include "base/time.h"
+#include "http/transport.h"
+
+namespace quay_rotator::http {
+
+class Exchange {
+ public:
+  // How an exchange went wrong, in the library's words.
+  struct Failure {
+    std::string what;
+    int code = 0;
+    bool stale = false;  // the pooled connection was dead before anything was written to it
+  };
+  enum class Wake { event, timeout, stopped };
+
+  // Holds at most `max_buffered` bytes that were received and not yet taken.
+  explicit Exchange(std::size_t max_buffered) : max_buffered_(max_buffered) {}
+
+  // --- The library's side.
+
+  // From now on bytes of the request may reach the server. False: the caller has left, stop here.
+  bool begin_sending();
+  // A plain connection is about to be made; nothing will tell when it begins to send.
+  bool begin_connecting();
+  void open(int status, std::vector<Header> headers);
+  // False: too much, or the caller has left; stop receiving.
+  bool receive(std::string_view piece);
+  // Bytes seen on the wire before the library hands anything over: a chunk or a header section
+  // that never ends must not grow in the library's memory.
+  void count_wire_bytes(std::size_t bytes);
+  void fail_verification(std::string why);
+  void finish(std::optional<Failure> failure);
+  // The library has let go of the request: its connection is back in the pool.
+  void release();
+
+  // --- The caller's side.
+
+  // Waits for the status and the headers, or the end.
+  Wake await_open(base::MonotonicTime deadline, const std::stop_token& stop);
+  // Waits for the end.
+  Wake await_end(base::MonotonicTime deadline, const std::stop_token& stop);
+  // Waits for bytes or the end, at most `idle_limit` after the last bytes; `piece` is empty at the
+  // end. Frees the place of the piece before.
+  Wake await_piece(base::Duration idle_limit, const std::stop_token& stop,
+                   base::SecretString& piece);
+  // Waits until release(); false when that takes unusually long.
+  bool await_release();
+  // Nobody listens from here on. True when bytes of the request may have reached the server.
+  bool leave();
+
+  [[nodiscard]] bool too_large();
+  [[nodiscard]] std::optional<Failure> failure();
+  [[nodiscard]] std::string verification_failure();
+  // True once begin_sending was called; for the other kind see begin_connecting.
+  [[nodiscard]] bool sending();
+  [[nodiscard]] int status();
+  std::vector<Header> take_headers();
+  base::SecretString take_body();
+
+ private:
+  template <class Ready>
+  Wake wait(base::MonotonicTime deadline, const std::stop_token& stop, Ready ready);
+
+  const std::size_t max_buffered_;
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+
+  bool left_ = false;
+  bool sending_ = false;
+  bool connecting_ = false;
+  bool opened_ = false;
+  bool finished_ = false;
+  bool released_ = false;
+  bool too_large_ = false;
+  int status_ = 0;
+  std::vector<Header> headers_;
+  base::SecretString received_;
+  std::size_t taken_ = 0;       // bytes of the piece that the caller is busy with
+  std::size_t wire_bytes_ = 0;  // since the library last handed something over
+  base::MonotonicTime last_bytes_{};
+  std::optional<Failure> failure_;
+  std::string verification_failure_;
+};
+
+}  // namespace quay_rotator::http

@@ -1,0 +1,275 @@
+#include "http/tls.h"
+
+#include <cstdlib>
+#include <optional>
+#include <string_view>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+namespace quay_rotator::http {
+namespace {
+
+// Cannot exist: /dev/null is no directory.
+constexpr const char* nowhere = "/dev/null/hidden";
+constexpr std::string_view saved_prefix = "QUAY_ROTATOR_";
+
+template <auto Free>
+struct Freed {
+  template <class T>
+  void operator()(T* object) const {
+    Free(object);
+  }
+};
+using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
+using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
+using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
+
+TrustStore make_store() {
+  return {X509_STORE_new(), X509_STORE_free};
+}
+
+Bio reader(std::string_view text) {
+  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
+
+// Nothing when a block is malformed or there is none.
+std::vector<Certificate> parse_certificates(std::string_view pem) {
+  const Bio bio = reader(pem);
+  std::vector<Certificate> certificates;
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
+    certificates.emplace_back(certificate);
+  }
+  // The end of the text shows as "no start line"; anything else is damage.
+  const unsigned long error = ERR_peek_last_error();
+  ERR_clear_error();
+  if (ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE) return {};
+  return certificates;
+}
+
+// "a.example.com, b.example.com": for whom a certificate is. The server chooses this text, so it
+// is bounded and only harmless characters stay.
+std::string subject_names(X509* certificate) {
+  using Names = std::unique_ptr<GENERAL_NAMES, Freed<GENERAL_NAMES_free>>;
+  const Names names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  std::string result;
+  const int count = names ? sk_GENERAL_NAME_num(names.get()) : 0;
+  for (int i = 0; i < count && result.size() < 200; ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_DNS) continue;
+    if (!result.empty()) result += ", ";
+    const auto* bytes = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
+    const auto size = static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName));
+    for (const char c : std::string_view(bytes, size).substr(0, 100)) {
+      result += c > ' ' && c < '\x7f' ? c : '?';
+    }
+  }
+  return result;
+}
+
+// The host that the certificate must be for, as Settings::apply wrote it down.
+std::string wanted_host(X509_VERIFY_PARAM* parameters) {
+  if (const char* name = X509_VERIFY_PARAM_get0_host(parameters, 0)) return name;
+  char* const address = X509_VERIFY_PARAM_get1_ip_asc(parameters);
+  std::string result = address == nullptr ? "" : address;
+  OPENSSL_free(address);
+  return result;
+}
+
+std::string refusal(X509_STORE_CTX* chain) {
+  const int error = X509_STORE_CTX_get_error(chain);
+  X509_VERIFY_PARAM* const parameters = X509_STORE_CTX_get0_param(chain);
+  const bool own_ca = (X509_VERIFY_PARAM_get_flags(parameters) & X509_V_FLAG_PARTIAL_CHAIN) != 0;
+  X509* const certificate = X509_STORE_CTX_get_current_cert(chain);
+  switch (error) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: {
+      const std::string names = certificate != nullptr ? subject_names(certificate) : "";
+      return "the certificate is for another host than " + wanted_host(parameters) +
+             (names.empty() ? "; it names none in its subjectAltName" : "; it is for " + names);
+    }
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return "the certificate has expired; renew it (or check this machine's clock)";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return "the certificate is not valid yet; check the clocks of both sides";
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      return std::string("the certificate is not trusted by ") +
+             (own_ca ? "the given CA; give the CA that signed it"
+                     : "the system's certificates; give the CA that signed it");
+    default:
+      return std::string("the certificate is refused: ") + X509_verify_cert_error_string(error);
+  }
+}
+
+class Settings final : public TlsSettings {
+ public:
+  void apply(SSL_CTX* context, HandshakeObserver& observer) const override;
+
+  std::string host;
+  bool is_ip = false;
+  bool own_ca = false;
+  TrustStore trust;
+  std::vector<Certificate> client_chain;  // the leaf first; empty: none
+  Key client_key;
+};
+
+int verify(X509_STORE_CTX* chain, void* argument) {
+  auto& observer = *static_cast<HandshakeObserver*>(argument);
+  if (X509_verify_cert(chain) != 1) {
+    observer.refused(refusal(chain));
+    return 0;
+  }
+  if (observer.verified()) return 1;
+  X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+  return 0;
+}
+
+void count_record(int written, int, int content_type, const void* data, size_t size, SSL*,
+                  void* argument) {
+  constexpr std::size_t header_size = 5;
+  if (written != 0 || content_type != SSL3_RT_HEADER || size < header_size) return;
+  const auto* header = static_cast<const unsigned char*>(data);
+  static_cast<HandshakeObserver*>(argument)->received((std::size_t{header[3]} << 8U) + header[4]);
+}
+
+void Settings::apply(SSL_CTX* context, HandshakeObserver& observer) const {
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set1_cert_store(context, trust.get());
+
+  X509_VERIFY_PARAM* const parameters = SSL_CTX_get0_param(context);
+  X509_VERIFY_PARAM_set_hostflags(
+      parameters, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+  if (is_ip) {
+    X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str());
+  } else {
+    X509_VERIFY_PARAM_set1_host(parameters, host.data(), host.size());
+  }
+  // Whoever names one certificate to trust means that one, also when it is an intermediate.
+  if (own_ca) X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
+
+  if (!client_chain.empty()) {
+    SSL_CTX_use_certificate(context, client_chain.front().get());
+    SSL_CTX_clear_chain_certs(context);
+    for (std::size_t i = 1; i < client_chain.size(); ++i) {
+      SSL_CTX_add1_chain_cert(context, client_chain[i].get());
+    }
+    SSL_CTX_use_PrivateKey(context, client_key.get());
+  }
+
+  SSL_CTX_set_cert_verify_callback(context, verify, &observer);
+  SSL_CTX_set_msg_callback(context, count_record);
+  SSL_CTX_set_msg_callback_arg(context, &observer);
+}
+
+std::optional<std::string> variable(std::string name) {
+  const char* const value = std::getenv(name.c_str());
+  if (value == nullptr) return std::nullopt;
+  return value;
+}
+
+std::string place(const char* name, const char* fallback) {
+  if (auto saved = variable(std::string(saved_prefix) + name)) return *saved;
+  const auto value = variable(name);
+  return value && *value != nowhere ? *value : fallback;
+}
+
+tl::unexpected<Error> bad(std::string message) {
+  return tl::unexpected(Error{Error::Kind::tls, std::move(message), false});
+}
+
+}  // namespace
+
+TrustStore load_system_trust() {
+  TrustStore store = make_store();
+  X509_STORE_load_file(
+      store.get(), place(X509_get_default_cert_file_env(), X509_get_default_cert_file()).c_str());
+  X509_STORE_load_path(store.get(),
+                       place(X509_get_default_cert_dir_env(), X509_get_default_cert_dir()).c_str());
+  ERR_clear_error();  // a place that does not exist holds no certificates
+  return store;
+}
+
+void hide_system_certificates() {
+  for (const char* name : {X509_get_default_cert_file_env(), X509_get_default_cert_dir_env()}) {
+    const auto value = variable(name);
+    if (value == nowhere) continue;
+    if (value) setenv((std::string(saved_prefix) + name).c_str(), value->c_str(), 1);
+    setenv(name, nowhere, 1);
+  }
+}
+
+std::vector<std::string> child_environment() {
+  std::vector<std::string> result;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    std::string_view text = *entry;
+    bool ours = false;
+    for (const char* name : {X509_get_default_cert_file_env(), X509_get_default_cert_dir_env()}) {
+      ours = ours || text == std::string(name) + "=" + nowhere;
+      if (text.starts_with(std::string(saved_prefix) + name + "=")) {
+        text.remove_prefix(saved_prefix.size());
+      }
+    }
+    if (!ours) result.emplace_back(text);
+  }
+  return result;
+}
+
+tl::expected<std::shared_ptr<const TlsSettings>, Error> make_tls_settings(
+    const Url& origin, const Endpoint& endpoint, const std::function<TrustStore()>& system_trust) {
+  auto settings = std::make_shared<Settings>();
+  settings->host = origin.host;
+  settings->is_ip = origin.is_ip_literal();
+
+  if (endpoint.ca_certificates) {
+    const auto authorities = parse_certificates(*endpoint.ca_certificates);
+    if (authorities.empty()) {
+      return bad("the CA for " + origin.origin() + " holds no readable PEM certificate");
+    }
+    settings->own_ca = true;
+    settings->trust = make_store();
+    for (const auto& authority : authorities) {
+      X509_STORE_add_cert(settings->trust.get(), authority.get());
+    }
+  } else {
+    settings->trust = system_trust();
+  }
+
+  if (endpoint.client_certificate.has_value() != endpoint.client_key.has_value()) {
+    return bad("the client certificate for " + origin.origin() + " needs its key, and the key it");
+  }
+  if (endpoint.client_certificate) {
+    settings->client_chain = parse_certificates(*endpoint.client_certificate);
+    if (settings->client_chain.empty()) {
+      return bad("the client certificate for " + origin.origin() + " is not readable PEM");
+    }
+    // No pass phrase: never ask the terminal for one.
+    const auto no_phrase = [](char*, int, int, void*) { return 0; };
+    settings->client_key.reset(PEM_read_bio_PrivateKey(reader(endpoint.client_key->reveal()).get(),
+                                                       nullptr, no_phrase, nullptr));
+    ERR_clear_error();
+    if (!settings->client_key) {
+      return bad("the client key for " + origin.origin() +
+                 " is not a readable PEM key without a pass phrase");
+    }
+    const bool match = X509_check_private_key(settings->client_chain.front().get(),
+                                              settings->client_key.get()) == 1;
+    ERR_clear_error();
+    if (!match) {
+      return bad("the client key for " + origin.origin() +
+                 " does not belong to the client certificate");
+    }
+  }
+  return settings;
+}
+
+}  // namespace quay_rotator::http
