@@ -16,7 +16,7 @@ if command -v go >/dev/null; then
     exit
   elif at_least 1.21 "$found"; then
     fetch() { cd / && GOTOOLCHAIN=go$version go env GOROOT; }
-    if root=$(step "Fetching Go $version (the one here is $found)" fetch); then
+    if root=$(GOPROXY=off fetch 2>/dev/null) || root=$(step "Fetching Go $version (the one here is $found)" fetch); then
       echo "$root/bin/go"
       exit
     fi

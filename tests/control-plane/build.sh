@@ -41,10 +41,9 @@ compile() { # writes into $1
 if [[ ! -d $directory ]]; then
   mkdir -p "$cache"
   exec 9>"$cache/$what.lock"
-  flock -n 9 || {
-    echo "$what: another build is under way, waiting for it" >&2
-    flock 9
-  }
+  until flock -w 10 9; do
+    echo "$what: $SECONDS s, waiting for another build of it" >&2
+  done
 fi
 if [[ ! -d $directory ]]; then
   command -v "$go" >/dev/null || {
