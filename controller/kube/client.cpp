@@ -222,8 +222,7 @@ struct Client::Call {
  private:
   [[nodiscard]] std::string sentence(const http::Response& response, const json& status) const {
     // A missing object is named in the details; where there is no such path there are none.
-    if (response.status == 404 && resource != nullptr && text_of(status, "details.name").empty() &&
-        status.value("reason", "") != "Expired") {
+    if (response.status == 404 && resource != nullptr && text_of(status, "details.name").empty()) {
       std::string text = "the API server does not know " + std::string(resource->plural) + " of " +
                          resource->api_version();
       if (resource->group == rotations.group) {

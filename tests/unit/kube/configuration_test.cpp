@@ -193,8 +193,8 @@ TEST_F(ConfigurationTest, AcceptsWhatIsSwitchedOff) {
 }
 
 TEST_F(ConfigurationTest, AnErrorNeverQuotesAToken) {
-  for (const std::string& user : {"{token: [s3cr3t]}", "{token: s3cr3t, exec: }}",
-                                  "{token: s3cr3t\n  x: }", "{client-key-data: s3cr3t%}"}) {
+  for (const char* user : {"{token: [s3cr3t]}", "{token: s3cr3t, exec: }}",
+                           "{token: s3cr3t\n  x: }", "{client-key-data: s3cr3t%}"}) {
     const std::string message = error_of(config(plain_cluster, user));
     EXPECT_NE(message, "loaded") << user;
     EXPECT_THAT(message, ::testing::Not(HasSubstr("s3cr3t")));

@@ -104,7 +104,7 @@ TEST_F(ExecPluginTest, RunsOnceAndAgainOnlyWhenItsTokenIsRefused) {
 }
 
 TEST_F(ExecPluginTest, RunsAgainBeforeItsTokenExpires) {
-  const auto credentials = plugin(prints(R"(,\"expirationTimestamp\":\"2026-03-01T12:15:00Z\")"));
+  const auto credentials = plugin(prints(R"(,"expirationTimestamp":"2026-03-01T12:15:00Z")"));
   EXPECT_EQ(token_of(*credentials), "token-1");
   executor_.shift = 13min + 50s;
   EXPECT_EQ(token_of(*credentials), "token-1");
@@ -113,7 +113,7 @@ TEST_F(ExecPluginTest, RunsAgainBeforeItsTokenExpires) {
 }
 
 TEST_F(ExecPluginTest, DoesNotRunForEveryRequestWhenTheTokenSeemsExpired) {
-  const auto credentials = plugin(prints(R"(,\"expirationTimestamp\":\"2026-03-01T11:00:00Z\")"));
+  const auto credentials = plugin(prints(R"(,"expirationTimestamp":"2026-03-01T11:00:00Z")"));
   EXPECT_EQ(token_of(*credentials), "token-1");
   EXPECT_EQ(token_of(*credentials), "token-1");
 }
