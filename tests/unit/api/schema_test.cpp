@@ -1,5 +1,4 @@
 // The custom resource definitions and the types must say the same.
-#include <filesystem>
 #include <set>
 #include <string>
 
@@ -16,8 +15,7 @@ namespace {
 using nlohmann::json;
 
 YAML::Node definition(const std::string& plural) {
-  const auto root = std::filesystem::path(__FILE__).parent_path() / "../../..";
-  return YAML::LoadFile((root / "crds" / ("quayrotator.dev_" + plural + ".yaml")).string());
+  return YAML::LoadFile(SOURCE_ROOT "/crds/quayrotator.dev_" + plural + ".yaml");
 }
 
 YAML::Node schema(const std::string& plural) {
