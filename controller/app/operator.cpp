@@ -1,0 +1,372 @@
+#include "app/operator.h"
+
+#include <array>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+#include <sys/utsname.h>
+
+#include "api/managed_secret.h"
+#include "api/quay_connection.h"
+#include "api/robot_token_rotation.h"
+#include "app/process.h"
+#include "base/executor.h"
+#include "http/cpprest_transport.h"
+#include "http/probe_server.h"
+#include "kube/client.h"
+#include "kube/configuration.h"
+#include "kube/event_recorder.h"
+#include "rotation/connection_reconciler.h"
+#include "rotation/driver.h"
+#include "rotation/publisher.h"
+#include "rotation/quay_session.h"
+#include "rotation/reconciler.h"
+#include "rotation/status_writer.h"
+#include "runtime/election.h"
+#include "runtime/health.h"
+#include "runtime/metrics.h"
+#include "runtime/reflector.h"
+#include "runtime/store.h"
+#include "runtime/work_queue.h"
+
+namespace quay_rotator::app {
+
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr base::BackoffPolicy queue_backoff{seconds(5), minutes(5)};
+// What is under way when the process is told to stop has this long; Kubernetes kills after 30 s.
+constexpr base::Duration shutdown_grace = seconds(20);
+constexpr base::Duration sync_poll = std::chrono::milliseconds(20);
+
+std::optional<std::string> environment(std::string_view name) {
+  const char* value = std::getenv(std::string(name).c_str());
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+std::string user_agent() {
+  utsname system{};
+  uname(&system);
+  return "quay-rotator/" + version() + " (linux/" + system.machine + ")";
+}
+
+// The pod's name, so that a container that restarts takes its own lease back at once.
+std::string identity() {
+  if (auto pod = environment("POD_NAME"); pod && !pod->empty()) return *pod;
+  std::array<char, 256> host{};
+  gethostname(host.data(), host.size() - 1);
+  return host.data();
+}
+
+double unix_seconds(base::WallTime time) {
+  return std::chrono::duration<double>(time.time_since_epoch()).count();
+}
+
+http::Endpoint copy(const http::Endpoint& endpoint) {
+  http::Endpoint result;
+  result.origin = endpoint.origin;
+  result.ca_certificates = endpoint.ca_certificates;
+  result.client_certificate = endpoint.client_certificate;
+  if (endpoint.client_key) result.client_key = endpoint.client_key->clone();
+  result.proxy = endpoint.proxy;
+  result.allow_insecure = endpoint.allow_insecure;
+  return result;
+}
+
+// Everything, as members in the order in which it is made; destroyed in reverse.
+class Operator {
+ public:
+  Operator(const Options& options, Hooks hooks, kube::Configuration configuration,
+           std::unique_ptr<http::TransportFactory> transports, base::Executor& executor,
+           base::LogSink& sink)
+      : options_(options),
+        hooks_(std::move(hooks)),
+        configuration_(std::move(configuration)),
+        transports_(std::move(transports)),
+        executor_(executor),
+        log_(sink, options.log_level) {}
+
+  // What may fail: transports and servers. An error is one line for the user.
+  base::Expected<void> open() {
+    for (auto* transport : {&requests_transport_, &watches_transport_, &lease_transport_}) {
+      auto opened = transports_->open(copy(configuration_.endpoint));
+      if (!opened) return tl::unexpected(base::Error{opened.error().message});
+      *transport = std::move(*opened);
+    }
+    const auto observer = [this](std::string_view verb, std::string_view resource, int status) {
+      metrics_.kube_request(verb, resource, status);
+    };
+    kube::Credentials& credentials = *configuration_.credentials;
+    client_.emplace(*requests_transport_, credentials, executor_, log_,
+                    kube::ClientOptions{seconds(15), observer});
+    watch_client_.emplace(*watches_transport_, credentials, executor_, log_,
+                          kube::ClientOptions{seconds(30), observer});
+    lease_client_.emplace(*lease_transport_, credentials, executor_, log_,
+                          kube::ClientOptions{election_options().renew_deadline / 2, observer});
+    assemble();
+
+    http::ProbeHandlers probes;
+    probes["/healthz"] = [this] { return answer(health_.liveness()); };
+    probes["/readyz"] = [this] { return answer(health_.readiness()); };
+    auto served =
+        http::serve_probes(executor_, options_.health_probe_bind_address, std::move(probes));
+    if (!served) return tl::unexpected(served.error());
+    probe_server_ = std::move(*served);
+    if (options_.metrics_bind_address == "0") return {};
+    http::ProbeHandlers handlers;
+    handlers["/metrics"] = [this] {
+      return http::ProbeAnswer{200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text()};
+    };
+    served = http::serve_probes(executor_, options_.metrics_bind_address, std::move(handlers));
+    if (!served) return tl::unexpected(served.error());
+    metrics_server_ = std::move(*served);
+    return {};
+  }
+
+  void start() {
+    log_.info("starting", {{"version", version()},
+                           {"api_server", configuration_.endpoint.origin},
+                           {"configuration", configuration_.source},
+                           {"probes_port", probe_server_->port()},
+                           {"metrics_port", metrics_server_ ? metrics_server_->port() : 0}});
+    start_reflectors();
+    if (options_.leader_elect) {
+      election_ =
+          std::make_unique<runtime::Election>(election_options(), *lease_client_, executor_, log_);
+      election_->on_lost([this] {
+        log_.error("the lease is lost: another replica may lead; ending at once");
+        // Anything orderly would take time in which two replicas act.
+        std::_Exit(1);
+      });
+    }
+    leader_ =
+        executor_.spawn("leader", [this](const std::stop_token& stopping) { lead(stopping); });
+  }
+
+  void stop() {
+    log_.info("stopping: finishing what is under way");
+    leader_->request_stop();
+    leader_->join();
+    for (const auto& worker : workers_) worker->request_stop();
+    auto guard = executor_.spawn("shutdown", [this](const std::stop_token& stopping) {
+      if (executor_.sleep_for(shutdown_grace, stopping)) abandon_.request_stop();
+    });
+    for (const auto& worker : workers_) worker->join();
+    guard.reset();
+    // Only now: whoever leads next may assume that we do nothing any more.
+    if (election_) election_->release();
+    metrics_.leader(false);
+    log_.info("stopped");
+  }
+
+ private:
+  static http::ProbeAnswer answer(const runtime::Health::Report& report) {
+    return {report.ok ? 200 : 503, "text/plain; charset=utf-8", report.text};
+  }
+
+  [[nodiscard]] runtime::ElectionOptions election_options() const {
+    runtime::ElectionOptions election;
+    election.lease = {options_.leader_election_namespace.empty()
+                          ? configuration_.name_space
+                          : options_.leader_election_namespace,
+                      "quay-rotator"};
+    election.identity = identity();
+    return election;
+  }
+
+  void assemble() {
+    events_ = std::make_unique<kube::EventRecorder>(*client_, executor_, log_, identity());
+    sessions_ = std::make_unique<rotation::QuaySessions>(
+        connections_, *client_, *transports_, &environment, executor_,
+        [this](std::string_view call, std::string_view outcome) {
+          metrics_.quay_request(call, outcome);
+        },
+        options_.quay_timeout);
+    status_ = std::make_unique<rotation::StatusWriter>(*client_, rotations_, connections_);
+    publisher_ = std::make_unique<rotation::Publisher>(*client_, secrets_, executor_, log_);
+    driver_ = std::make_unique<rotation::Driver>(
+        *status_, *publisher_, executor_,
+        rotation::DriverOptions{options_.quay_timeout,
+                                [this] { return !election_ || election_->leading(); },
+                                hooks_.after_step});
+    queue_ = std::make_unique<runtime::WorkQueue>(
+        executor_, queue_backoff,
+        runtime::WorkQueue::Metrics{
+            [this](std::size_t depth) { metrics_.queue_depth(depth); },
+            [this](base::Duration waited) { metrics_.queue_wait(waited); },
+            [this](base::Duration worked) { metrics_.queue_work(worked); }});
+    connection_queue_ = std::make_unique<runtime::WorkQueue>(executor_, queue_backoff);
+    reconciler_ = std::make_unique<rotation::Reconciler>(
+        rotation::ReconcilerParts{rotations_, connections_, secrets_, *queue_, *sessions_, *driver_,
+                                  *publisher_, *status_, *events_, metrics_, executor_, log_});
+    connection_reconciler_ =
+        std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
+            connections_, rotations_, *connection_queue_, *sessions_, *status_, executor_, log_,
+            options_.drift_interval,
+            [this](const kube::ObjectKey& key) { reconciler_->note_drift(key); }});
+    metrics_.set_rotation_source([this] { return samples(); },
+                                 [this] { return unix_seconds(executor_.wall_now()); });
+    health_.add_liveness("ping", [] { return std::string(); });
+    health_.add_readiness("caches", [this] { return unsynced(); });
+  }
+
+  void start_reflectors() {
+    const std::string ours =
+        std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
+    std::vector<std::string> namespaces = options_.namespaces;
+    if (namespaces.empty()) namespaces.emplace_back();  // all of them
+    const std::lock_guard lock(reflectors_mutex_);
+    for (const std::string& name : namespaces) {
+      add_reflector(kube::connections, {name, ""}, connections_);
+      add_reflector(kube::secrets, {name, ours}, secrets_);
+      add_reflector(kube::rotations, {name, ""}, rotations_);
+    }
+  }
+
+  template <class T>
+  void add_reflector(const kube::Resource& resource, runtime::ReflectorOptions options,
+                     runtime::Store<T>& store) {
+    reflectors_.push_back(std::make_unique<runtime::Reflector>(
+        resource, std::move(options), *watch_client_,
+        std::make_unique<runtime::TypedStoreWriter<T>>(store), executor_, log_));
+  }
+
+  // What the caches still wait for; empty when they are complete.
+  [[nodiscard]] std::string unsynced() const {
+    const std::lock_guard lock(reflectors_mutex_);
+    if (reflectors_.empty()) return "not started";
+    for (const auto& reflector : reflectors_) {
+      if (reflector->synced()) continue;
+      std::string trouble = reflector->trouble();
+      return trouble.empty() ? "listing" : trouble;
+    }
+    return "";
+  }
+
+  void lead(const std::stop_token& stopping) {
+    if (election_ && !election_->wait_until_leading(stopping)) return;
+    while (!unsynced().empty()) {
+      if (!executor_.sleep_for(sync_poll, stopping)) return;
+    }
+    metrics_.leader(true);
+    log_.info("leading", {{"resources", static_cast<std::int64_t>(rotations_.size())},
+                          {"secrets", static_cast<std::int64_t>(secrets_.size())}});
+    reconciler_->start_leading();
+    for (int i = 0; i < options_.workers; ++i) serve(*queue_, *reconciler_);
+    for (int i = 0; i < 2; ++i) serve(*connection_queue_, *connection_reconciler_);
+  }
+
+  template <class R>
+  void serve(runtime::WorkQueue& queue, R& reconciler) {
+    workers_.push_back(
+        executor_.spawn("worker", [this, &queue, &reconciler](const std::stop_token& stopping) {
+          while (const auto key = queue.take(stopping)) {
+            reconciler.reconcile(*key, abandon_.get_token());
+            queue.done(*key);
+          }
+        }));
+  }
+
+  [[nodiscard]] std::vector<runtime::Metrics::RotationSample> samples() const {
+    const auto seconds_of = [](const std::optional<base::WallTime>& time) {
+      return time ? unix_seconds(*time) : 0;
+    };
+    std::vector<runtime::Metrics::RotationSample> samples;
+    for (const auto& rotation : rotations_.list()) {
+      const auto& status = rotation->status;
+      samples.push_back({rotation->meta.key, seconds_of(status.token_known_since),
+                         seconds_of(status.next_rotation_time),
+                         status.conditions.is_true("Ready")});
+    }
+    return samples;
+  }
+
+  const Options& options_;
+  Hooks hooks_;
+  kube::Configuration configuration_;
+  std::unique_ptr<http::TransportFactory> transports_;
+  base::Executor& executor_;
+  base::Log log_;
+  runtime::Metrics metrics_;
+  runtime::Health health_;
+  std::stop_source abandon_;
+
+  // One stuck pool of connections must not cost the lease, nor hold up requests.
+  std::unique_ptr<http::Transport> requests_transport_;
+  std::unique_ptr<http::Transport> watches_transport_;
+  std::unique_ptr<http::Transport> lease_transport_;
+  std::optional<kube::Client> client_;
+  std::optional<kube::Client> watch_client_;
+  std::optional<kube::Client> lease_client_;
+
+  runtime::Store<api::RobotTokenRotation> rotations_;
+  runtime::Store<api::QuayConnection> connections_;
+  runtime::Store<api::ManagedSecret> secrets_;
+  std::unique_ptr<kube::EventRecorder> events_;
+  std::unique_ptr<rotation::QuaySessions> sessions_;
+  std::unique_ptr<rotation::StatusWriter> status_;
+  std::unique_ptr<rotation::Publisher> publisher_;
+  std::unique_ptr<rotation::Driver> driver_;
+  std::unique_ptr<runtime::WorkQueue> queue_;
+  std::unique_ptr<runtime::WorkQueue> connection_queue_;
+  std::unique_ptr<rotation::Reconciler> reconciler_;
+  std::unique_ptr<rotation::ConnectionReconciler> connection_reconciler_;
+
+  std::unique_ptr<runtime::Election> election_;
+  mutable std::mutex reflectors_mutex_;
+  std::vector<std::unique_ptr<runtime::Reflector>> reflectors_;
+  std::unique_ptr<http::ProbeServer> probe_server_;
+  std::unique_ptr<http::ProbeServer> metrics_server_;
+  std::vector<std::unique_ptr<base::Thread>> workers_;
+  std::unique_ptr<base::Thread> leader_;
+};
+
+int fail(const std::string& message) {
+  std::cerr << "quay-rotator: " + message + "\n";
+  return 1;
+}
+
+}  // namespace
+
+int run_operator(const Options& options, const Hooks& hooks) {
+  const std::unique_ptr<base::Executor> executor = base::make_system_executor();
+  kube::ConfigurationOptions where;
+  where.kubeconfig = options.kubeconfig;
+  where.environment = &environment;
+  auto configuration = kube::load_configuration(where, *executor);
+  if (!configuration) return fail(configuration.error().message);
+
+  const std::unique_ptr<base::LogSink> sink =
+      base::make_log_sink(options.log_level, options.log_format);
+  Operator instance(options, hooks, std::move(*configuration),
+                    http::make_cpprest_transport_factory(user_agent()), *executor, *sink);
+  if (const auto opened = instance.open(); !opened) return fail(opened.error().message);
+  instance.start();
+  wait_for_termination();
+  instance.stop();
+  return 0;
+}
+
+int run(int argc, const char* const* argv, const Hooks& hooks) {
+  http::initialize_cpprest();
+  harden_process();
+  const auto parsed = parse_options(argc, argv);
+  if (const auto* exit = std::get_if<Exit>(&parsed)) {
+    (exit->code == 0 ? std::cout : std::cerr) << exit->text << std::flush;
+    return exit->code;
+  }
+  return run_operator(std::get<Options>(parsed), hooks);
+}
+
+}  // namespace quay_rotator::app

@@ -1,0 +1,23 @@
+// The composition root: makes every part, runs them, and takes them apart in reverse order.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "app/options.h"
+
+namespace quay_rotator::app {
+
+struct Hooks {
+  // See rotation::StepHook. Empty in the program that is shipped.
+  std::function<void(std::string_view step)> after_step;
+};
+
+// Runs until SIGTERM or SIGINT. The exit code: 0 after an orderly stop, 1 when it cannot start (one
+// line on standard error says why) or has lost its lease.
+int run_operator(const Options& options, const Hooks& hooks);
+
+// main() of the program: hardens the process, parses the command line, runs.
+int run(int argc, const char* const* argv, const Hooks& hooks);
+
+}  // namespace quay_rotator::app

@@ -1,0 +1,100 @@
+#include "app/options.h"
+
+#include <map>
+#include <set>
+
+#include <CLI/CLI.hpp>
+
+namespace quay_rotator::app {
+
+namespace {
+
+// A duration flag: parsed by our own rules, so that its errors are like those of the resources.
+void add_duration(CLI::App& app, const std::string& name, base::Duration& value,
+                  base::Duration least, const std::string& description) {
+  app.add_option_function<std::string>(
+         name,
+         [&value, name, least](const std::string& text) {
+           const auto parsed = base::parse_duration(text);
+           if (!parsed) throw CLI::ValidationError(name, parsed.error().message);
+           if (*parsed < least) {
+             throw CLI::ValidationError(
+                 name, "must be at least " + base::format_duration(least) + ", got " + text);
+           }
+           value = *parsed;
+         },
+         description)
+      ->type_name("DURATION")
+      ->default_str(base::format_duration(value));
+}
+
+}  // namespace
+
+std::string version() {
+  return QUAY_ROTATOR_VERSION;
+}
+
+std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
+  Options options;
+  std::string log_level = "info";
+  std::string log_format = "json";
+  std::string kubeconfig;
+
+  CLI::App app("Keeps Quay robot tokens fresh: rotates them and writes them into pull Secrets.",
+               "quay-rotator");
+  app.set_version_flag("--version", "quay-rotator " + version());
+  app.add_option("--kubeconfig", kubeconfig,
+                 "Path of a kubeconfig (else $KUBECONFIG, the pod's ServiceAccount, "
+                 "~/.kube/config)")
+      ->type_name("FILE");
+  app.add_option("--namespace", options.namespaces,
+                 "Watch this namespace only; repeatable (default: all)")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  app.add_flag("--leader-elect", options.leader_elect,
+               "Act only while holding the Lease (default: true; --leader-elect=false)");
+  app.add_option("--leader-election-namespace", options.leader_election_namespace,
+                 "Namespace of the Lease (default: the pod's or the context's)")
+      ->type_name("NAME");
+  app.add_option("--health-probe-bind-address", options.health_probe_bind_address,
+                 "Where /healthz and /readyz are served")
+      ->type_name("ADDRESS")
+      ->capture_default_str();
+  app.add_option("--metrics-bind-address", options.metrics_bind_address,
+                 "Where /metrics is served; 0 switches it off")
+      ->type_name("ADDRESS")
+      ->capture_default_str();
+  app.add_option("--workers", options.workers, "Resources that are worked on at once")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  add_duration(app, "--drift-interval", options.drift_interval, std::chrono::seconds(1),
+               "How often each organization's robots are compared with what Quay holds");
+  add_duration(app, "--quay-timeout", options.quay_timeout, std::chrono::seconds(1),
+               "The most that one call to Quay may take");
+  app.add_option("--log-level", log_level, "Least severe level that is logged")
+      ->check(CLI::IsMember(std::set<std::string>{"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  app.add_option("--log-format", log_format, "Format of the log lines")
+      ->check(CLI::IsMember(std::set<std::string>{"json", "text"}))
+      ->capture_default_str();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    return Exit{0, app.help()};
+  } catch (const CLI::CallForVersion& request) {
+    return Exit{0, std::string(request.what()) + "\n"};
+  } catch (const CLI::ParseError& error) {
+    return Exit{2, "quay-rotator: " + std::string(error.what()) + " (see quay-rotator --help)\n"};
+  }
+  if (!kubeconfig.empty()) options.kubeconfig = kubeconfig;
+  const std::map<std::string, base::LogLevel> levels{{"debug", base::LogLevel::debug},
+                                                     {"info", base::LogLevel::info},
+                                                     {"warning", base::LogLevel::warning},
+                                                     {"error", base::LogLevel::error}};
+  options.log_level = levels.at(log_level);
+  options.log_format = log_format == "text" ? base::LogFormat::text : base::LogFormat::json;
+  return options;
+}
+
+}  // namespace quay_rotator::app

@@ -1,0 +1,40 @@
+// The command line, as users of controller-runtime know it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/log.h"
+#include "base/time.h"
+
+namespace quay_rotator::app {
+
+struct Options {
+  std::optional<std::string> kubeconfig;
+  std::vector<std::string> namespaces;  // empty: all
+  bool leader_elect = true;
+  std::string leader_election_namespace;  // "": that of the pod, or of the kubeconfig's context
+  std::string health_probe_bind_address = ":8081";
+  std::string metrics_bind_address = ":8080";  // "0" switches metrics off
+  int workers = 8;
+  base::Duration drift_interval = std::chrono::minutes(10);
+  base::Duration quay_timeout = std::chrono::seconds(30);  // of one call to Quay
+  base::LogLevel log_level = base::LogLevel::info;
+  base::LogFormat log_format = base::LogFormat::json;
+};
+
+// What to print instead of running (help, version: exit 0; a wrong flag: exit 2, on standard
+// error).
+struct Exit {
+  int code = 0;
+  std::string text;
+};
+
+std::variant<Options, Exit> parse_options(int argc, const char* const* argv);
+
+// "0.1.0"
+std::string version();
+
+}  // namespace quay_rotator::app

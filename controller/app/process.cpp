@@ -1,0 +1,37 @@
+#include "app/process.h"
+
+#include <csignal>
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+namespace quay_rotator::app {
+
+namespace {
+
+sigset_t termination_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  return signals;
+}
+
+}  // namespace
+
+void harden_process() {
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  prctl(PR_SET_DUMPABLE, 0);
+  std::signal(SIGPIPE, SIG_IGN);
+  const sigset_t signals = termination_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void wait_for_termination() {
+  const sigset_t signals = termination_signals();
+  int signal = 0;
+  sigwait(&signals, &signal);
+}
+
+}  // namespace quay_rotator::app
