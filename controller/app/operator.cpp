@@ -359,8 +359,8 @@ int run_operator(const Options& options, const Hooks& hooks) {
 }
 
 int run(int argc, const char* const* argv, const Hooks& hooks) {
+  harden_process();  // first: threads inherit the blocked signals
   http::initialize_cpprest();
-  harden_process();
   const auto parsed = parse_options(argc, argv);
   if (const auto* exit = std::get_if<Exit>(&parsed)) {
     (exit->code == 0 ? std::cout : std::cerr) << exit->text << std::flush;

@@ -8,7 +8,7 @@
 
 namespace quay_rotator::http {
 
-// The first statement of main: bounds cpprestsdk's thread pool, and keeps it from parsing the
+// Call before any other thread or transport exists: bounds cpprestsdk's thread pool, and keeps it from parsing the
 // system's CA bundle for every connection (the factory trusts through its own X509_STORE).
 void initialize_cpprest();
 
