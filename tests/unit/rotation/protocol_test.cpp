@@ -1,0 +1,388 @@
+#include "rotation/protocol.h"
+
+#include <map>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace quay_rotator::rotation {
+namespace {
+
+using base::Fingerprint;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using End = Report::End;
+
+const Fingerprint old_token = Fingerprint::of("old");
+const Fingerprint new_token = Fingerprint::of("new");
+const Fingerprint third_token = Fingerprint::of("third");
+constexpr base::Duration deadline = seconds(30);
+
+QuayFailed quay_says(quay::Error::Kind kind, bool maybe_changed = false) {
+  quay::Error error;
+  error.kind = kind;
+  error.message = "Quay said no";
+  error.maybe_changed = maybe_changed;
+  return {error};
+}
+
+KubeFailed kube_says(kube::Error::Kind kind) {
+  kube::Error error;
+  error.kind = kind;
+  error.message = "the API server said no";
+  return {error};
+}
+
+TargetsAnswered all_well() {
+  return {};
+}
+TargetsAnswered refused() {
+  return {{{"pull", "Immutable", "cannot be changed", true}}};
+}
+
+ProtocolInput rotate() {
+  ProtocolInput input;
+  input.goal = Goal::rotate;
+  input.rotation_id = "id";
+  input.known = old_token;
+  input.request_deadline = deadline;
+  return input;
+}
+
+ProtocolInput resume(base::Duration seen_for) {
+  ProtocolInput input = rotate();
+  input.goal = Goal::resume;
+  input.ledger = api::Ledger{"id", api::RotationReason::interval, {}, old_token, 1, ""};
+  input.ledger_seen_for = seen_for;
+  return input;
+}
+
+ProtocolInput synchronize() {
+  ProtocolInput input = rotate();
+  input.goal = Goal::synchronize;
+  input.verified = true;
+  return input;
+}
+
+// The names of the actions that were asked for, and the report at their end.
+struct Trace {
+  std::vector<std::string> actions;
+  Report report;
+};
+
+Trace run(ProtocolInput input, std::vector<Outcome> outcomes) {
+  Trace trace;
+  Protocol protocol(std::move(input));
+  for (Outcome& outcome : outcomes) {
+    trace.actions.emplace_back(name(protocol.next()));
+    protocol.advance(std::move(outcome));
+  }
+  trace.actions.emplace_back(name(protocol.next()));
+  if (const auto* finish = std::get_if<Finish>(&protocol.next())) trace.report = finish->report;
+  return trace;
+}
+
+// A rotation up to and with its regeneration, then `rest`.
+Trace run_from_regenerate(Outcome regenerate, std::vector<Outcome> rest) {
+  std::vector<Outcome> outcomes{RobotRead{old_token}, all_well(), LoggedIn{}, LedgerWritten{},
+                                std::move(regenerate)};
+  for (Outcome& outcome : rest) outcomes.push_back(std::move(outcome));
+  return run(rotate(), std::move(outcomes));
+}
+
+TEST(Protocol, RotatesInTheOrderOfTheDesign) {
+  const Trace trace = run_from_regenerate(Regenerated{new_token}, {all_well(), LoggedIn{}});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "dry-run", "login", "ledger", "regenerate",
+                                         "publish", "login", "finish"));
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_TRUE(trace.report.regenerated);
+  EXPECT_TRUE(trace.report.clear_ledger);
+  EXPECT_EQ(trace.report.fingerprint, new_token);
+  EXPECT_EQ(trace.report.ledger->previous, old_token);
+  EXPECT_EQ(trace.report.verified, Report::Verified::good);
+}
+
+TEST(Protocol, WithoutVerificationNeverLogsIn) {
+  ProtocolInput input = rotate();
+  input.verify = false;
+  const Trace trace = run(std::move(input), {RobotRead{old_token}, all_well(), LedgerWritten{},
+                                             Regenerated{new_token}, all_well()});
+  EXPECT_THAT(trace.actions,
+              ElementsAre("read-robot", "dry-run", "ledger", "regenerate", "publish", "finish"));
+}
+
+TEST(Protocol, ATargetThatRefusesStopsBeforeTheLedger) {
+  const Trace trace = run(rotate(), {RobotRead{old_token}, refused()});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "dry-run", "finish"));
+  EXPECT_EQ(trace.report.end, End::preflight_refused);
+  EXPECT_EQ(trace.report.problems.front().reason, "Immutable");
+}
+
+TEST(Protocol, ARegistryThatRefusesTheCurrentTokenStopsBeforeTheLedger) {
+  const Trace trace = run(rotate(), {RobotRead{old_token}, all_well(),
+                                     quay_says(quay::Error::Kind::robots_disallowed)});
+  EXPECT_EQ(trace.report.end, End::preflight_refused);
+  EXPECT_EQ(trace.report.preflight_error->kind, quay::Error::Kind::robots_disallowed);
+}
+
+TEST(Protocol, ALedgerThatAnotherReplicaPreventsStartsOver) {
+  const Trace trace = run(rotate(), {RobotRead{old_token}, all_well(), LoggedIn{},
+                                     kube_says(kube::Error::Kind::conflict)});
+  EXPECT_EQ(trace.report.end, End::start_over);
+  EXPECT_FALSE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, ALedgerThatCannotBeWrittenMeansNoRegeneration) {
+  const Trace trace = run(rotate(), {RobotRead{old_token}, all_well(), LoggedIn{},
+                                     kube_says(kube::Error::Kind::unreachable)});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "dry-run", "login", "ledger", "finish"));
+  EXPECT_EQ(trace.report.end, End::api_server);
+}
+
+TEST(Protocol, AnOldLedgerSendsNothing) {
+  const Trace trace = run_from_regenerate(LedgerTooOld{}, {});
+  EXPECT_EQ(trace.report.end, End::start_over);
+  EXPECT_FALSE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, AClearRefusalClearsTheLedger) {
+  const Trace trace = run_from_regenerate(quay_says(quay::Error::Kind::read_only), {});
+  EXPECT_EQ(trace.report.end, End::quay_failed);
+  EXPECT_TRUE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, AnUnclearAnswerIsReadBackAndTheNewTokenAdopted) {
+  const Trace trace = run_from_regenerate(quay_says(quay::Error::Kind::server_error, true),
+                                          {RobotRead{new_token}, all_well(), LoggedIn{}});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "dry-run", "login", "ledger", "regenerate",
+                                         "read-robot", "publish", "login", "finish"));
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_TRUE(trace.report.regenerated);
+  EXPECT_FALSE(trace.report.quay_error);
+}
+
+TEST(Protocol, AnUnclearAnswerIsNeverSentAgainAtOnce) {
+  const Trace trace =
+      run_from_regenerate(quay_says(quay::Error::Kind::unreachable, true), {RobotRead{old_token}});
+  EXPECT_EQ(trace.report.end, End::unclear);
+  EXPECT_FALSE(trace.report.clear_ledger);
+  EXPECT_EQ(trace.report.again, 2 * deadline);
+}
+
+TEST(Protocol, AReadBackThatFailsKeepsTheLedger) {
+  const Trace trace = run_from_regenerate(quay_says(quay::Error::Kind::unreachable, true),
+                                          {quay_says(quay::Error::Kind::unreachable)});
+  EXPECT_EQ(trace.report.end, End::unclear);
+  EXPECT_FALSE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, ATokenMadeBySomebodyElseIsPublishedBeforeAnythingIsRegenerated) {
+  const Trace trace = run(rotate(), {RobotRead{third_token}, all_well(), LoggedIn{}});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "publish", "login", "finish"));
+  EXPECT_TRUE(trace.report.foreign);
+  EXPECT_FALSE(trace.report.regenerated);
+}
+
+TEST(Protocol, ResumingPublishesWhatTheLedgerMade) {
+  const Trace trace = run(resume(seconds(0)), {RobotRead{new_token}, all_well(), LoggedIn{}});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "publish", "login", "finish"));
+  EXPECT_TRUE(trace.report.regenerated);
+  EXPECT_TRUE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, ResumingWaitsUntilNothingCanBeInFlight) {
+  const Trace trace = run(resume(seconds(10)), {RobotRead{old_token}});
+  EXPECT_EQ(trace.report.end, End::unclear);
+  EXPECT_EQ(trace.report.again, 2 * deadline - seconds(10));
+}
+
+TEST(Protocol, ResumingAfterThatTimeLooksBeforeItLeapsAgainAndRenewsTheLedger) {
+  Protocol protocol(resume(2 * deadline));
+  protocol.advance(RobotRead{old_token});
+  ASSERT_EQ(name(protocol.next()), "dry-run");
+  protocol.advance(all_well());
+  protocol.advance(LoggedIn{});
+  const auto* ledger = std::get_if<WriteLedger>(&protocol.next());
+  ASSERT_NE(ledger, nullptr);
+  EXPECT_EQ(ledger->ledger.id, "id");
+  EXPECT_EQ(ledger->ledger.attempt, 2);
+}
+
+TEST(Protocol, ResumingAfterThatTimeGivesUpWhenATargetRefuses) {
+  const Trace trace = run(resume(2 * deadline), {RobotRead{old_token}, refused()});
+  EXPECT_EQ(trace.report.end, End::preflight_refused);
+  EXPECT_TRUE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, ResumingWhileSuspendedSettlesTheLedgerWithoutRegenerating) {
+  ProtocolInput input = resume(2 * deadline);
+  input.may_regenerate = false;
+  input.verified = true;
+  const Trace trace = run(std::move(input), {RobotRead{old_token}, all_well()});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "publish", "finish"));
+  EXPECT_FALSE(trace.report.regenerated);
+  EXPECT_TRUE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, HealingNeverRegenerates) {
+  const Trace trace = run(synchronize(), {RobotRead{old_token}, all_well()});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "publish", "finish"));
+  EXPECT_FALSE(trace.report.foreign);
+}
+
+TEST(Protocol, AnUnwrittenTargetKeepsTheLedger) {
+  const Trace trace = run_from_regenerate(Regenerated{new_token}, {refused()});
+  EXPECT_EQ(trace.report.end, End::unpublished);
+  EXPECT_FALSE(trace.report.clear_ledger);
+  EXPECT_TRUE(trace.report.regenerated);
+}
+
+TEST(Protocol, ARefusedNewTokenIsComparedWithQuayAndAnotherOneIsPublished) {
+  const Trace trace = run_from_regenerate(Regenerated{new_token},
+                                          {all_well(), quay_says(quay::Error::Kind::login_refused),
+                                           RobotRead{third_token}, all_well(), LoggedIn{}});
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_EQ(trace.report.fingerprint, third_token);
+  EXPECT_TRUE(trace.report.foreign);
+  EXPECT_EQ(trace.report.verified, Report::Verified::good);
+}
+
+TEST(Protocol, ARefusedTokenThatQuayStillHoldsIsReportedNotRotatedAgain) {
+  const Trace trace = run_from_regenerate(
+      Regenerated{new_token},
+      {all_well(), quay_says(quay::Error::Kind::login_refused), RobotRead{new_token}});
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_EQ(trace.report.verified, Report::Verified::refused);
+  EXPECT_TRUE(trace.report.clear_ledger);
+}
+
+TEST(Protocol, AnUnavailableRegistrySaysNothingAboutTheToken) {
+  const Trace trace = run_from_regenerate(
+      Regenerated{new_token}, {all_well(), quay_says(quay::Error::Kind::registry_unavailable)});
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_EQ(trace.report.verified, Report::Verified::unknown);
+}
+
+// A whole life over a Quay and an API server that fail in every way, with crashes between any two
+// steps. What must hold at every step: a POST only under a ledger that is stored, after a
+// preflight, and never while an earlier one can still be in flight.
+class Life {
+ public:
+  explicit Life(std::uint32_t seed) : random_(seed) {}
+
+  void live() {
+    for (int start = 0; start < 12; ++start) run_once(true);
+    for (int start = 0; start < 6; ++start) {
+      now_ += 2 * deadline;
+      run_once(false);  // nothing fails any more
+    }
+    EXPECT_FALSE(stored_ledger_);
+    EXPECT_EQ(published_, quay_) << "the target must hold what Quay holds (I1)";
+    for (const auto& [id, made] : made_by_) EXPECT_LE(made, 1) << "ledger " << id << " (I2)";
+  }
+
+ private:
+  bool chance(int percent) { return std::uniform_int_distribution<int>(0, 99)(random_) < percent; }
+
+  void run_once(bool faults) {
+    ProtocolInput input;
+    input.request_deadline = deadline;
+    input.known = known_;
+    input.verified = true;
+    input.rotation_id = "rotation " + std::to_string(++rotations_);
+    if (stored_ledger_) {
+      see(*stored_ledger_);
+      input.goal = Goal::resume;
+      input.ledger = stored_ledger_;
+      input.ledger_seen_for = now_ - seen_at_;
+    } else {
+      input.goal = faults && chance(60) ? Goal::rotate : Goal::synchronize;
+    }
+    Protocol protocol(std::move(input));
+    while (!std::holds_alternative<Finish>(protocol.next())) {
+      now_ += seconds(1);
+      if (faults && chance(8)) return seen_.reset();  // kill -9 before the step …
+      Outcome outcome = perform(protocol.next(), faults);
+      if (faults && chance(8)) return seen_.reset();  // … or right after it
+      protocol.advance(std::move(outcome));
+    }
+    const Report& report = std::get<Finish>(protocol.next()).report;
+    if (faults && chance(10)) return;  // the status could not be written
+    if (report.end == End::done) known_ = report.fingerprint;
+    if (report.clear_ledger) stored_ledger_.reset();
+    if (report.again) now_ += *report.again;
+  }
+
+  void see(const api::Ledger& ledger) {
+    const auto which = std::pair(ledger.id, ledger.attempt);
+    if (seen_ == which) return;
+    seen_ = which;
+    seen_at_ = now_;
+  }
+
+  Outcome perform(const Action& action, bool faults) {
+    using Kind = quay::Error::Kind;
+    const bool fails = faults && chance(20);
+    if (std::holds_alternative<ReadRobot>(action)) {
+      if (fails) return quay_says(Kind::unreachable);
+      held_ = quay_;
+      return RobotRead{quay_};
+    }
+    if (std::holds_alternative<DryRunTargets>(action)) {
+      accepted_ = !fails;
+      return fails ? refused() : all_well();
+    }
+    if (std::holds_alternative<LogIn>(action)) {
+      if (fails) return quay_says(Kind::registry_unavailable);
+      return LoggedIn{};
+    }
+    if (const auto* write = std::get_if<WriteLedger>(&action)) {
+      EXPECT_TRUE(accepted_) << "preflight before the ledger (I3)";
+      if (fails && chance(50)) return kube_says(kube::Error::Kind::unreachable);
+      stored_ledger_ = write->ledger;
+      see(*stored_ledger_);
+      if (fails) return kube_says(kube::Error::Kind::unreachable);  // written, the answer lost
+      return LedgerWritten{};
+    }
+    if (std::holds_alternative<Regenerate>(action)) {
+      EXPECT_TRUE(stored_ledger_) << "no POST without a stored ledger";
+      EXPECT_EQ(stored_ledger_->previous, quay_);
+      if (fails && chance(30)) return quay_says(Kind::read_only);
+      if (fails && chance(50)) return quay_says(Kind::unreachable, true);
+      quay_ = Fingerprint::of("token " + std::to_string(++tokens_));
+      ++made_by_[stored_ledger_->id];
+      if (fails) return quay_says(Kind::server_error, true);
+      held_ = quay_;
+      return Regenerated{quay_};
+    }
+    if (fails) return refused();
+    published_ = held_;
+    return all_well();
+  }
+
+  std::mt19937 random_;
+  int tokens_ = 0;
+  int rotations_ = 0;
+  base::Duration now_{};
+  Fingerprint quay_ = Fingerprint::of("first");
+  Fingerprint held_;       // by the process
+  Fingerprint published_;  // in the Secret
+  std::optional<Fingerprint> known_;
+  std::optional<api::Ledger> stored_ledger_;
+  std::optional<std::pair<std::string, int>> seen_;
+  base::Duration seen_at_{};
+  bool accepted_ = false;
+  std::map<std::string, int> made_by_;
+};
+
+TEST(Protocol, KeepsItsPromisesThroughThousandsOfFailingLives) {
+  for (std::uint32_t seed = 0; seed < 20'000; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Life(seed).live();
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace quay_rotator::rotation
