@@ -298,7 +298,7 @@ class Operator {
   std::unique_ptr<http::TransportFactory> transports_;
   base::Executor& executor_;
   base::Log log_;
-  runtime::Metrics metrics_;
+  runtime::Metrics metrics_{version()};
   runtime::Health health_;
   std::stop_source abandon_;
 
