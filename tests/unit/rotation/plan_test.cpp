@@ -1,0 +1,136 @@
+#include "rotation/plan.h"
+
+#include <gtest/gtest.h>
+
+namespace quay_rotator::rotation {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::seconds;
+
+const base::WallTime start = base::WallTime(std::chrono::sys_days(std::chrono::year(2026) / 3 / 1));
+
+api::RobotTokenRotation settled() {
+  api::RobotTokenRotation rotation;
+  rotation.meta = {{"team", "puller"}, "uid", "7"};
+  rotation.generation = 1;
+  rotation.spec.connection = "quay";
+  rotation.spec.robot = {"acme", "puller"};
+  rotation.spec.interval = hours(1);
+  rotation.spec.targets = {{"pull", {}, {}, {}}};
+  rotation.status.observed_generation = 1;
+  rotation.status.robot = "acme+puller";
+  rotation.status.token_fingerprint = base::Fingerprint::of("token");
+  rotation.status.token_known_since = start;
+  rotation.status.conditions.set("Verified", api::ConditionStatus::true_, "LoggedIn", "", 1, start);
+  return rotation;
+}
+
+PlanInput input(const api::RobotTokenRotation& rotation, base::Duration after = seconds(1)) {
+  PlanInput result{rotation, start + std::chrono::duration_cast<std::chrono::microseconds>(after),
+                   start,    std::nullopt,
+                   true,     false};
+  return result;
+}
+
+const Work* work(const Plan& plan) {
+  return std::get_if<Work>(&plan);
+}
+
+void expect_work(const Plan& plan, Goal goal) {
+  ASSERT_NE(work(plan), nullptr);
+  EXPECT_EQ(work(plan)->goal, goal);
+}
+
+void expect_halt(const Plan& plan, Halt::Why why) {
+  const auto* halt = std::get_if<Halt>(&plan);
+  ASSERT_NE(halt, nullptr);
+  EXPECT_EQ(halt->why, why);
+}
+
+TEST(Plan, RestsUntilTheNextRotationWhenAllIsWell) {
+  const Plan decision = plan(input(settled()));
+  const auto* rest = std::get_if<Rest>(&decision);
+  ASSERT_NE(rest, nullptr);
+  EXPECT_EQ(rest->until, start + hours(1));
+}
+
+TEST(Plan, RotatesWhenDue) {
+  const Plan decision = plan(input(settled(), hours(1)));
+  expect_work(decision, Goal::rotate);
+  EXPECT_EQ(work(decision)->reason, api::RotationReason::interval);
+}
+
+TEST(Plan, AShorterIntervalCountsFromTheLastRotation) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.interval = seconds(30);
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation, seconds(29)))));
+  expect_work(plan(input(rotation, seconds(30))), Goal::rotate);
+}
+
+TEST(Plan, ATokenThatNobodyKnowsIsAdoptedOrRotatedAsTheSpecSays) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = {};
+  expect_work(plan(input(rotation)), Goal::synchronize);
+  rotation.spec.initial = api::Initial::rotate;
+  const Plan decision = plan(input(rotation));
+  expect_work(decision, Goal::rotate);
+  EXPECT_EQ(work(decision)->reason, api::RotationReason::initial);
+}
+
+TEST(Plan, ARequestRotatesOnce) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.rotate_request = "today";
+  const Plan decision = plan(input(rotation));
+  expect_work(decision, Goal::rotate);
+  EXPECT_EQ(work(decision)->reason, api::RotationReason::requested);
+  rotation.status.last_handled_rotate_request = "today";
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+}
+
+TEST(Plan, DamageAndDriftAreHealedWithoutRotating) {
+  const api::RobotTokenRotation rotation = settled();
+  PlanInput damaged = input(rotation);
+  damaged.targets_current = false;
+  expect_work(plan(damaged), Goal::synchronize);
+  PlanInput drifted = input(rotation);
+  drifted.drifted = true;
+  expect_work(plan(drifted), Goal::synchronize);
+}
+
+TEST(Plan, AnUnverifiedTokenIsVerifiedAgain) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.conditions.remove("Verified");
+  expect_work(plan(input(rotation)), Goal::synchronize);
+  rotation.spec.verify = api::VerifyLevel::none;
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+}
+
+TEST(Plan, ALedgerComesFirstAndSuspensionOnlyForbidsANewRegeneration) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.rotation = api::Ledger{};
+  rotation.rotate_request = "today";
+  expect_work(plan(input(rotation)), Goal::resume);
+  EXPECT_TRUE(work(plan(input(rotation)))->may_regenerate);
+  rotation.spec.suspend = true;
+  expect_work(plan(input(rotation)), Goal::resume);
+  EXPECT_FALSE(work(plan(input(rotation)))->may_regenerate);
+}
+
+TEST(Plan, WhatForbidsWork) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.rotate_request = "today";
+  PlanInput conflict = input(rotation);
+  conflict.owner = kube::ObjectKey{"team", "older"};
+  expect_halt(plan(conflict), Halt::Why::conflict);
+
+  rotation.spec.suspend = true;
+  expect_halt(plan(input(rotation)), Halt::Why::suspended);
+  rotation.invalid = "spec.schedule.interval: expected a duration";
+  expect_halt(plan(input(rotation)), Halt::Why::invalid);
+  rotation.deleting = true;
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+}
+
+}  // namespace
+}  // namespace quay_rotator::rotation
