@@ -260,8 +260,8 @@ class Operator {
       if (!executor_.sleep_for(sync_poll, stopping)) return;
     }
     metrics_.leader(true);
-    log_.info("leading", {{"resources", static_cast<std::int64_t>(rotations_.size())},
-                          {"secrets", static_cast<std::int64_t>(secrets_.size())}});
+    log_.info("caches are complete", {{"resources", static_cast<std::int64_t>(rotations_.size())},
+                                      {"secrets", static_cast<std::int64_t>(secrets_.size())}});
     reconciler_->start_leading();
     for (int i = 0; i < options_.workers; ++i) serve(*queue_, *reconciler_);
     for (int i = 0; i < 2; ++i) serve(*connection_queue_, *connection_reconciler_);

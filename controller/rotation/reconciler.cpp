@@ -355,11 +355,14 @@ void Reconciler::work(api::RobotTokenRotation rotation, const Work& work, Memory
       parts_.driver.run(rotation, **session, std::move(input), targets, log, stop);
   const Report& report = result.report;
   if (report.end == Report::End::done) {
-    log.info(report.regenerated ? "rotated" : "synchronized",
-             {{"phase", "finish"},
-              {"fingerprint", report.fingerprint->text()},
-              {"targets", static_cast<std::int64_t>(targets.size())},
-              {"outage", result.outage ? base::format_duration(*result.outage) : ""}});
+    const base::Log settled = log.with({{"phase", "finish"},
+                                        {"fingerprint", report.fingerprint->text()},
+                                        {"targets", static_cast<std::int64_t>(targets.size())}});
+    if (result.outage) {
+      settled.info("rotated", {{"outage", base::format_duration(*result.outage)}});
+    } else {
+      settled.info(report.regenerated ? "rotated" : "synchronized");
+    }
   } else {
     std::string why;
     if (report.quay_error) why = report.quay_error->message;
