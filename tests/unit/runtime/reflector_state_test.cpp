@@ -1,0 +1,193 @@
+#include "runtime/reflector_state.h"
+
+#include <variant>
+
+#include <gtest/gtest.h>
+
+namespace quay_rotator::runtime {
+namespace {
+
+using namespace std::chrono_literals;
+using Kind = kube::Error::Kind;
+using Action = ReflectorState::Action;
+using ListPage = ReflectorState::ListPage;
+using Watch = ReflectorState::Watch;
+using Wait = ReflectorState::Wait;
+
+kube::Error error_of(Kind kind) {
+  kube::Error error;
+  error.kind = kind;
+  return error;
+}
+
+constexpr std::uint64_t longest = ~0ULL;  // the random number of the longest delay
+
+// A state that watches from "10".
+ReflectorState watching() {
+  ReflectorState state;
+  state.on_page("10", "");
+  return state;
+}
+
+base::Duration delay_of(const ReflectorState& state) {
+  const auto action = state.next();
+  const auto* wait = std::get_if<Wait>(&action);
+  return wait == nullptr ? base::Duration::zero() : wait->delay;
+}
+
+TEST(ReflectorStateTest, ListsInPagesThenWatches) {
+  ReflectorState state;
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+  state.on_page("10", "next");
+  EXPECT_FALSE(state.complete());
+  EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false}));
+  state.on_page("10", "");
+  EXPECT_TRUE(state.complete());
+  EXPECT_EQ(state.next(), Action(Watch{"10"}));
+}
+
+TEST(ReflectorStateTest, ExpiredContinueTokenMeansOneFullList) {
+  ReflectorState state;
+  state.on_page("10", "next");
+  state.on_list_error(error_of(Kind::expired), 0);
+  EXPECT_EQ(state.next(), Action(ListPage{"", 0, true}));
+  state.on_page("20", "");
+  EXPECT_EQ(state.next(), Action(Watch{"20"}));
+  state.on_watch_status(410, 5min, 0);
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true})) << "later lists are paged again";
+}
+
+TEST(ReflectorStateTest, PageThatCouldNotBeHadIsAskedForAgain) {
+  for (const Kind kind : {Kind::unreachable, Kind::server, Kind::too_many_requests}) {
+    ReflectorState state;
+    state.on_page("10", "next");
+    state.on_list_error(error_of(kind), 0);
+    EXPECT_GT(delay_of(state), 0s);
+    state.on_waited();
+    EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false}));
+  }
+}
+
+TEST(ReflectorStateTest, ListThatIsRefusedBeginsAnew) {
+  for (const Kind kind : {Kind::unauthorized, Kind::forbidden, Kind::not_found, Kind::invalid,
+                          Kind::malformed, Kind::credentials}) {
+    ReflectorState state;
+    state.on_page("10", "next");
+    state.on_list_error(error_of(kind), 0);
+    EXPECT_GT(delay_of(state), 0s);
+    state.on_waited();
+    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+  }
+}
+
+TEST(ReflectorStateTest, FullListThatExpiresBacksOff) {
+  ReflectorState state;
+  state.on_list_error(error_of(Kind::expired), 0);
+  EXPECT_GT(delay_of(state), 0s);
+}
+
+TEST(ReflectorStateTest, DelayDoublesUpToHalfAMinute) {
+  ReflectorState state;
+  base::Duration expected = 800ms;
+  for (int failure = 0; failure < 10; ++failure) {
+    state.on_list_error(error_of(Kind::unreachable), longest);
+    EXPECT_NEAR(std::chrono::duration<double>(delay_of(state)).count(),
+                std::chrono::duration<double>(expected).count(), 1e-6);
+    state.on_waited();
+    expected = std::min<base::Duration>(expected * 2, 30s);
+  }
+}
+
+TEST(ReflectorStateTest, RetryAfterIsHonouredWhenItIsLonger) {
+  auto busy = error_of(Kind::too_many_requests);
+  busy.retry_after = 7s;
+  ReflectorState state;
+  state.on_list_error(busy, longest);
+  EXPECT_EQ(delay_of(state), 7s);
+  busy.retry_after = 1ns;
+  state.on_list_error(busy, longest);
+  EXPECT_GT(delay_of(state), 1s);
+}
+
+TEST(ReflectorStateTest, EndedWatchGoesOnAtOnceFromTheLastVersion) {
+  auto state = watching();
+  state.on_watch_version("12");
+  state.on_watch_end(5min, 1, 0);
+  EXPECT_EQ(state.next(), Action(Watch{"12"}));
+  state.on_watch_end(10ms, 1, 0);
+  EXPECT_EQ(state.next(), Action(Watch{"12"})) << "short, but it brought something";
+}
+
+TEST(ReflectorStateTest, WatchThatEndsAsSoonAsItBeginsBacksOff) {
+  auto state = watching();
+  state.on_watch_end(999ms, 0, 0);
+  EXPECT_GT(delay_of(state), 0s);
+  state.on_waited();
+  EXPECT_EQ(state.next(), Action(Watch{"10"}));
+}
+
+TEST(ReflectorStateTest, FailureToOpenKeepsTheVersion) {
+  for (const Kind kind : {Kind::unreachable, Kind::server, Kind::too_many_requests,
+                          Kind::unauthorized, Kind::forbidden, Kind::not_found,
+                          Kind::credentials}) {
+    auto state = watching();
+    state.on_watch_error(error_of(kind), 0s, 0);
+    EXPECT_GT(delay_of(state), 0s);
+    state.on_waited();
+    EXPECT_EQ(state.next(), Action(Watch{"10"}));
+  }
+}
+
+TEST(ReflectorStateTest, WatchThatMakesNoSenseIsRelistedAfterADelay) {
+  for (const Kind kind : {Kind::invalid, Kind::malformed}) {
+    auto state = watching();
+    state.on_watch_error(error_of(kind), 1min, 0);
+    EXPECT_GT(delay_of(state), 0s);
+    state.on_waited();
+    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+  }
+}
+
+TEST(ReflectorStateTest, StatusOfAnErrorEventDecides) {
+  auto expired = watching();
+  expired.on_watch_status(410, 1min, 0);
+  EXPECT_EQ(expired.next(), Action(ListPage{"", 500, true}));
+
+  auto busy = watching();
+  busy.on_watch_status(429, 1min, 0);
+  EXPECT_GT(delay_of(busy), 0s);
+  busy.on_waited();
+  EXPECT_EQ(busy.next(), Action(Watch{"10"}));
+
+  auto other = watching();
+  other.on_watch_status(500, 1min, 0);
+  EXPECT_GT(delay_of(other), 0s);
+  other.on_waited();
+  EXPECT_EQ(other.next(), Action(ListPage{"", 500, true}));
+}
+
+TEST(ReflectorStateTest, VersionsThatAreTooOldAgainAndAgainBackOff) {
+  auto state = watching();
+  state.on_watch_error(error_of(Kind::expired), 0s, 0);
+  EXPECT_EQ(delay_of(state), 0s);
+  state.on_page("11", "");
+  state.on_watch_error(error_of(Kind::expired), 0s, 0);
+  EXPECT_GT(delay_of(state), 0s);
+  state.on_waited();
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+}
+
+TEST(ReflectorStateTest, TwoMinutesOfHealthForgetFailures) {
+  auto state = watching();
+  for (int failure = 0; failure < 5; ++failure) {
+    state.on_watch_error(error_of(Kind::unreachable), 1min, longest);
+    state.on_waited();
+  }
+  state.on_watch_error(error_of(Kind::unreachable), 119s, longest);
+  EXPECT_GT(delay_of(state), 20s);
+  state.on_watch_error(error_of(Kind::unreachable), 2min, longest);
+  EXPECT_LT(delay_of(state), 1s);
+}
+
+}  // namespace
+}  // namespace quay_rotator::runtime

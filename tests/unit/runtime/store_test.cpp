@@ -1,0 +1,193 @@
+#include "runtime/store.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "unit/runtime/thing.h"
+
+namespace quay_rotator::runtime {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+using testing::broken_thing;
+using testing::Thing;
+using testing::thing;
+
+class StoreTest : public ::testing::Test {
+ protected:
+  StoreTest() {
+    store_.add_listener([this](const auto& before, const auto& after, ChangeCause cause) {
+      changes_.push_back((before ? text(*before) : "-") + " > " + (after ? text(*after) : "-") +
+                         (cause == ChangeCause::initial ? " initial" : ""));
+    });
+  }
+  static std::string text(const Thing& one) {
+    return one.meta.key.text() + "@" + one.meta.resource_version;
+  }
+  std::vector<std::string> contents() const {
+    std::vector<std::string> all;
+    for (const auto& one : store_.list()) all.push_back(text(*one));
+    return all;
+  }
+  std::vector<std::string> take_changes() { return std::exchange(changes_, {}); }
+  void snapshot(TypedStoreWriter<Thing>& writer, const std::vector<nlohmann::json>& objects,
+                const std::string& version, const std::string& name_space = "") {
+    writer.begin_snapshot(name_space);
+    for (const auto& object : objects) ASSERT_TRUE(writer.add_to_snapshot(object));
+    writer.end_snapshot(version);
+  }
+  void put(const nlohmann::json& object) { store_.put(*Thing::from_json(object)); }
+
+  Store<Thing> store_;
+  TypedStoreWriter<Thing> writer_{store_};
+  std::vector<std::string> changes_;
+};
+
+TEST_F(StoreTest, FirstSnapshotIsInitialAndLaterOnesAreNot) {
+  snapshot(writer_, {thing("a", 1), thing("b", 2)}, "5");
+  EXPECT_THAT(take_changes(),
+              UnorderedElementsAre("- > team-a/a@1 initial", "- > team-a/b@2 initial"));
+  snapshot(writer_, {thing("a", 1), thing("c", 7)}, "8");
+  EXPECT_THAT(take_changes(), ElementsAre("team-a/b@2 > -", "- > team-a/c@7"));
+  EXPECT_THAT(contents(), UnorderedElementsAre("team-a/a@1", "team-a/c@7"));
+}
+
+TEST_F(StoreTest, OldContentStaysVisibleUntilTheSnapshotEnds) {
+  snapshot(writer_, {thing("a", 1)}, "1");
+  writer_.begin_snapshot("");
+  ASSERT_TRUE(writer_.add_to_snapshot(thing("b", 2)));
+  EXPECT_THAT(contents(), ElementsAre("team-a/a@1"));
+  writer_.end_snapshot("2");
+  EXPECT_THAT(contents(), ElementsAre("team-a/b@2"));
+}
+
+TEST_F(StoreTest, SnapshotThatBeginsAnewForgetsWhatItHad) {
+  writer_.begin_snapshot("");
+  ASSERT_TRUE(writer_.add_to_snapshot(thing("a", 1)));
+  snapshot(writer_, {thing("b", 2)}, "2");
+  EXPECT_THAT(contents(), ElementsAre("team-a/b@2"));
+}
+
+TEST_F(StoreTest, UnchangedObjectKeepsItsPointerThroughASnapshot) {
+  snapshot(writer_, {thing("a", 1)}, "1");
+  const auto before = store_.find({"team-a", "a"});
+  take_changes();
+  snapshot(writer_, {thing("a", 1)}, "9");
+  EXPECT_EQ(store_.find({"team-a", "a"}), before);
+  EXPECT_THAT(take_changes(), IsEmpty());
+}
+
+TEST_F(StoreTest, SnapshotOfANamespaceTouchesNoOther) {
+  TypedStoreWriter<Thing> other(store_);
+  snapshot(writer_, {thing("a", 1, "v", "team-a")}, "1", "team-a");
+  snapshot(other, {thing("b", 2, "v", "team-b")}, "2", "team-b");
+  snapshot(writer_, {}, "3", "team-a");
+  EXPECT_THAT(contents(), ElementsAre("team-b/b@2"));
+}
+
+TEST_F(StoreTest, OwnWriteDuringARelistOutlivesIt) {
+  snapshot(writer_, {thing("a", 1)}, "1");
+  writer_.begin_snapshot("");
+  ASSERT_TRUE(writer_.add_to_snapshot(thing("a", 4)));
+  put(thing("a", 11));
+  put(thing("new", 12));
+  take_changes();
+  writer_.end_snapshot("10");
+  EXPECT_THAT(contents(), UnorderedElementsAre("team-a/a@11", "team-a/new@12"));
+  EXPECT_THAT(take_changes(), IsEmpty());
+}
+
+TEST_F(StoreTest, ListedObjectReplacesAnOlderOwnWrite) {
+  put(thing("a", 3));
+  snapshot(writer_, {thing("a", 4)}, "5");
+  EXPECT_THAT(contents(), ElementsAre("team-a/a@4"));
+}
+
+TEST_F(StoreTest, OlderOrSameVersionChangesNothing) {
+  put(thing("a", 10));
+  take_changes();
+  ASSERT_TRUE(writer_.upsert(thing("a", 9)));
+  ASSERT_TRUE(writer_.upsert(thing("a", 10)));
+  EXPECT_THAT(take_changes(), IsEmpty());
+  // Versions are numbers: "9" sorts after "10" as text.
+  ASSERT_TRUE(writer_.upsert(thing("a", 11)));
+  EXPECT_THAT(take_changes(), ElementsAre("team-a/a@10 > team-a/a@11"));
+}
+
+TEST_F(StoreTest, DeletionIsNotUndoneByAnOlderWrite) {
+  ASSERT_TRUE(writer_.upsert(thing("a", 5)));
+  ASSERT_TRUE(writer_.erase(thing("a", 7)));
+  put(thing("a", 6));  // the answer to a write of ours came late
+  EXPECT_THAT(contents(), IsEmpty());
+  put(thing("a", 8));
+  EXPECT_THAT(contents(), ElementsAre("team-a/a@8"));
+}
+
+TEST_F(StoreTest, ObjectThatVanishedInARelistIsNotUndoneByAnOlderWrite) {
+  snapshot(writer_, {thing("a", 5)}, "5");
+  snapshot(writer_, {}, "9");
+  put(thing("a", 8));
+  EXPECT_THAT(contents(), IsEmpty());
+}
+
+TEST_F(StoreTest, DeletionOfAPredecessorKeepsItsSuccessor) {
+  put(thing("a", 20, "v", "team-a", "second"));
+  ASSERT_TRUE(writer_.erase(thing("a", 15, "v", "team-a", "first")));
+  EXPECT_THAT(contents(), ElementsAre("team-a/a@20"));
+  ASSERT_TRUE(writer_.upsert(thing("a", 14, "v", "team-a", "first")));
+  EXPECT_EQ(store_.find({"team-a", "a"})->meta.uid, "second");
+  ASSERT_TRUE(writer_.erase(thing("a", 21, "v", "team-a", "second")));
+  EXPECT_THAT(contents(), IsEmpty());
+}
+
+TEST_F(StoreTest, DeletionOfTheUnknownIsSilent) {
+  ASSERT_TRUE(writer_.erase(thing("a", 7)));
+  store_.erase({"team-a", "a"});
+  EXPECT_THAT(take_changes(), IsEmpty());
+}
+
+TEST_F(StoreTest, WhatCannotBeDecodedIsAnErrorAndKeepsWhatThereWas) {
+  snapshot(writer_, {thing("a", 1), thing("b", 1)}, "1");
+  take_changes();
+
+  const auto upserted = writer_.upsert(broken_thing("a", 2));
+  ASSERT_FALSE(upserted);
+  EXPECT_THAT(upserted.error().message, HasSubstr("team-a/a: spec.value"));
+  EXPECT_THAT(contents(), UnorderedElementsAre("team-a/a@1", "team-a/b@1"));
+
+  writer_.begin_snapshot("");
+  EXPECT_FALSE(writer_.add_to_snapshot(broken_thing("a", 2)));
+  EXPECT_FALSE(writer_.add_to_snapshot({{"kind", "Thing"}}));
+  writer_.end_snapshot("3");
+  EXPECT_THAT(contents(), ElementsAre("team-a/a@1"));
+  EXPECT_THAT(take_changes(), ElementsAre("team-a/b@1 > -"));
+}
+
+TEST_F(StoreTest, ListenerMayReadTheStore) {
+  std::vector<std::size_t> sizes;
+  store_.add_listener([&](const auto&, const auto&, ChangeCause) {
+    sizes.push_back(store_.size());
+    EXPECT_EQ(store_.list().size(), store_.size());
+  });
+  snapshot(writer_, {thing("a", 1), thing("b", 2)}, "2");
+  EXPECT_THAT(sizes, ElementsAre(2, 2)) << "a snapshot is there as a whole when it is told of";
+}
+
+TEST(ReadMetaTest, NamesWhatIsMissing) {
+  const auto missing = read_meta({{"metadata", {{"name", "a"}}}});
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, HasSubstr("metadata.resourceVersion"));
+  const auto cluster_scoped = read_meta({{"metadata", {{"name", "a"}, {"resourceVersion", "1"}}}});
+  ASSERT_TRUE(cluster_scoped);
+  EXPECT_EQ(cluster_scoped->key, (kube::ObjectKey{"", "a"}));
+}
+
+}  // namespace
+}  // namespace quay_rotator::runtime
