@@ -88,10 +88,10 @@ TEST(MetricsTest, TellsOfTheProcess) {
   EXPECT_GE(value_of(text, "process_threads"), 1);
   // After 2020, and not in the future.
   EXPECT_GT(value_of(text, "process_start_time_seconds"), 1577836800);
-  EXPECT_LE(value_of(text, "process_start_time_seconds"),
-            std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
-                    .count() +
-                1);
+  EXPECT_LE(
+      value_of(text, "process_start_time_seconds"),
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() +
+          1);
 }
 
 TEST(MetricsTest, ThreadsMayCountWhileOthersScrape) {

@@ -127,9 +127,9 @@ TEST(ReflectorStateTest, WatchThatEndsAsSoonAsItBeginsBacksOff) {
 }
 
 TEST(ReflectorStateTest, FailureToOpenKeepsTheVersion) {
-  for (const Kind kind : {Kind::unreachable, Kind::server, Kind::too_many_requests,
-                          Kind::unauthorized, Kind::forbidden, Kind::not_found,
-                          Kind::credentials}) {
+  for (const Kind kind :
+       {Kind::unreachable, Kind::server, Kind::too_many_requests, Kind::unauthorized,
+        Kind::forbidden, Kind::not_found, Kind::credentials}) {
     auto state = watching();
     state.on_watch_error(error_of(kind), 0s, 0);
     EXPECT_GT(delay_of(state), 0s);

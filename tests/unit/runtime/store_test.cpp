@@ -12,13 +12,13 @@
 namespace quay_rotator::runtime {
 namespace {
 
+using testing::broken_thing;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::UnorderedElementsAre;
-using testing::broken_thing;
 using testing::Thing;
 using testing::thing;
+using ::testing::UnorderedElementsAre;
 
 class StoreTest : public ::testing::Test {
  protected:

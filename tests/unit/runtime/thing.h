@@ -26,8 +26,7 @@ struct Thing {
 };
 
 inline nlohmann::json thing(const std::string& name, int version, const std::string& value = "v",
-                            const std::string& name_space = "team-a",
-                            const std::string& uid = "") {
+                            const std::string& name_space = "team-a", const std::string& uid = "") {
   return {{"metadata",
            {{"name", name},
             {"namespace", name_space},

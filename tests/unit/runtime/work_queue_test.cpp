@@ -19,7 +19,9 @@ using namespace std::chrono_literals;
 using quay_rotator::testing::VirtualExecutor;
 using ::testing::ElementsAre;
 
-kube::ObjectKey key(const std::string& name) { return {"team-a", name}; }
+kube::ObjectKey key(const std::string& name) {
+  return {"team-a", name};
+}
 
 constexpr base::BackoffPolicy backoff{1s, 10s};
 
