@@ -110,6 +110,12 @@ TEST(ElectionStateTest, AnotherHolderEndsItAtOnce) {
   EXPECT_FALSE(state.leading(start + 1s));
 }
 
+kube::ClientOptions client_options() {
+  kube::ClientOptions options;
+  options.deadline = 5s;
+  return options;
+}
+
 // One Lease in an API server, with its preconditions.
 class LeaseServer {
  public:
@@ -159,14 +165,15 @@ class ElectionTest : public ::testing::Test {
  protected:
   struct Replica {
     Replica(ElectionTest& test, const std::string& identity)
-        : api(test.executor_,
+        : api(
+              test.executor_,
               [&test, this](const SentRequest& request) {
                 if (cut_off) return FakeResult(no_answer());
                 auto answer = test.server_.answer(request);
                 if (answer) answer->delay = delay;
                 return answer;
               },
-              {.deadline = 5s}),
+              client_options()),
           election(options_of(identity), api.client, test.executor_, test.log_.log()) {
       election.on_lost([this] { ++lost; });
     }

@@ -23,6 +23,11 @@ kube::ObjectKey key(const std::string& name) {
   return {"team-a", name};
 }
 
+using Turn = std::pair<std::string, base::Duration>;
+Turn turn(const std::string& name, base::Duration waited) {
+  return {name, waited};
+}
+
 constexpr base::BackoffPolicy backoff{1s, 10s};
 
 class WorkQueueTest : public ::testing::Test {
@@ -39,7 +44,7 @@ class WorkQueueTest : public ::testing::Test {
     return name;
   }
   // Waits for the next key; the time that this took.
-  std::pair<std::string, base::Duration> work_next() {
+  Turn work_next() {
     const auto before = executor_.now();
     const auto taken = queue_.take({});
     queue_.done(*taken);
@@ -91,8 +96,8 @@ TEST_F(WorkQueueTest, DelayedKeyComesAtItsTime) {
   queue_.add_at(key("late"), executor_.now() + 2h, Urgency::normal);
   queue_.add_at(key("soon"), executor_.now() + 3s, Urgency::normal);
   EXPECT_EQ(queue_.depth(), 0U);
-  EXPECT_EQ(work_next(), std::pair("soon", base::Duration(3s)));
-  EXPECT_EQ(work_next(), std::pair("late", base::Duration(2h - 3s)));
+  EXPECT_EQ(work_next(), turn("soon", base::Duration(3s)));
+  EXPECT_EQ(work_next(), turn("late", base::Duration(2h - 3s)));
 }
 
 TEST_F(WorkQueueTest, EarliestTimeAndMostUrgentClassWin) {
@@ -101,13 +106,13 @@ TEST_F(WorkQueueTest, EarliestTimeAndMostUrgentClassWin) {
   queue_.add_at(key("b"), executor_.now() + 9s, Urgency::normal);
   queue_.add_at(key("b"), executor_.now() + 5s, Urgency::normal);
   executor_.advance(5s);
-  EXPECT_EQ(work_next(), std::pair("a", base::Duration(0s)));
-  EXPECT_EQ(work_next(), std::pair("b", base::Duration(0s)));
+  EXPECT_EQ(work_next(), turn("a", base::Duration(0s)));
+  EXPECT_EQ(work_next(), turn("b", base::Duration(0s)));
 }
 
 TEST_F(WorkQueueTest, TimeInThePastIsNow) {
   queue_.add_at(key("a"), executor_.now() - 1h, Urgency::normal);
-  EXPECT_EQ(work_next(), std::pair("a", base::Duration(0s)));
+  EXPECT_EQ(work_next(), turn("a", base::Duration(0s)));
 }
 
 TEST_F(WorkQueueTest, TakingAKeyDropsItsDelay) {
@@ -116,7 +121,7 @@ TEST_F(WorkQueueTest, TakingAKeyDropsItsDelay) {
   ASSERT_EQ(take_now(), "a");
   queue_.add_at(key("a"), executor_.now() + 1h, Urgency::normal);
   queue_.done(key("a"));
-  EXPECT_EQ(work_next(), std::pair("a", base::Duration(1h)));
+  EXPECT_EQ(work_next(), turn("a", base::Duration(1h)));
 }
 
 TEST_F(WorkQueueTest, DelayThatEndsDuringWorkMakesTheKeyRunOnceMore) {
@@ -124,10 +129,10 @@ TEST_F(WorkQueueTest, DelayThatEndsDuringWorkMakesTheKeyRunOnceMore) {
   ASSERT_EQ(take_now(), "a");
   queue_.add_at(key("a"), executor_.now() + 1s, Urgency::normal);
   queue_.add_at(key("b"), executor_.now() + 2s, Urgency::normal);
-  ASSERT_EQ(work_next(), std::pair("b", base::Duration(2s)));
+  ASSERT_EQ(work_next(), turn("b", base::Duration(2s)));
   EXPECT_EQ(queue_.depth(), 0U);
   queue_.done(key("a"));
-  EXPECT_EQ(work_next(), std::pair("a", base::Duration(0s)));
+  EXPECT_EQ(work_next(), turn("a", base::Duration(0s)));
 }
 
 TEST_F(WorkQueueTest, FailuresBackOffForEachKeyUntilForgotten) {
@@ -140,7 +145,7 @@ TEST_F(WorkQueueTest, FailuresBackOffForEachKeyUntilForgotten) {
     EXPECT_GE(delay, whole / 2);
     EXPECT_LE(delay, whole);
     whole = std::min<base::Duration>(whole * 2, 10s);
-    EXPECT_EQ(work_next(), std::pair("a", delay));
+    EXPECT_EQ(work_next(), turn("a", delay));
   }
   EXPECT_LE(fail("b"), 1s);
   queue_.forget(key("a"));
@@ -154,7 +159,7 @@ TEST_F(WorkQueueTest, RemovedKeyDoesNotComeBackAndItsFailuresAreForgotten) {
   queue_.remove(key("gone"));
   queue_.remove(key("never seen"));
   queue_.add_at(key("b"), executor_.now() + 1h, Urgency::normal);
-  EXPECT_EQ(work_next(), std::pair("b", base::Duration(1h)));
+  EXPECT_EQ(work_next(), turn("b", base::Duration(1h)));
   EXPECT_LE(queue_.add_after_failure(key("gone"), Urgency::normal), 1s);
 }
 
@@ -216,7 +221,8 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
   constexpr int keys = 20;
   constexpr int additions = 2000;
   const auto executor = base::make_system_executor();
-  WorkQueue queue(*executor, {1ns, 1us}, {.depth = [](std::size_t) {}});
+  WorkQueue queue(*executor, {1ns, 1us},
+                  {.depth = [](std::size_t) {}, .started = nullptr, .finished = nullptr});
 
   std::mutex mutex;
   std::set<std::string> in_work;
