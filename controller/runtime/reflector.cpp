@@ -21,24 +21,6 @@ constexpr base::Duration watch_spread = std::chrono::seconds(300);
 // Bookmarks come every minute: this long a silence is a dead peer.
 constexpr base::Duration idle_limit = std::chrono::seconds(150);
 
-// {"type", "object": {"metadata": {"managedFields"}}}, which is often the larger part of an object
-// and never looked at. Discarded when it is no JSON.
-nlohmann::json parse_event(std::string_view line) {
-  const auto keep = [](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
-    return event != nlohmann::json::parse_event_t::key || depth != 3 || parsed != "managedFields";
-  };
-  return nlohmann::json::parse(line, keep, /*allow_exceptions=*/false);
-}
-
-std::string in_words(std::string_view verb, const kube::Resource& resource,
-                     const kube::Error& error) {
-  if (error.kind == kube::Error::Kind::not_found && resource.group == kube::rotations.group) {
-    return std::string(verb) + " " + std::string(resource.plural) +
-           ": not found: are the CRDs installed? kubectl apply -f crds/";
-  }
-  return kube::explain(error);
-}
-
 }  // namespace
 
 struct Reflector::Driver {
@@ -124,7 +106,7 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   state.on_list_error(taken.error(), executor.random());
   // An expired token is no trouble: the full list that follows is what it costs.
   if (taken.error().kind != kube::Error::Kind::expired) {
-    set_trouble(in_words("list", resource, taken.error()));
+    set_trouble(kube::explain(taken.error()));
   }
 }
 
@@ -181,18 +163,18 @@ void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::st
   }
   const kube::Error& error = outcome.failure ? *outcome.failure : ended.error();
   state.on_watch_error(error, lived, executor.random());
-  if (error.kind != kube::Error::Kind::expired) set_trouble(in_words("watch", resource, error));
+  if (error.kind != kube::Error::Kind::expired) set_trouble(kube::explain(error));
 }
 
 // False ends the watch.
 bool Reflector::Driver::take_event(std::string_view line, WatchOutcome& outcome) {
-  const nlohmann::json event = parse_event(line);
-  if (event.is_discarded()) {
-    outcome.failure = malformed("watch", "a line is not JSON");
+  const auto event = kube::parse_object(line);
+  if (!event) {
+    outcome.failure = malformed("watch", "an event is " + event.error().message);
     return false;
   }
-  const auto type = base::required_string(event, "type");
-  const nlohmann::json* object = base::find(event, "object");
+  const auto type = base::required_string(*event, "type");
+  const nlohmann::json* object = base::find(*event, "object");
   if (!type || object == nullptr) {
     outcome.failure = malformed("watch", "an event without a type or an object");
     return false;

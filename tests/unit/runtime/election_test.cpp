@@ -147,7 +147,9 @@ class LeaseServer {
   }
   // Somebody else writes.
   void hold(const std::string& holder, const std::string& renewed) {
-    if (!lease) lease = {{"metadata", {{"name", "quay-rotator"}, {"labels", {{"kept", "yes"}}}}}};
+    if (!lease) lease.emplace();
+    (*lease)["metadata"]["name"] = "quay-rotator";
+    (*lease)["metadata"]["labels"]["kept"] = "yes";
     (*lease)["metadata"]["resourceVersion"] = std::to_string(++version);
     (*lease)["spec"] = {{"holderIdentity", holder},
                         {"leaseDurationSeconds", 15},

@@ -344,8 +344,8 @@ TEST_F(ReflectorTest, SaysWhenTheDefinitionsAreNotInstalledAndRecovers) {
             [] { return FakeResult(page({}, 10)); }};
   start({}, kube::rotations);
   EXPECT_FALSE(reflector_->synced());
-  EXPECT_EQ(reflector_->trouble(),
-            "list robottokenrotations: not found: are the CRDs installed? kubectl apply -f crds/");
+  EXPECT_THAT(reflector_->trouble(),
+              AllOf(HasSubstr("list robottokenrotations"), HasSubstr("kubectl apply -f crds/")));
   executor_.advance(1s);
   EXPECT_TRUE(reflector_->synced());
   EXPECT_EQ(reflector_->trouble(), "");
@@ -362,7 +362,7 @@ TEST_F(ReflectorTest, SaysWhatMayNotBeReadOnceAndRetriesEverMoreSeldom) {
   start();
   executor_.advance(5min);
   EXPECT_FALSE(reflector_->synced());
-  EXPECT_THAT(reflector_->trouble(), AllOf(HasSubstr("list"), HasSubstr("secrets")));
+  EXPECT_THAT(reflector_->trouble(), HasSubstr("needs the verb list on secrets"));
   EXPECT_LT(sent(false).size(), 30U);
   const auto lines = log_.lines();
   EXPECT_EQ(std::count_if(lines.begin(), lines.end(),
@@ -388,36 +388,6 @@ TEST_F(ReflectorTest, DestructorEndsASilentWatchAtOnce) {
   const auto before = executor_.now();
   reflector_.reset();
   EXPECT_EQ(executor_.now(), before);
-}
-
-// Keeps what it is given, as text.
-class EchoingWriter final : public StoreWriter {
- public:
-  explicit EchoingWriter(std::string& text) : text_(text) {}
-  void begin_snapshot(const std::string&) override {}
-  base::Expected<void> add_to_snapshot(const nlohmann::json&) override { return {}; }
-  void end_snapshot(const std::string&) override {}
-  base::Expected<void> upsert(const nlohmann::json& object) override {
-    text_ = object.dump();
-    return {};
-  }
-  base::Expected<void> erase(const nlohmann::json&) override { return {}; }
-
- private:
-  std::string& text_;
-};
-
-TEST_F(ReflectorTest, ManagedFieldsOfAnEventAreNotEvenParsed) {
-  auto object = thing("a", 11);
-  object["metadata"]["managedFields"] = {{{"manager", "kubectl"}, {"fieldsV1", {{"f:x", 1}}}}};
-  object["spec"]["managedFields"] = "mine";
-  lists_ = {[] { return page({}, 10); }};
-  watches_ = {[this, &object] { return stream({{0s, event("ADDED", object)}}, true); }};
-  std::string seen;
-  Reflector reflector(kube::secrets, {}, api_.client, std::make_unique<EchoingWriter>(seen),
-                      executor_, log_.log());
-  executor_.settle();
-  EXPECT_THAT(seen, AllOf(Not(HasSubstr("kubectl")), HasSubstr("mine")));
 }
 
 }  // namespace
