@@ -282,7 +282,11 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
         return target_problem(desired.key, answer.error());
       }
     }
-    const auto mode = decide_write(desired, name, existing ? &*existing : nullptr);
+    auto mode = decide_write(desired, name, existing ? &*existing : nullptr);
+    if (!mode && existing->owner.empty() && mode.error().reason == "NotOwned") {
+      existing->managers = managers(order, desired, stop);
+      mode = decide_write(desired, name, &*existing);
+    }
     if (!mode) return mode.error();
 
     const auto manifest = secret_manifest(desired, rotation, mode->uid, config);
@@ -304,6 +308,16 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
     if (!changed || looked_again) return target_problem(desired.key, answer.error());
     look = true;
   }
+}
+
+// A dry run that is not forced, and without a token, is told whose fields are in its way.
+std::vector<std::string> Publisher::managers(const Order& order, const DesiredSecret& desired,
+                                             const std::stop_token& stop) {
+  const auto manifest =
+      secret_manifest(desired, order.rotation, "", base::SecretString::copy_of("{\"auths\":{}}"));
+  const auto answer = client_.apply(kube::secrets, desired.key, manifest,
+                                    {field_manager(order.rotation), false, true}, stop);
+  return answer ? std::vector<std::string>() : managers_of(answer.error());
 }
 
 }  // namespace quay_rotator::rotation

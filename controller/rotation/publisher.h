@@ -76,6 +76,8 @@ class Publisher {
       const std::stop_token& stop);
   std::optional<TargetProblem> write(const Order& order, const DesiredSecret& desired,
                                      const std::stop_token& stop);
+  std::vector<std::string> managers(const Order& order, const DesiredSecret& desired,
+                                    const std::stop_token& stop);
 
   kube::Client& client_;
   runtime::Store<api::ManagedSecret>& cache_;

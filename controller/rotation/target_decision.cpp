@@ -67,16 +67,6 @@ ExistingSecret ExistingSecret::of(const nlohmann::json& live, std::string_view r
   existing.docker_config = text_of(&live, "type") == api::docker_config_type;
   existing.immutable = base::bool_or(live, "immutable", false).value_or(false);
   existing.take_over_allowed = text_of(annotations, api::take_over_annotation) == rotation;
-  if (const auto* fields = base::find(live, "metadata.managedFields");
-      fields != nullptr && fields->is_array()) {
-    for (const auto& entry : *fields) {
-      auto manager = text_of(&entry, "manager");
-      auto& all = existing.managers;
-      if (!manager.empty() && std::find(all.begin(), all.end(), manager) == all.end()) {
-        all.push_back(std::move(manager));
-      }
-    }
-  }
   return existing;
 }
 
@@ -103,6 +93,21 @@ tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired
                                    "it yourself or choose another name");
   }
   return WriteMode{true, existing->uid};
+}
+
+std::vector<std::string> managers_of(const kube::Error& conflict) {
+  std::vector<std::string> managers;
+  for (const auto& cause : conflict.causes) {
+    // conflict with "kubectl-create" using v1
+    const auto open = cause.message.find('"');
+    const auto close = cause.message.find('"', open + 1);
+    if (open == std::string::npos || close == std::string::npos) continue;
+    auto manager = cause.message.substr(open + 1, close - open - 1);
+    if (std::find(managers.begin(), managers.end(), manager) == managers.end()) {
+      managers.push_back(std::move(manager));
+    }
+  }
+  return managers;
 }
 
 TargetProblem target_problem(const kube::ObjectKey& secret, const kube::Error& error) {

@@ -39,7 +39,7 @@ struct ExistingSecret {
   bool docker_config = false;
   bool immutable = false;
   bool take_over_allowed = false;     // take_over_annotation names this rotation
-  std::vector<std::string> managers;  // of its fields, for people; the cache does not know them
+  std::vector<std::string> managers;  // of its fields, for people: managers_of
 
   static ExistingSecret of(const api::ManagedSecret& cached, std::string_view rotation);
   // A whole Secret as the API server answers it.
@@ -57,6 +57,9 @@ struct WriteMode {
 tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired,
                                                     std::string_view rotation,
                                                     const ExistingSecret* existing);
+
+// Who holds the fields that an apply without force was refused, in the order of the conflicts.
+std::vector<std::string> managers_of(const kube::Error& conflict);
 
 // What a refused read or write of the Secret means for the target.
 TargetProblem target_problem(const kube::ObjectKey& secret, const kube::Error& error);

@@ -1,0 +1,38 @@
+#include "rotation/secret_document.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace quay_rotator::rotation {
+namespace {
+
+using Kind = api::KeyReference::Kind;
+
+TEST(SecretDocument, DecodesASecret) {
+  const SecretDocument secret(nlohmann::json::parse(
+      R"({"kind": "Secret", "data": {"a.b": "aGVsbG8=", "bad": "?", "odd": 1}})"));
+  EXPECT_TRUE(secret.value(Kind::secret, "a.b")->reveal() == "hello");
+  EXPECT_FALSE(secret.value(Kind::secret, "a"));
+  EXPECT_FALSE(secret.value(Kind::secret, "bad"));
+  EXPECT_FALSE(secret.value(Kind::secret, "odd"));
+  EXPECT_THAT(secret.keys(), ::testing::ElementsAre("a.b", "bad", "odd"));
+}
+
+TEST(SecretDocument, ReadsAConfigMap) {
+  const SecretDocument map(nlohmann::json::parse(
+      R"({"data": {"text": "aGVsbG8="}, "binaryData": {"bytes": "aGVsbG8="}})"));
+  EXPECT_TRUE(map.value(Kind::config_map, "text")->reveal() == "aGVsbG8=");
+  EXPECT_TRUE(map.value(Kind::config_map, "bytes")->reveal() == "hello");
+  EXPECT_FALSE(map.value(Kind::secret, "bytes"));
+  EXPECT_THAT(map.keys(), ::testing::ElementsAre("bytes", "text"));
+}
+
+TEST(SecretDocument, MayHoldNothing) {
+  const SecretDocument empty(nlohmann::json::parse(R"({"data": "x"})"));
+  EXPECT_FALSE(empty.value(Kind::secret, "x"));
+  EXPECT_THAT(empty.keys(), ::testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace quay_rotator::rotation
