@@ -2,8 +2,8 @@
 # Builds what a target of the Makefile needs, packages included. A second run takes seconds.
 #   tests/prepare.sh program    build/bin/quay-rotator
 #   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin, and
-#                               build/control-plane (a link into ~/.cache/quay-rotator)
-#   tests/prepare.sh test       … and every test, and build/helm
+#                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
+#   tests/prepare.sh test       … and every test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/step.sh
@@ -16,15 +16,13 @@ flock -n 9 || { echo "Another build is under way here, waiting for it" >&2; floc
 # The control plane compiles for minutes on its own, so it starts first and runs beside the rest.
 go_parts() {
   local directory
-  "$GO" build -C tests -o ../build/bin/ ./quay-sim ./environment/cmd/environment
+  "$GO" build -C tests -o ../build/bin/ ./quay-sim ./environment/cmd/environment ./demo
   if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then
     directory=$(tests/control-plane/build.sh control-plane)
     ln -sfn "$directory" build/control-plane
   fi
-  if [ "$what" = test ]; then
-    directory=$(tests/control-plane/build.sh helm)
-    ln -sfn "$directory" build/helm
-  fi
+  directory=$(tests/control-plane/build.sh helm) # renders the chart's RBAC
+  ln -sfn "$directory" build/helm
 }
 if [ "$what" != program ]; then
   GO=$(tests/go.sh)

@@ -316,6 +316,12 @@ func (e *Environment) Kubeconfig(ctx context.Context, namespace, serviceAccount 
 	return file, e.plane.api.writeServiceAccountKubeconfig(ctx, file, namespace, serviceAccount)
 }
 
+// Call asks the API server as its administrator: object, when not nil, is sent as JSON, the answer goes
+// into `into`, when that is not nil.
+func (e *Environment) Call(ctx context.Context, method, path string, object, into any) error {
+	return e.plane.api.call(ctx, method, path, object, into)
+}
+
 // CreateNamespace makes a namespace in which pods can start: with the ServiceAccount `default` and
 // the ConfigMap that pods mount, which a controller-manager would add.
 func (e *Environment) CreateNamespace(ctx context.Context, name string) error {
