@@ -36,15 +36,15 @@ func main() {
 	os.Exit(run(*keep))
 }
 
-// errInterrupted is why the context ends on a signal. SIGPIPE is one: nobody listens any more.
 var errInterrupted = errors.New("interrupted")
 
-func run(keep bool) (status int) {
+// run answers the exit status.
+func run(keep bool) int {
+	// SIGPIPE: nobody listens any more.
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	ctx, cancel := context.WithCancelCause(signals)
 	defer cancel(nil)
-	context.AfterFunc(signals, func() { cancel(errInterrupted) })
 
 	screen := newTerminal(os.Stdout)
 	told := &story{terminal: screen}
@@ -53,7 +53,9 @@ func run(keep bool) (status int) {
 		err = told.tell(ctx)
 	}
 	// What ends everything is the cause; what it interrupted is of no interest.
-	if ctx.Err() != nil {
+	if signals.Err() != nil {
+		err = errInterrupted
+	} else if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -104,7 +106,11 @@ func (s *story) prepare(ctx context.Context, cancel context.CancelCauseFunc) err
 		options.BinDirectory = controlPlane
 	}
 
-	s.step("Bringing up a Kubernetes API server, a registry, a Quay (simulated) and a node")
+	parts := "a Kubernetes API server, a registry and a Quay (simulated)"
+	if options.Node {
+		parts += ", and a node"
+	}
+	s.step("Bringing up %s", parts)
 	done := s.busy("starting")
 	up, err := environment.Up(ctx, options)
 	done()

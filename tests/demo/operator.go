@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -48,23 +47,26 @@ func (o *operator) start() error {
 	ended, asked := make(chan struct{}), &atomic.Bool{}
 	o.command, o.ended, o.asked = command, ended, asked
 	go func() {
-		err := command.Wait()
-		if !asked.Load() {
-			o.unexpected(errors.New("the operator ended by itself: " + describe(err)))
-		}
+		_ = command.Wait() // its state says more
 		close(ended)
+		if !asked.Load() {
+			o.unexpected(fmt.Errorf("the operator ended by itself: %s", command.ProcessState))
+		}
 	}()
 	return nil
 }
 
-func describe(err error) string {
-	if err == nil {
-		return "exit status 0"
+func (o *operator) running() bool {
+	if o.command == nil {
+		return false
 	}
-	return err.Error()
+	select {
+	case <-o.ended:
+		return false
+	default:
+		return true
+	}
 }
-
-func (o *operator) running() bool { return o.command != nil }
 
 // kill is a crash.
 func (o *operator) kill() {
