@@ -59,7 +59,7 @@ func (t *terminal) step(format string, arguments ...any) {
 	t.line("\n" + t.paint(dim, seconds) + t.paint(bold, fmt.Sprintf(format, arguments...)))
 }
 
-// told is something that was found to be so.
+// found is something that turned out to be so.
 func (t *terminal) found(format string, arguments ...any) {
 	t.line("  " + t.paint(green, "✓") + " " + fmt.Sprintf(format, arguments...))
 }
