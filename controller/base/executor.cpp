@@ -12,7 +12,7 @@ namespace {
 
 class SystemThread final : public Thread {
  public:
-  SystemThread(std::string name, std::function<void(std::stop_token)> body)
+  SystemThread(const std::string& name, std::function<void(std::stop_token)> body)
       : thread_(
             [short_name = name.substr(0, 15), run = std::move(body)](const std::stop_token& stop) {
               pthread_setname_np(pthread_self(), short_name.c_str());
@@ -72,7 +72,7 @@ class SystemExecutor final : public Executor {
 
   [[nodiscard]] std::unique_ptr<Thread> spawn(std::string name,
                                               std::function<void(std::stop_token)> body) override {
-    return std::make_unique<SystemThread>(std::move(name), std::move(body));
+    return std::make_unique<SystemThread>(name, std::move(body));
   }
 
   [[nodiscard]] std::unique_ptr<Signal> make_signal() override {

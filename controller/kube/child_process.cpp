@@ -106,6 +106,7 @@ class Child {
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (std::string& text : texts) out.push_back(text.data());
   out.push_back(nullptr);
   return out;
@@ -141,7 +142,8 @@ int spawn(std::vector<std::string> arguments, std::vector<std::string> environme
 std::vector<std::string> whole_environment(
     const std::vector<std::pair<std::string, std::string>>& added) {
   std::vector<std::string> all;
-  for (const auto& [name, value] : added) all.push_back(name + '=' + value);
+  all.reserve(added.size());
+  for (const auto& [name, value] : added) all.emplace_back(name).append("=").append(value);
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));

@@ -38,7 +38,7 @@ std::string event_name(const std::string& object, std::uint64_t number) {
 }  // namespace
 
 EventRecorder::EventRecorder(Client& client, base::Executor& executor, base::Log log,
-                             std::string instance)
+                             const std::string& instance)
     : client_(client),
       executor_(executor),
       log_(std::move(log)),

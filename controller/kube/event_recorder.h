@@ -19,7 +19,8 @@ enum class EventType { normal, warning };
 // minutes; a repetition within that time makes no request.
 class EventRecorder {
  public:
-  EventRecorder(Client& client, base::Executor& executor, base::Log log, std::string instance);
+  EventRecorder(Client& client, base::Executor& executor, base::Log log,
+                const std::string& instance);
   void record(const Resource& resource, const ObjectMeta& object, EventType type,
               std::string_view reason, std::string_view action, std::string_view note,
               const std::stop_token& stop);

@@ -1,14 +1,19 @@
 #include "kube/exec_plugin.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
-#include <filesystem>
+#include <fcntl.h>
 #include <fstream>
+#include <iterator>
 #include <sstream>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "support/temporary_folder.h"
@@ -207,24 +212,27 @@ TEST_F(ExecPluginTest, KeepsOnlyTheEndOfItsDiagnostics) {
 }
 
 TEST_F(ExecPluginTest, KillsAPluginThatHangsWithItsChildren) {
-  const auto credentials = plugin("sleep 1000 & echo $! > \"$0.child\"; wait", {.deadline = 300ms});
-  EXPECT_EQ(token_of(*credentials), named() + "did not end within 300ms");
-  // The grandchild was signalled; whoever adopted it reaps it.
-  const std::string child = read("plugin.child");
-  if (!child.empty()) {
-    std::ifstream stat("/proc/" + std::to_string(std::stoi(child)) + "/stat");
-    std::string pid;
-    std::string name;
-    std::string state = "gone";
-    stat >> pid >> name >> state;
-    EXPECT_TRUE(state == "gone" || state == "Z" || state == "X") << state;
+  // The grandchild writes to a pipe that ends when the last writer does.
+  const std::string fifo = folder_.path("plugin.fifo");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  ASSERT_GE(reader, 0);
+  const auto credentials =
+      plugin("(echo up; exec sleep 1000) > \"$0.fifo\" & wait", {.deadline = 1s});
+  EXPECT_EQ(token_of(*credentials), named() + "did not end within 1s");
+  ::fcntl(reader, F_SETFL, 0);
+  std::array<char, 16> text{};
+  while (::read(reader, text.data(), text.size()) > 0) {
   }
+  ::close(reader);
 }
 
 TEST_F(ExecPluginTest, DoesNotWaitForAGrandchildThatKeepsThePipeOpen) {
-  const auto credentials = plugin("sleep 1000 & echo $! > \"$0.child\"\n" + prints());
+  const auto credentials = plugin("sleep 60 & echo $! > \"$0.child\"\n" + prints());
   EXPECT_EQ(token_of(*credentials), "token-1");
-  ::kill(std::stoi(read("plugin.child")), SIGKILL);
+  const std::string child = read("plugin.child");
+  ASSERT_NE(child, "");
+  EXPECT_EQ(::kill(std::stoi(child), SIGKILL), 0);
 }
 
 }  // namespace
