@@ -1,0 +1,53 @@
+// The operator as a process: the program with fail points, with the chart's rights, never as admin.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "cluster/child_process.h"
+
+namespace quay_rotator::cluster {
+
+struct OperatorOptions {
+  std::vector<std::string> arguments{};  // after the ones that every test has
+  std::map<std::string, std::string> environment{};
+  std::string fail_point{};  // e.g. "regenerate"; empty: none
+  // The pod's name. The same name takes its own lease back at once, another one waits for it.
+  std::string pod = "quay-rotator-0";
+  std::string kubeconfig{};  // empty: the ServiceAccount of the chart
+  bool wait_until_ready = true;
+};
+
+class OperatorProcess {
+ public:
+  explicit OperatorProcess(OperatorOptions options = {});
+  ~OperatorProcess();
+
+  void signal(int number) const { process_->signal(number); }
+  void kill9();
+  // SIGTERM; the exit code.
+  int terminate();
+  int wait() { return process_->wait(); }
+  [[nodiscard]] pid_t pid() const { return process_->pid(); }
+
+  // All that it has logged, raw, and one JSON object a line.
+  [[nodiscard]] std::string log() const;
+  [[nodiscard]] std::vector<nlohmann::json> log_lines() const;
+  // Waits until a line with that message is in the log; a test failure when none comes.
+  nlohmann::json wait_for_log(const std::string& message,
+                              std::chrono::seconds limit = std::chrono::seconds(45)) const;
+  // GET of the probe or metrics server: the body, whatever the status.
+  [[nodiscard]] std::string probe(const std::string& path) const;
+  [[nodiscard]] std::string metrics() const;
+
+ private:
+  std::string log_file_;
+  std::unique_ptr<ChildProcess> process_;
+};
+
+}  // namespace quay_rotator::cluster

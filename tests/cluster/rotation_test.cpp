@@ -1,0 +1,212 @@
+// The main job: adopt, rotate, heal, follow, let go.
+#include "cluster/cluster_test.h"
+
+namespace quay_rotator::cluster {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class Rotation : public ClusterTest {};
+
+TEST_F(Rotation, AdoptsTheCurrentTokenWithoutRegenerating) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  EXPECT_EQ(secret_token(), quay_token());
+  EXPECT_EQ(regenerations(), 0);
+  expect_event("Adopted");
+  EXPECT_EQ(pull_with("quay-pull").code, 0);
+}
+
+TEST_F(Rotation, RotatesOnItsIntervalAndImagesArePulledBeforeAndAfter) {
+  const OperatorProcess running;
+  apply_rotation({.interval = "10s"});
+  ASSERT_TRUE(wait_until_ready());
+  const std::string before = secret_token();
+  const std::string uid = secret_uid();
+  ASSERT_EQ(pull_with("quay-pull").code, 0);
+  cluster().kubectl_ok({"-n", ns(), "get", "secret", "quay-pull", "-o", "name"});
+  const std::string old_config = cluster().directory() + "/" + ns() + "-quay-pull.json";
+  const std::string kept = read_file(old_config);
+
+  const auto rotated = wait_until_rotated(2);
+  ASSERT_TRUE(rotated);
+  EXPECT_NE(secret_token(), before);
+  EXPECT_EQ(secret_uid(), uid) << "a Secret is updated in place (I4)";
+  EXPECT_EQ(pull_with("quay-pull").code, 0);
+  write_file(old_config, kept);
+  const ProgramResult old_pull =
+      run_program({"skopeo", "inspect", "--authfile", old_config, "--tls-verify=false",
+                   "docker://" + cluster().value("image")});
+  EXPECT_NE(old_pull.code, 0) << "the old credential must fail";
+  EXPECT_THAT(old_pull.output, HasSubstr("unauthorized"));
+  EXPECT_FALSE(rotated->at("status").at("history").front().at("outage").get<std::string>().empty());
+}
+
+TEST_F(Rotation, RotatesNowWhenAskedAndOnlyOnce) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("first");
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(rotation().at("status").at("lastHandledRotateRequest"), "first");
+  EXPECT_EQ(secret_token(), quay_token());
+  annotate_rotate_now("first");
+  annotate_rotate_now("second");
+  ASSERT_TRUE(wait_until_rotated(2));
+  EXPECT_EQ(regenerations(), 2);
+  expect_event("Rotated");
+}
+
+TEST_F(Rotation, CostsFourRequestsToQuayAndFiveToTheApiServer) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  expect_event("Adopted");
+  cluster().quay().remove("/journal");
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  expect_event("Rotated");
+  EXPECT_EQ(journal().size(), 4U) << journal().dump(1);
+}
+
+TEST_F(Rotation, FillsSeveralTargetsAndRegistries) {
+  const OperatorProcess running;
+  RotationOptions options;
+  options.secrets = {"one", "two", "three"};
+  apply_rotation(options);
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  for (const std::string& secret : options.secrets) EXPECT_EQ(secret_token(secret), quay_token());
+  EXPECT_EQ(rotation().at("status").at("targets").at("current"), 3);
+}
+
+TEST_F(Rotation, RotatesARobotOfTheUser) {
+  const OperatorProcess running;
+  const std::string name = "user" + robot();
+  cluster().quay().put("/robots/admin+" + name, json::object());
+  RotationOptions options;
+  options.robot = name;
+  options.more = {{"robot", {{"organization", nullptr}}}};
+  apply_rotation(options);
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(rotation().at("status").at("robot"), "admin+" + name);
+  EXPECT_EQ(secret_token(), quay_token("admin+" + name));
+}
+
+TEST_F(Rotation, HealsASecretThatIsDeletedOrEditedWithoutRegenerating) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  cluster().kubectl_ok({"-n", ns(), "delete", "secret", "quay-pull"});
+  expect_secret_current();
+  expect_event("Healed");
+  const std::string uid = secret_uid();
+  cluster().kubectl_ok({"-n", ns(), "patch", "secret", "quay-pull", "--type=merge", "-p",
+                        R"({"stringData":{".dockerconfigjson":"{\"auths\":{}}"}})"});
+  cluster().wait_for("healed", kube::secrets, key("quay-pull"), [&](const json& object) {
+    return object.is_object() && object.dump().find("eyJhdXRocyI6e319") == std::string::npos;
+  });
+  expect_secret_current();
+  EXPECT_EQ(secret_uid(), uid);
+  EXPECT_EQ(regenerations(), 0);
+}
+
+TEST_F(Rotation, FollowsATokenThatSomebodyElseRegenerated) {
+  const OperatorProcess running({.arguments = {"--drift-interval=1s"}});
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  cluster().quay().post("/robots/acme+" + robot() + "/regenerate");
+  expect_secret_current();
+  expect_event("ForeignRotation");
+  EXPECT_EQ(regenerations(), 1) << "only the one in the UI";
+}
+
+TEST_F(Rotation, SuspendStopsEverythingUntilItEnds) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  apply_rotation({.more = {{"suspend", true}}});
+  ASSERT_TRUE(
+      cluster().wait_for("suspended", kube::rotations, key("puller"), [](const json& object) {
+        const json reconciling = condition(object, "Reconciling");
+        return reconciling.is_object() && reconciling.at("reason") == "Suspended";
+      }));
+  annotate_rotate_now("now");
+  cluster().kubectl_ok({"-n", ns(), "delete", "secret", "quay-pull"});
+  // Another resource shows that the operator has looked at everything since.
+  cluster().quay().put("/robots/acme+other" + robot(), json::object());
+  apply_rotation({.name = "other", .secrets = {"other-pull"}, .robot = "other" + robot()});
+  ASSERT_TRUE(wait_until_ready("other"));
+  EXPECT_EQ(regenerations(), 0);
+  EXPECT_EQ(secret_token(), "");
+  apply_rotation({.more = {{"suspend", false}}});
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(secret_token(), quay_token());
+}
+
+TEST_F(Rotation, OfTwoResourcesForOneRobotTheOlderOwnsIt) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  cluster().quay().remove("/journal");
+  apply_rotation({.name = "second", .secrets = {"second-pull"}});
+  const auto refused = wait_until_failing("Conflict", "second");
+  ASSERT_TRUE(refused);
+  EXPECT_THAT(condition(*refused, "Conflict").at("message").get<std::string>(),
+              HasSubstr(ns() + "/puller"));
+  expect_event("Conflict", "second");
+  annotate_rotate_now("now", "second");
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(regenerations(), 1);
+  EXPECT_EQ(secret_token("second-pull"), "");
+  cluster().kubectl_ok({"-n", ns(), "delete", "rtr", "puller", "--wait=false"});
+  ASSERT_TRUE(wait_until_ready("second"));
+}
+
+TEST_F(Rotation, WhatADeletionLeavesIsWhatThePolicySays) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  const json owned = cluster().get(kube::secrets, key("quay-pull"));
+  const json& owner = owned.at("metadata").at("ownerReferences").at(0);
+  EXPECT_EQ(owner.at("uid"), rotation().at("metadata").at("uid"));
+  EXPECT_EQ(owner.at("kind"), "RobotTokenRotation");
+  apply_rotation({.more = {{"deletionPolicy", "Retain"}}});
+  cluster().wait_for("no owner", kube::secrets, key("quay-pull"), [](const json& object) {
+    return object.is_object() && !object.at("metadata").contains("ownerReferences");
+  });
+  cluster().kubectl_ok({"-n", ns(), "delete", "rtr", "puller", "--timeout=20s"});
+  EXPECT_NE(secret_token(), "");
+}
+
+TEST_F(Rotation, AFormerTargetIsDeleted) {
+  const OperatorProcess running;
+  apply_rotation({.secrets = {"keep", "drop"}});
+  ASSERT_TRUE(wait_until_ready());
+  apply_rotation({.secrets = {"keep"}});
+  cluster().wait_for("deleted", kube::secrets, key("drop"),
+                     [](const json& object) { return object.is_null(); });
+  EXPECT_EQ(secret_token("keep"), quay_token());
+}
+
+TEST_F(Rotation, AChangedIntervalReschedulesFromTheLastRotation) {
+  const OperatorProcess running;
+  apply_rotation({.interval = "10h"});
+  const auto adopted = wait_until_ready();
+  ASSERT_TRUE(adopted);
+  const std::string before = adopted->at("status").at("nextRotationTime");
+  apply_rotation({.interval = "5h"});
+  cluster().wait_for("an earlier time", kube::rotations, key("puller"), [&](const json& object) {
+    return object.at("status").at("nextRotationTime").get<std::string>() < before;
+  });
+  EXPECT_EQ(regenerations(), 0);
+}
+
+}  // namespace
+}  // namespace quay_rotator::cluster
