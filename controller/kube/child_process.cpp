@@ -15,6 +15,8 @@
 #include <openssl/crypto.h>
 #include <sys/wait.h>
 
+#include "http/tls.h"
+
 namespace quay_rotator::kube {
 namespace {
 
@@ -144,12 +146,11 @@ std::vector<std::string> whole_environment(
   std::vector<std::string> all;
   all.reserve(added.size());
   for (const auto& [name, value] : added) all.emplace_back(name).append("=").append(value);
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const std::string_view name = text.substr(0, text.find('='));
+  for (std::string& text : http::child_environment()) {
+    const std::string_view name = std::string_view(text).substr(0, text.find('='));
     bool replaced = false;
     for (const auto& pair : added) replaced = replaced || pair.first == name;
-    if (!replaced) all.emplace_back(text);
+    if (!replaced) all.push_back(std::move(text));
   }
   return all;
 }

@@ -11,6 +11,8 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "http/tls.h"
+
 namespace quay_rotator::cluster {
 
 namespace {
@@ -23,8 +25,7 @@ int exit_code(int status) {
 pid_t spawn(const std::vector<std::string>& command, int input, int output,
             const std::map<std::string, std::string>& environment) {
   std::map<std::string, std::string> all = environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string text = *entry;
+  for (const std::string& text : http::child_environment()) {
     all.emplace(text.substr(0, text.find('=')), text.substr(text.find('=') + 1));
   }
   std::vector<std::string> pairs;

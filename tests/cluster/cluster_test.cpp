@@ -180,14 +180,18 @@ json ClusterTest::journal(const std::string& query) {
                               (query.empty() ? "" : "&" + query));
 }
 
-ProgramResult ClusterTest::pull_with(const std::string& secret) {
-  const json object = cluster().get(kube::secrets, key(secret));
-  const std::string file = cluster().directory() + "/" + ns() + "-" + secret + ".json";
-  write_file(file, parsed_config(object).dump());
+ProgramResult ClusterTest::pull_with(const json& secret) {
+  const std::string file = cluster().directory() + "/" + ns() + "-auth.json";
+  write_file(file, parsed_config(secret).dump());
   const std::string certificates =
       std::filesystem::path(cluster().value("quayCAFile")).parent_path();
-  return run_program({"skopeo", "inspect", "--authfile", file, "--cert-dir", certificates,
+  return run_program({"skopeo", "inspect", "--raw", "--authfile", file, "--cert-dir", certificates,
                       "docker://" + cluster().value("image")});
+}
+
+void ClusterTest::expect_pull(const std::string& secret) {
+  const ProgramResult pull = pull_with(cluster().get(kube::secrets, key(secret)));
+  EXPECT_EQ(pull.code, 0) << pull.output;
 }
 
 }  // namespace quay_rotator::cluster

@@ -58,8 +58,10 @@ class ClusterTest : public testing::Test {
   // The robot's requests, by endpoint and committed, from the simulator's journal.
   json journal(const std::string& query = "");
 
-  // Pulls with the real skopeo and that Secret.
-  ProgramResult pull_with(const std::string& secret);
+  // Reads the image's manifest with the real skopeo and the credential in that Secret (as it was read
+  // from the API server).
+  ProgramResult pull_with(const json& secret);
+  void expect_pull(const std::string& secret);
 
  private:
   std::string namespace_;
