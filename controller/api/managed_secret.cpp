@@ -138,8 +138,9 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
     if (key == owner_annotation) secret.owner = value;
     secret.marks.push_back(annotation_mark(key, value));
   }
-  reader.each("metadata.ownerReferences",
-              [&](FieldReader& owner) { secret.marks.push_back(owner_mark(owner.text("uid"))); });
+  reader.each("metadata.ownerReferences", [&](FieldReader& element) {
+    secret.marks.push_back(owner_mark(element.text("uid")));
+  });
   std::sort(secret.marks.begin(), secret.marks.end());
   if (const json* data = base::find(object, "data")) {
     const auto config = data->find(docker_config_key);

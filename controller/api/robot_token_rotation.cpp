@@ -252,15 +252,9 @@ json status_patch(const json& before, const json& after) {
   }
   for (const auto& [key, value] : after.items()) {
     const json* old = any_before ? base::find(before, key) : nullptr;
-    if (old == nullptr) {
-      patch[key] = value;
-    } else if (*old == value) {
-      continue;
-    } else if (old->is_object() && value.is_object()) {
-      patch[key] = status_patch(*old, value);
-    } else {
-      patch[key] = value;
-    }
+    if (old != nullptr && *old == value) continue;
+    const bool merges = old != nullptr && old->is_object() && value.is_object();
+    patch[key] = merges ? status_patch(*old, value) : value;
   }
   return patch;
 }

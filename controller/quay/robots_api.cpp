@@ -297,8 +297,8 @@ Expected<void> RobotsApi::list(
   const Call call{Call::Kind::list, origin_, owner_text(organization)};
   const auto response = exchange(transport_, call, robots_path(organization), api_token,
                                  {options_.deadline, most_list_body, stop});
-  const Expected<void> result = response ? read_list(call, organization, *response, on_robot)
-                                         : Expected<void>(tl::unexpected(response.error()));
+  Expected<void> result = response ? read_list(call, organization, *response, on_robot)
+                                   : Expected<void>(tl::unexpected(response.error()));
   observe(options_, "robot-list", result);
   return result;
 }
