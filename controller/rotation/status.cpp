@@ -107,7 +107,13 @@ std::string secrets(int count) {
 
 // The first problem in words, and how many more there are.
 std::string summary(const std::vector<TargetProblem>& problems) {
-  std::string text = "Secret " + problems.front().secret + ": " + problems.front().message;
+  const TargetProblem& first = problems.front();
+  std::string text = first.message;
+  // Our own words name it as namespace/name, the API server's as "name".
+  if (text.find("/" + first.secret) == std::string::npos &&
+      text.find('"' + first.secret + '"') == std::string::npos) {
+    text.insert(0, "Secret " + first.secret + ": ");
+  }
   if (problems.size() > 1) {
     text += " (and " + std::to_string(problems.size() - 1) + " more, see status.targets.failing)";
   }
@@ -190,8 +196,7 @@ void preflight_refused(Writer& writer, const RunResult& result) {
   std::string message;
   if (report.preflight_error) {
     reason = quay::reason(report.preflight_error->kind);
-    message = "the registry does not accept the robot's current token: " +
-              report.preflight_error->message;
+    message = "the login with the robot's current token failed: " + report.preflight_error->message;
   } else {
     reason = report.problems.front().reason;
     message = summary(report.problems);
