@@ -4,11 +4,13 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "base/base64.h"
+#include "base/json.h"
 #include "rotation/docker_config.h"
 #include "rotation/secret_document.h"
 
@@ -206,17 +208,36 @@ std::vector<TargetProblem> Publisher::publish(const api::RobotTokenRotation& rot
 std::vector<TargetProblem> Publisher::prune(const api::RobotTokenRotation& rotation,
                                             const std::vector<DesiredSecret>& targets,
                                             const std::stop_token& stop) {
-  std::vector<TargetProblem> problems;
-  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return problems;
+  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return {};
   const auto& key = rotation.meta.key;
-  for (const auto& secret : cache_.list()) {
+  std::vector<std::shared_ptr<const api::ManagedSecret>> former;
+  for (auto& secret : cache_.list()) {
     if (secret->meta.key.name_space != key.name_space || secret->owner != key.name) continue;
     const bool ours = std::binary_search(secret->marks.begin(), secret->marks.end(),
                                          api::owner_mark(rotation.meta.uid));
     const bool wanted = std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
       return target.key == secret->meta.key;
     });
-    if (!ours || wanted) continue;
+    if (ours && !wanted) former.push_back(std::move(secret));
+  }
+  if (former.empty()) return {};
+
+  // The caches of Secrets and of rotations are not of one age: what looks like a former target may
+  // be a new one that another replica has just written.
+  const auto live = client_.get(kube::rotations, key, stop);
+  if (!live) {
+    // Where the rotation is gone, Kubernetes collects what it owned.
+    if (live.error().kind == kube::Error::Kind::not_found) return {};
+    return {target_problem(former.front()->meta.key, live.error())};
+  }
+  const auto uid = base::string_or(*live, "metadata.uid", "");
+  const auto generation = base::integer_or(*live, "metadata.generation", 0);
+  if (uid.value_or("") != rotation.meta.uid || generation.value_or(0) != rotation.generation) {
+    return {};  // it has changed; the watch brings it back to us
+  }
+
+  std::vector<TargetProblem> problems;
+  for (const auto& secret : former) {
     const auto removed =
         client_.remove(kube::secrets, secret->meta.key, {secret->meta.uid, ""}, stop);
     if (removed) {

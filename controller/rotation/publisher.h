@@ -63,7 +63,8 @@ class Publisher {
                                      const std::stop_token& stop);
   // Secrets of this rotation that are no longer among its targets: deleted with deletionPolicy
   // Delete (by uid), left alone with Retain. Only those that carry this rotation's own owner
-  // reference: a copy that somebody made is theirs. Walks through the whole cache.
+  // reference: a copy that somebody made is theirs. Nothing is deleted while the API server holds
+  // another spec than `rotation`. Walks through the whole cache.
   std::vector<TargetProblem> prune(const api::RobotTokenRotation& rotation,
                                    const std::vector<DesiredSecret>& targets,
                                    const std::stop_token& stop);

@@ -34,7 +34,8 @@ Target target_of(const std::string& text) {
   std::vector<std::string> parts;
   std::istringstream path(text.substr(0, mark));
   for (std::string part; std::getline(path, part, '/');) parts.push_back(decoded(part));
-  // "", "api", "v1", "namespaces", NAMESPACE, PLURAL, NAME
+  // "", "api", "v1", "namespaces", NAMESPACE, PLURAL, NAME; "", "apis", GROUP, "v1", …
+  if (parts.at(1) == "apis") parts.erase(parts.begin() + 2);
   target.path = parts.at(5) + "/" + parts.at(4) + "/" + parts.at(6);
   std::istringstream query(mark == std::string::npos ? "" : text.substr(mark + 1));
   for (std::string pair; std::getline(query, pair, '&');) {
@@ -45,6 +46,7 @@ Target target_of(const std::string& text) {
 }
 
 std::string plural_of(const nlohmann::json& object) {
+  if (object.at("kind") == kube::rotations.kind) return std::string(kube::rotations.plural);
   return object.at("kind") == "Secret" ? "secrets" : "configmaps";
 }
 

@@ -1,5 +1,6 @@
-// An API server with Secrets and ConfigMaps only, behind a FakeTransport: what server-side apply
-// with preconditions and dry runs does to them, as far as the code in controller/rotation can tell.
+// An API server with Secrets, ConfigMaps and RobotTokenRotations, behind a FakeTransport: what
+// server-side apply with preconditions and dry runs does to them, as far as the code in
+// controller/rotation can tell.
 #pragma once
 
 #include <functional>

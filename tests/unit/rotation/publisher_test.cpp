@@ -67,6 +67,17 @@ class PublisherTest : public ::testing::Test {
     known_calls_ += calls.size();
     return calls;
   }
+  // "keep" and "former" are written; then the spec loses "former".
+  void publish_and_drop() {
+    rotation_ = rotation_of({"keep", "former"});
+    server_.put({{"kind", "RobotTokenRotation"},
+                 {"metadata", {{"name", "puller"}, {"namespace", "team-a"}, {"generation", 2}}}});
+    rotation_.meta.uid = server_.object("robottokenrotations/team-a/puller")["metadata"]["uid"];
+    executor_.run([&] { publish(first_token); });
+    rotation_.spec.targets.pop_back();
+    rotation_.generation = 2;
+    new_calls();
+  }
   // As the watch would tell it.
   void cache(const std::string& name) {
     cache_.put(api::ManagedSecret::from_json(server_.object("secrets/team-a/" + name)).value());
@@ -488,12 +499,9 @@ TEST_F(ParallelPublisherTest, ReportsEachTargetThatFailedInOrder) {
 }
 
 TEST_F(PublisherTest, PrunesFormerTargets) {
-  rotation_ = rotation_of({"keep", "former"});
-  executor_.run([&] { publish(first_token); });
-  rotation_.spec.targets.pop_back();
-  new_calls();
+  publish_and_drop();
   EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_THAT(new_calls(), ElementsAre("DELETE team-a/former"));
+  EXPECT_THAT(new_calls(), ElementsAre("GET team-a/puller", "DELETE team-a/former"));
   EXPECT_TRUE(secret("former").is_null());
   EXPECT_TRUE(secret("keep").is_object());
   EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
@@ -527,19 +535,24 @@ TEST_F(PublisherTest, PrunesNoCopyAndNoOtherRotationsSecret) {
   EXPECT_THAT(new_calls(), IsEmpty());
 }
 
+// Another replica knows a newer spec, and has written a target that we do not know yet.
+TEST_F(PublisherTest, PrunesNothingByAnOldSpec) {
+  publish_and_drop();
+  rotation_.generation = 1;
+  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
+  EXPECT_THAT(new_calls(), ElementsAre("GET team-a/puller"));
+  EXPECT_TRUE(secret("former").is_object());
+}
+
 TEST_F(PublisherTest, PrunesByUid) {
-  rotation_ = rotation_of({"keep", "former"});
-  executor_.run([&] { publish(first_token); });
-  rotation_.spec.targets.pop_back();
+  publish_and_drop();
   server_.put(secret("former"), "kubectl-create");  // recreated: another uid
   EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
   EXPECT_TRUE(secret("former").is_object());
 }
 
 TEST_F(PublisherTest, SaysWhatCouldNotBePruned) {
-  rotation_ = rotation_of({"keep", "former"});
-  executor_.run([&] { publish(first_token); });
-  rotation_.spec.targets.pop_back();
+  publish_and_drop();
   server_.set_fault([](const SentRequest&) {
     return std::optional<FakeResult>(refusal(500, "InternalError", "no"));
   });
