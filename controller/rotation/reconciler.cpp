@@ -106,6 +106,11 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
     by_connection_[connection_of(*after)].insert(after->meta.key);
   }
   claim(*after);
+  if (after->spec.robot.organization.empty() && !after->status.robot.empty() &&
+      (!before || before->status.robot != after->status.robot)) {
+    // Whose robot it is has shown: for those too to whom Quay has not answered yet.
+    for (const auto& other : same_user_robot(*after)) claim(*other);
+  }
   const bool asked = after->rotate_request != after->status.last_handled_rotate_request &&
                      !after->rotate_request.empty();
   const bool edited =
@@ -169,9 +174,12 @@ void Reconciler::claim(const api::RobotTokenRotation& rotation) {
     const api::RobotName& robot = rotation.spec.robot;
     std::string full_name = robot.organization + "+" + robot.name;
     if (robot.organization.empty()) {
-      // Whose robot it is shows when Quay has answered once.
-      full_name = rotation.status.robot.empty() ? connection.text() + " user+" + robot.name
-                                                : rotation.status.robot;
+      // Whose robot it is shows when Quay has answered once, to any of them.
+      full_name = rotation.status.robot;
+      for (const auto& other : same_user_robot(rotation)) {
+        if (full_name.empty()) full_name = other->status.robot;
+      }
+      if (full_name.empty()) full_name = connection.text() + " user+" + robot.name;
     }
     affected = conflicts_.claim(
         {quay + " " + full_name, rotation.created, rotation.meta.key, rotation.meta.uid});
@@ -179,6 +187,27 @@ void Reconciler::claim(const api::RobotTokenRotation& rotation) {
   for (const kube::ObjectKey& key : affected) {
     if (key != rotation.meta.key) parts_.queue.add(key, runtime::Urgency::normal);
   }
+}
+
+std::vector<runtime::Store<api::RobotTokenRotation>::Pointer> Reconciler::same_user_robot(
+    const api::RobotTokenRotation& rotation) const {
+  std::set<kube::ObjectKey> users;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = by_connection_.find(connection_of(rotation));
+        found != by_connection_.end()) {
+      users = found->second;
+    }
+  }
+  std::vector<runtime::Store<api::RobotTokenRotation>::Pointer> others;
+  for (const kube::ObjectKey& user : users) {
+    if (user == rotation.meta.key) continue;
+    if (auto other = parts_.rotations.find(user);
+        other && other->spec.robot == rotation.spec.robot) {
+      others.push_back(std::move(other));
+    }
+  }
+  return others;
 }
 
 void Reconciler::forget(const kube::ObjectKey& key) {
@@ -412,14 +441,16 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   run.retry_delay = delay;
 
   std::vector<Notice> notices;
-  const std::string ledger = rotation.status.rotation ? rotation.status.rotation->id : "";
+  const auto name_of = [](const std::optional<api::Ledger>& ledger) {
+    return ledger ? ledger_name(*ledger) : std::string();
+  };
+  const std::string ledger = name_of(rotation.status.rotation);
   const auto written = parts_.status.write(
       rotation,
       [&](const api::RobotTokenRotation& current) -> std::optional<api::RobotTokenRotationStatus> {
-        // Another replica may have taken the rotation over, or finished it.
-        if ((current.status.rotation ? current.status.rotation->id : "") != ledger) {
-          return std::nullopt;
-        }
+        // Another replica may have finished the rotation, or have sent another attempt of it that
+        // this run knows nothing of: its ledger stays.
+        if (name_of(current.status.rotation) != ledger) return std::nullopt;
         StatusUpdate update = after_run(current, run);
         notices = std::move(update.notices);
         return std::move(update.status);

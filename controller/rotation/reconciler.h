@@ -82,6 +82,9 @@ class Reconciler {
                  const runtime::Store<api::ManagedSecret>::Pointer& after,
                  runtime::ChangeCause cause);
   void claim(const api::RobotTokenRotation& rotation);
+  // Resources that name the same robot of whoever owns the connection's API token.
+  [[nodiscard]] std::vector<runtime::Store<api::RobotTokenRotation>::Pointer> same_user_robot(
+      const api::RobotTokenRotation& rotation) const;
   void forget(const kube::ObjectKey& key);
 
   [[nodiscard]] Memory recall(const kube::ObjectKey& key);
