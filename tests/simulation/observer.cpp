@@ -1,0 +1,287 @@
+#include "simulation/observer.h"
+
+#include <algorithm>
+#include <sstream>
+#include <tuple>
+#include <utility>
+#include <variant>
+
+#include <nlohmann/json.hpp>
+
+#include "api/managed_secret.h"
+#include "api/robot_token_rotation.h"
+#include "base/base64.h"
+#include "base/fingerprint.h"
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using nlohmann::json;
+
+const json::json_pointer ledger_pointer("/status/rotation");
+
+std::string text_at(const json& object, const std::string& pointer) {
+  return object.value(json::json_pointer(pointer), std::string());
+}
+
+kube::ObjectKey key_of(const json& object) {
+  return {text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
+}
+
+bool has_ledger(const json& rotation) {
+  return rotation.contains(ledger_pointer) && !rotation[ledger_pointer].is_null();
+}
+
+bool condition_is_true(const json& object, std::string_view type) {
+  const json::json_pointer conditions("/status/conditions");
+  if (!object.contains(conditions)) return false;
+  return std::ranges::any_of(object[conditions], [&](const json& condition) {
+    return condition.value("type", "") == type && condition.value("status", "") == "True";
+  });
+}
+
+std::vector<kube::ObjectKey> target_keys(const json& rotation) {
+  std::vector<kube::ObjectKey> keys;
+  for (const json& target : rotation["spec"]["targets"]) {
+    keys.push_back({key_of(rotation).name_space, text_at(target, "/secret/name")});
+  }
+  return keys;
+}
+
+// The mark itself, and what base64 makes of it at each of the three alignments.
+std::vector<std::string> spellings(std::string_view mark) {
+  std::vector<std::string> all{std::string(mark)};
+  for (std::size_t before = 0; before < 3; ++before) {
+    const auto encoded = base::base64_encode(std::string(before, '\0') + std::string(mark));
+    const std::size_t first = (before * 8 + 5) / 6;
+    const std::size_t last = (before + mark.size()) * 8 / 6;
+    all.emplace_back(encoded.reveal().substr(first, last - first));
+  }
+  return all;
+}
+
+}  // namespace
+
+std::string robot_of(const json& rotation) {
+  const std::string organization = text_at(rotation, "/spec/robot/organization");
+  return (organization.empty() ? "admin" : organization) + "+" +
+         text_at(rotation, "/spec/robot/name");
+}
+
+Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, SimulatedQuay& quay)
+    : world_(world), api_(api), quay_(quay), leaks_(spellings(token_mark)) {
+  api_.on_change = [this](const auto& change) { on_change(change); };
+  api_.on_request = [this](const auto& message, const auto& address, const auto& caller) {
+    on_request(message, address, caller);
+  };
+  api_.on_dry_run = [this](const kube::ObjectKey& secret) { dry_runs_[secret] = ++order_; };
+  quay_.on_regenerate = [this](const std::string& robot) { on_regenerate(robot); };
+  quay_.on_commit = [this](const std::string& robot) { on_commit(robot); };
+  quay_.on_request = [this](const Message& message) { check_public("a URL", message.target); };
+}
+
+void Observer::violate(const std::string& what) {
+  note("VIOLATION " + what);
+  violations_.push_back(what);
+}
+
+void Observer::note(const std::string& text) {
+  trace_.push_back(base::format_micro_time(world_.wall_now()) + " " + text);
+}
+
+void Observer::write(base::LogLevel /*level*/, std::string_view message,
+                     const std::vector<base::LogField>& fields) {
+  std::ostringstream line;
+  line << "    log: " << message;
+  for (const base::LogField& field : fields) {
+    line << ' ' << field.key << '=';
+    std::visit([&line](const auto& value) { line << value; }, field.value);
+  }
+  const std::string text = std::move(line).str();
+  check_public("the log", text);
+  if (trace_logs_) note(text);
+}
+
+void Observer::check_public(std::string_view where, std::string_view text) {
+  for (const std::string& leak : leaks_) {
+    if (text.find(leak) != std::string_view::npos)
+      violate("I5 a token is in " + std::string(where));
+  }
+}
+
+void Observer::on_request(const Message& message, const Address& address,
+                          const base::Executor& caller) {
+  if (message.method == http::Method::get && address.plural == kube::rotations.plural &&
+      !address.key.name.empty()) {
+    const auto rotation = api_.find(kube::rotations, address.key);
+    read_[{&caller, address.key}] =
+        rotation ? target_keys(*rotation) : std::vector<kube::ObjectKey>{};
+  }
+  check_public("a URL", message.target);
+  const bool holds_a_token = address.plural == kube::secrets.plural &&
+                             message.method == http::Method::patch &&
+                             address.option("dryRun").empty();
+  if (!holds_a_token) return check_public("a body for " + address.plural, message.body);
+  json object = json::parse(message.body);
+  object.erase("data");
+  check_public("a Secret's metadata", object.dump());
+}
+
+std::vector<Observer::Live> Observer::rotations() const {
+  std::vector<Live> all;
+  for (const auto& object : api_.list(kube::rotations)) {
+    all.push_back({key_of(*object), robot_of(*object),
+                   text_at(*object, "/metadata/creationTimestamp"), object});
+  }
+  return all;
+}
+
+std::vector<Observer::Live> Observer::claimants(const std::string& robot) const {
+  std::vector<Live> all = rotations();
+  std::erase_if(all, [&](const Live& rotation) { return rotation.robot != robot; });
+  std::ranges::sort(all, [](const Live& left, const Live& right) {
+    return std::tie(left.created, left.key) < std::tie(right.created, right.key);
+  });
+  return all;
+}
+
+void Observer::on_change(const SimulatedApiServer::Change& change) {
+  if (change.plural == kube::rotations.plural) on_rotation(change);
+  if (change.plural == kube::secrets.plural) on_secret(change);
+}
+
+void Observer::on_rotation(const SimulatedApiServer::Change& change) {
+  if (!change.after) return;
+  const json& after = *change.after;
+  Account& account = accounts_[text_at(after, "/metadata/uid")];
+  const auto& annotations = after["metadata"].value("annotations", json::object());
+  if (const std::string request =
+          annotations.value(std::string(api::rotate_requested_annotation), "");
+      !request.empty()) {
+    account.requests.insert(request);
+  }
+  if (!change.before) account.last = world_.wall_now();
+  if (!has_ledger(after)) return;
+  if (change.before && has_ledger(*change.before) &&
+      (*change.before)[ledger_pointer] == after[ledger_pointer]) {
+    return;
+  }
+  account.unseen.clear();
+  for (const kube::ObjectKey& target : target_keys(after)) {
+    if (dry_runs_[target] <= posts_[robot_of(after)]) account.unseen.push_back(target);
+  }
+  const auto all = claimants(robot_of(after));
+  if (all.front().key != change.key) violate("I7 a ledger in the younger " + change.key.text());
+}
+
+void Observer::on_secret(const SimulatedApiServer::Change& change) {
+  if (change.caller == nullptr) return;
+  const std::vector<Live> all = rotations();
+  const auto has = [&](const std::vector<kube::ObjectKey>& keys) {
+    return std::ranges::find(keys, change.key) != keys.end();
+  };
+  if (!change.after) {
+    for (const Live& rotation : all) {
+      if (!has(target_keys(*rotation.object))) continue;
+      const auto read = read_.find({change.caller, rotation.key});
+      if (read == read_.end() || has(read->second)) {
+        violate("I4 the operator deleted the target " + change.key.text());
+      }
+    }
+    return;
+  }
+  if (change.before &&
+      text_at(*change.before, "/metadata/uid") != text_at(*change.after, "/metadata/uid")) {
+    violate("I4 another UID for " + change.key.text());
+  }
+  const json& annotations = (*change.after)["metadata"]["annotations"];
+  const std::string owner = annotations.value(std::string(api::owner_annotation), "");
+  for (const Live& rotation : all) {
+    if (rotation.key != kube::ObjectKey{change.key.name_space, owner}) continue;
+    if (claimants(rotation.robot).front().key != rotation.key) {
+      violate("I7 the younger " + rotation.key.text() + " wrote " + change.key.text());
+    }
+  }
+}
+
+void Observer::on_regenerate(const std::string& robot) {
+  note("POST regenerate " + robot);
+  posts_[robot] = ++order_;
+  for (const Live& rotation : claimants(robot)) {
+    if (!has_ledger(*rotation.object)) continue;
+    for (const auto& target : accounts_[text_at(*rotation.object, "/metadata/uid")].unseen) {
+      violate("I3 no dry run of " + target.text() + " before " + robot + " was regenerated");
+    }
+  }
+}
+
+void Observer::on_commit(const std::string& robot) {
+  note("Quay has a new token for " + robot);
+  const auto all = claimants(robot);
+  if (all.empty()) return;  // deleted while the request was on its way
+  const auto holder =
+      std::ranges::find_if(all, [](const Live& rotation) { return has_ledger(*rotation.object); });
+  if (holder == all.end()) return violate("I2 " + robot + " was regenerated without a ledger");
+
+  Account& account = accounts_[text_at(*holder->object, "/metadata/uid")];
+  const json& ledger = (*holder->object)[ledger_pointer];
+  const std::string request = ledger.value("rotateRequest", "");
+  const base::WallTime now = world_.wall_now();
+  const base::Duration interval =
+      *base::parse_duration(text_at(*holder->object, "/spec/schedule/interval"));
+  const std::string what = "I2 " + robot + " was regenerated ";
+  if (!request.empty()) {
+    if (!account.requests.contains(request)) violate(what + "for a request that nobody made");
+    if (!account.served.insert(request).second) violate(what + "again for request " + request);
+  } else if (ledger.value("reason", "") == "Initial") {
+    if (std::exchange(account.initial, true)) violate(what + "initially again");
+  } else if (now - account.last < interval - std::chrono::seconds(1)) {
+    violate(what + "before its interval was over");
+  }
+  account.last = now;
+}
+
+std::vector<std::string> Observer::unsettled() {
+  std::vector<std::string> problems;
+  const auto expect = [&](bool good, const std::string& otherwise) {
+    if (!good) problems.push_back(otherwise);
+  };
+  for (const Live& rotation : rotations()) {
+    const json& object = *rotation.object;
+    const std::string who = rotation.key.text();
+    const bool owner = claimants(rotation.robot).front().key == rotation.key;
+    const bool conflict = condition_is_true(object, "Conflict");
+    expect(conflict || owner, "I7 no Conflict in " + who);
+    if (!owner) continue;
+    expect(!conflict, "I7 the owner " + who + " says Conflict");
+    expect(!has_ledger(object), "I1 " + who + " still has its ledger");
+    expect(condition_is_true(object, "Ready"), "I1 " + who + " is not Ready");
+    const std::string token = quay_.token(rotation.robot);
+    expect(text_at(object, "/status/tokenFingerprint") == base::Fingerprint::of(token).text(),
+           "I1 the status of " + who + " knows another token than Quay");
+    for (const kube::ObjectKey& target : target_keys(object)) {
+      const std::string problem = check_target(rotation, target, token);
+      expect(problem.empty(), "I1 Secret " + target.text() + " " + problem);
+    }
+  }
+  return problems;
+}
+
+std::string Observer::check_target(const Live& rotation, const kube::ObjectKey& target,
+                                   const std::string& token) const {
+  const auto secret = api_.find(kube::secrets, target);
+  if (!secret) return "is missing";
+  const auto data =
+      base::base64_decode((*secret)["data"].value(std::string(api::docker_config_key), ""));
+  const json config =
+      data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
+  const json wanted{{"auths",
+                     {{"quay.example.com",
+                       {{"username", rotation.robot},
+                        {"password", token},
+                        {"auth", base::base64_encode(rotation.robot + ":" + token).reveal()}}}}}};
+  return config == wanted ? "" : "does not hold Quay's token";
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,97 @@
+// Knows what Quay and the API server really hold, and holds every step against the promises.
+//
+//   I1 no loss        unsettled(): every target has Quay's token and its resource is Ready
+//   I2 single shot    each change of a token by a POST is charged to the ledger that the API server
+//                     holds: a request that nobody has served yet, an interval that is over, or the
+//                     one initial rotation
+//   I3 look first     every target has accepted a dry run since the last POST, before the ledger
+//   I4 in place       no operator deletes a Secret that is a target, unless it became one again
+//                     after that operator looked
+//   I5 no leak        no token, nor its base64, in anything but a Secret's data
+//   I7 one owner      no Secret or ledger is written for a younger resource of the same robot
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "simulation/simulated_api_server.h"
+#include "simulation/simulated_quay.h"
+#include "support/virtual_executor.h"
+
+namespace quay_rotator::simulation {
+
+// Also the sink of every replica's log. One world, one thread of control at a time: no locks.
+class Observer final : public base::LogSink {
+ public:
+  // Adds itself to both. All must outlive it.
+  Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, SimulatedQuay& quay);
+  Observer(const Observer&) = delete;
+  Observer& operator=(const Observer&) = delete;
+
+  // What went against a promise: "I2 …", the oldest first.
+  [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
+  // Everything is calm and reachable: what does not hold what it should? "I1 …", "I7 …"
+  [[nodiscard]] std::vector<std::string> unsettled();
+  void violate(const std::string& what);
+  // `text` is public: a metric, a message.
+  void check_public(std::string_view where, std::string_view text);
+  // A line for the trace, with the virtual time; and whether the replicas' logs go there too.
+  void note(const std::string& text);
+  void trace_logs(bool on) { trace_logs_ = on; }
+  [[nodiscard]] const std::vector<std::string>& trace() const { return trace_; }
+
+  void write(base::LogLevel level, std::string_view message,
+             const std::vector<base::LogField>& fields) override;
+
+ private:
+  struct Account {                        // of one RobotTokenRotation, by uid
+    std::set<std::string> requests;       // asked for by somebody …
+    std::set<std::string> served;         // … and done
+    base::WallTime last{};                // its last regeneration, or its creation
+    bool initial = false;                 // the initial rotation is done
+    std::vector<kube::ObjectKey> unseen;  // targets without a dry run when it wrote its ledger
+  };
+  struct Live {  // a RobotTokenRotation as the API server holds it
+    kube::ObjectKey key;
+    std::string robot;
+    std::string created;
+    SimulatedApiServer::Object object;
+  };
+
+  void on_change(const SimulatedApiServer::Change& change);
+  void on_rotation(const SimulatedApiServer::Change& change);
+  void on_secret(const SimulatedApiServer::Change& change);
+  void on_request(const Message& message, const Address& address, const base::Executor& caller);
+  void on_regenerate(const std::string& robot);
+  void on_commit(const std::string& robot);
+  [[nodiscard]] std::vector<Live> rotations() const;
+  // Of the robot, the oldest first.
+  [[nodiscard]] std::vector<Live> claimants(const std::string& robot) const;
+  // What is wrong with a Secret; "" for nothing.
+  [[nodiscard]] std::string check_target(const Live& rotation, const kube::ObjectKey& target,
+                                         const std::string& token) const;
+
+  testing::VirtualExecutor& world_;
+  SimulatedApiServer& api_;
+  SimulatedQuay& quay_;
+  std::map<std::string, Account> accounts_;
+  std::map<kube::ObjectKey, std::uint64_t> dry_runs_;  // the last that was accepted
+  std::map<std::string, std::uint64_t> posts_;         // the last, by robot
+  std::uint64_t order_ = 0;
+  // The targets that a replica read in a rotation, by its process.
+  std::map<std::pair<const base::Executor*, kube::ObjectKey>, std::vector<kube::ObjectKey>> read_;
+  std::vector<std::string> leaks_;  // texts that must not be seen
+  std::vector<std::string> violations_;
+  std::vector<std::string> trace_;
+  bool trace_logs_ = false;
+};
+
+// The full name of the robot that a RobotTokenRotation names; user robots are admin's.
+std::string robot_of(const nlohmann::json& rotation);
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,63 @@
+#include "simulation/process.h"
+
+#include <mutex>
+#include <utility>
+
+namespace quay_rotator::simulation {
+
+class Process::ProcessSignal final : public base::Signal {
+ public:
+  ProcessSignal(Process& process, std::unique_ptr<base::Signal> signal)
+      : process_(process), signal_(std::move(signal)) {
+    process_.signals_.insert(signal_.get());
+  }
+  ~ProcessSignal() override { process_.signals_.erase(signal_.get()); }
+
+  bool wait_until(std::unique_lock<std::mutex>& lock, base::MonotonicTime deadline,
+                  const std::stop_token& stop) override {
+    process_.end_if_dead();
+    const bool in_time = signal_->wait_until(lock, deadline, stop);
+    process_.end_if_dead();
+    return in_time;
+  }
+  void notify_all() override { signal_->notify_all(); }
+
+ private:
+  Process& process_;
+  std::unique_ptr<base::Signal> signal_;
+};
+
+Process::Process(testing::VirtualExecutor& world) : world_(world), asleep_(world.make_signal()) {}
+
+void Process::kill() {
+  dead_ = true;
+  asleep_->notify_all();
+  for (base::Signal* signal : signals_) signal->notify_all();
+}
+
+bool Process::sleep_until(base::MonotonicTime time, const std::stop_token& stop) {
+  end_if_dead();
+  std::mutex mine;
+  std::unique_lock lock(mine);
+  while (asleep_->wait_until(lock, time, stop)) end_if_dead();
+  end_if_dead();
+  return !stop.stop_requested();
+}
+
+std::unique_ptr<base::Thread> Process::spawn(std::string name,
+                                             std::function<void(std::stop_token)> body) {
+  return world_.spawn(std::move(name), [this, run = std::move(body)](const std::stop_token& stop) {
+    try {
+      end_if_dead();
+      run(stop);
+    } catch (const Killed&) {
+      // That was its end.
+    }
+  });
+}
+
+std::unique_ptr<base::Signal> Process::make_signal() {
+  return std::make_unique<ProcessSignal>(*this, world_.make_signal());
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,220 @@
+#include "simulation/replica.h"
+
+#include <utility>
+#include <vector>
+
+#include "api/managed_secret.h"
+#include "api/quay_connection.h"
+#include "api/robot_token_rotation.h"
+#include "kube/client.h"
+#include "kube/configuration.h"
+#include "kube/event_recorder.h"
+#include "rotation/connection_reconciler.h"
+#include "rotation/driver.h"
+#include "rotation/publisher.h"
+#include "rotation/quay_session.h"
+#include "rotation/reconciler.h"
+#include "rotation/status_writer.h"
+#include "runtime/election.h"
+#include "runtime/metrics.h"
+#include "runtime/reflector.h"
+#include "runtime/store.h"
+#include "runtime/work_queue.h"
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr base::BackoffPolicy queue_backoff{seconds(5), minutes(5)};
+
+class NoCredentials final : public kube::Credentials {
+ public:
+  base::Expected<base::SecretString> bearer_token() override { return base::SecretString(); }
+  void invalidate() override {}
+};
+
+runtime::ElectionOptions election_options(const ReplicaOptions& options) {
+  runtime::ElectionOptions election;
+  election.lease = {"quay-rotator", "quay-rotator"};
+  election.identity = options.name;
+  election.lease_duration *= options.election_scale;
+  election.renew_deadline *= options.election_scale;
+  election.retry_period *= options.election_scale;
+  return election;
+}
+
+}  // namespace
+
+// Everything, in the order in which it is made.
+struct Replica::Parts {
+  Parts(ReplicaOptions options_given, Process& process_given, SimulatedApiServer& api,
+        SimulatedQuay& quay, base::LogSink& sink, Replica::DiesAfter dies_after_given)
+      : options(std::move(options_given)),
+        process(process_given),
+        log(base::Log(sink, base::LogLevel::debug).with({{"replica", options.name}})),
+        dies_after(std::move(dies_after_given)),
+        requests(process, api),
+        watches(process, api),
+        renewals(process, api),
+        quays(process, quay) {
+    reconciler.emplace(rotation::ReconcilerParts{rotations, connections, secrets, queue, sessions,
+                                                 driver, publisher, status, events, metrics,
+                                                 process, log});
+    connection_reconciler.emplace(rotation::ConnectionReconcilerParts{
+        connections, rotations, connection_queue, sessions, status, process, log,
+        options.drift_interval,
+        [this](const kube::ObjectKey& key) { reconciler->note_drift(key); }});
+  }
+
+  void start() {
+    const std::string ours =
+        std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
+    reflect(kube::connections, {}, connections);
+    reflect(kube::secrets, {"", ours}, secrets);
+    reflect(kube::rotations, {}, rotations);
+    if (options.leader_elect) {
+      election = std::make_unique<runtime::Election>(election_options(options), renewal_client,
+                                                     process, log);
+      election->on_lost([this] { die(); });
+    }
+    leader = process.spawn("leader", [this](const std::stop_token& stop) { lead(stop); });
+  }
+
+  template <class T>
+  void reflect(const kube::Resource& resource, runtime::ReflectorOptions where,
+               runtime::Store<T>& store) {
+    reflectors.push_back(std::make_unique<runtime::Reflector>(
+        resource, std::move(where), watch_client,
+        std::make_unique<runtime::TypedStoreWriter<T>>(store), process, log));
+  }
+
+  [[nodiscard]] bool synced() const {
+    for (const auto& reflector : reflectors) {
+      if (!reflector->synced()) return false;
+    }
+    return true;
+  }
+
+  void lead(const std::stop_token& stop) {
+    if (election && !election->wait_until_leading(stop)) return;
+    while (!synced()) {
+      if (!process.sleep_for(std::chrono::milliseconds(20), stop)) return;
+    }
+    reconciler->start_leading();
+    for (int i = 0; i < options.workers; ++i) serve(queue, *reconciler);
+    serve(connection_queue, *connection_reconciler);
+  }
+
+  template <class R>
+  void serve(runtime::WorkQueue& keys, R& worker) {
+    workers.push_back(process.spawn("worker", [this, &keys, &worker](const std::stop_token& stop) {
+      while (const auto key = keys.take(stop)) {
+        worker.reconcile(*key, abandon.get_token());
+        keys.done(*key);
+      }
+    }));
+  }
+
+  [[noreturn]] void die() {
+    process.kill();
+    throw Killed{};
+  }
+
+  const ReplicaOptions options;
+  Process& process;
+  base::Log log;
+  Replica::DiesAfter dies_after;
+  runtime::Metrics metrics{"0.0.0"};
+  std::stop_source abandon;
+
+  Connection requests;
+  Connection watches;
+  Connection renewals;
+  QuayConnections quays;
+  NoCredentials credentials;
+  kube::RequestObserver observer = [this](std::string_view verb, std::string_view resource,
+                                          int code) { metrics.kube_request(verb, resource, code); };
+  kube::Client client{requests, credentials, process, log, {seconds(15), observer}};
+  kube::Client watch_client{watches, credentials, process, log, {seconds(30), observer}};
+  kube::Client renewal_client{
+      renewals, credentials, process, log, {seconds(5) * options.election_scale, observer}};
+
+  runtime::Store<api::RobotTokenRotation> rotations;
+  runtime::Store<api::QuayConnection> connections;
+  runtime::Store<api::ManagedSecret> secrets;
+  kube::EventRecorder events{client, process, log, options.name};
+  rotation::QuaySessions sessions{connections,
+                                  client,
+                                  quays,
+                                  [](std::string_view) { return std::nullopt; },
+                                  process,
+                                  [this](std::string_view call, std::string_view outcome) {
+                                    metrics.quay_request(call, outcome);
+                                  },
+                                  options.quay_timeout};
+  rotation::StatusWriter status{client, rotations, connections};
+  rotation::Publisher publisher{client, secrets, process, log};
+  rotation::Driver driver{
+      status,
+      publisher,
+      process,
+      {options.quay_timeout, [this] { return !election || election->leading(); },
+       [this](std::string_view step) {
+         if (dies_after && dies_after(step)) die();
+       }}};
+  runtime::WorkQueue queue{process,
+                           queue_backoff,
+                           {[this](std::size_t depth) { metrics.queue_depth(depth); },
+                            [this](base::Duration waited) { metrics.queue_wait(waited); },
+                            [this](base::Duration worked) { metrics.queue_work(worked); }}};
+  runtime::WorkQueue connection_queue{process, queue_backoff};
+  std::optional<rotation::Reconciler> reconciler;
+  std::optional<rotation::ConnectionReconciler> connection_reconciler;
+
+  std::unique_ptr<runtime::Election> election;
+  std::vector<std::unique_ptr<runtime::Reflector>> reflectors;
+  std::vector<std::unique_ptr<base::Thread>> workers;
+  std::unique_ptr<base::Thread> leader;
+};
+
+Replica::Replica(ReplicaOptions options, testing::VirtualExecutor& world, SimulatedApiServer& api,
+                 SimulatedQuay& quay, base::LogSink& log, DiesAfter dies_after)
+    : process_(world),
+      parts_(std::make_unique<Parts>(std::move(options), process_, api, quay, log,
+                                     std::move(dies_after))) {
+  parts_->start();
+}
+
+Replica::~Replica() {
+  kill();
+}
+
+void Replica::kill() {
+  process_.kill();
+}
+
+void Replica::stop() {
+  parts_->leader->request_stop();
+  parts_->leader->join();
+  for (const auto& worker : parts_->workers) worker->request_stop();
+  for (const auto& worker : parts_->workers) worker->join();
+  if (parts_->election && !dead()) parts_->election->release();
+  kill();
+}
+
+bool Replica::dead() const {
+  return process_.dead();
+}
+
+bool Replica::leading() const {
+  return !dead() && (!parts_->election || parts_->election->leading());
+}
+
+std::string Replica::metrics() const {
+  return parts_->metrics.text();
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,54 @@
+// One replica of the operator: the shipped parts, composed as app/operator.cpp composes them.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "simulation/process.h"
+#include "simulation/simulated_api_server.h"
+#include "simulation/simulated_quay.h"
+
+namespace quay_rotator::simulation {
+
+struct ReplicaOptions {
+  std::string name = {};  // the pod's
+  bool leader_elect = true;
+  // Stretches the election's times: hours of virtual time need fewer renewals.
+  int election_scale = 1;
+  int workers = 2;
+  base::Duration drift_interval = std::chrono::minutes(10);
+  base::Duration quay_timeout = std::chrono::seconds(30);
+};
+
+// Made and destroyed by the world's main thread of control; all that it is given outlives it.
+class Replica {
+ public:
+  // Asked after each protocol step (see rotation::StepHook): does it die there? May be empty.
+  using DiesAfter = std::function<bool(std::string_view step)>;
+
+  Replica(ReplicaOptions options, testing::VirtualExecutor& world, SimulatedApiServer& api,
+          SimulatedQuay& quay, base::LogSink& log, DiesAfter dies_after);
+  ~Replica();  // as a crash
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+
+  // A crash: nothing of it acts on the world any more.
+  void kill();
+  // SIGTERM: finishes what is under way and releases the lease.
+  void stop();
+  // It was killed, or has lost its lease.
+  [[nodiscard]] bool dead() const;
+  [[nodiscard]] bool leading() const;
+  // What a scrape would get.
+  [[nodiscard]] std::string metrics() const;
+
+ private:
+  struct Parts;
+  Process process_;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace quay_rotator::simulation

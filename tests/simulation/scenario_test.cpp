@@ -1,0 +1,338 @@
+// Named stories, each with one disaster at one chosen moment.
+#include <memory>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "simulation/world.h"
+
+namespace quay_rotator::simulation {
+namespace {
+
+using nlohmann::json;
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using ::testing::IsEmpty;
+
+class Scenario : public ::testing::Test {
+ protected:
+  // One replica that has adopted the robot's token.
+  void adopt(const RotationOptions& options = {}) {
+    world.create_connection();
+    rotation = world.create_rotation(options);
+    world.start(0);
+    world.advance(minutes(2));
+    ASSERT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  }
+  void expect_settled() {
+    EXPECT_THAT(world.observer.unsettled(), IsEmpty());
+    EXPECT_THAT(world.observer.violations(), IsEmpty());
+  }
+  // The replica dies once, after that step.
+  static Replica::DiesAfter once_after(std::string step) {
+    return [wanted = std::move(step), done = std::make_shared<bool>(false)](std::string_view name) {
+      return name == wanted && !std::exchange(*done, true);
+    };
+  }
+
+  World world{1};
+  std::string robot = "acme+puller";
+  kube::ObjectKey rotation;
+};
+
+TEST_F(Scenario, AdoptsTheTokenThatIsThere) {
+  const std::string first = [&] {
+    world.quay.add_robot(robot);
+    return world.quay.token(robot);
+  }();
+  adopt();
+  EXPECT_EQ(world.quay.token(robot), first);
+  EXPECT_EQ(world.commits(robot), 0);
+  expect_settled();
+}
+
+TEST_F(Scenario, RotatesOnItsInterval) {
+  adopt({.interval = "1h"});
+  world.advance(hours(5));
+  EXPECT_EQ(world.commits(robot), 5);
+  expect_settled();
+}
+
+TEST_F(Scenario, RotatesInitiallyOnce) {
+  adopt({.initially_rotate = true});
+  world.advance(hours(5));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, RotatesOncePerRequest) {
+  adopt();
+  for (int request = 1; request <= 3; ++request) {
+    world.rotate_now(rotation);
+    world.advance(minutes(1));
+    EXPECT_EQ(world.commits(robot), request);
+  }
+  expect_settled();
+}
+
+TEST_F(Scenario, RotatesTheRobotOfAUser) {
+  robot = "admin+puller";
+  adopt({.organization = ""});
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+class CrashAfter : public Scenario, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(CrashAfter, RotatesOnceAllTheSame) {
+  adopt({.targets = {"quay-pull", "quay-pull-2"}});
+  world.start(0, {}, once_after(GetParam()));
+  world.advance(minutes(1));
+  world.rotate_now(rotation);
+  for (int wait = 0; wait < 60 && !world.replica(0)->dead(); ++wait) world.advance(seconds(1));
+  ASSERT_TRUE(world.replica(0)->dead());
+  world.start(0);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+INSTANTIATE_TEST_SUITE_P(EachStep, CrashAfter,
+                         ::testing::Values("read-robot", "dry-run", "login", "ledger",
+                                           "before-regenerate", "regenerate", "publish", "commit",
+                                           "event"),
+                         [](const auto& step) {
+                           std::string name = step.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+TEST_F(Scenario, RecoversFromALostAnswer) {
+  adopt();
+  world.quay.faults.network.lost_back = 1;
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  world.quay.faults = {};
+  world.advance(minutes(5));
+  EXPECT_LE(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, RecoversFromA500ThatChangedTheToken) {
+  adopt();
+  world.quay.faults.broken_after = 1;
+  world.rotate_now(rotation);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, RecoversFromACommitThatComesLate) {
+  adopt();
+  world.quay.faults.late_commit = 1;
+  world.rotate_now(rotation);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, SendsAgainWhatDidNotHappen) {
+  adopt();
+  world.quay.faults.broken_before = 1;
+  world.rotate_now(rotation);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.quay.faults = {};
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, AnotherReplicaTakesOver) {
+  adopt();
+  world.start(1);
+  world.start(2);
+  world.rotate_now(rotation);
+  world.advance(std::chrono::milliseconds(40));
+  world.crash(0);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, AStoppedLeaderHandsOver) {
+  adopt();
+  world.start(1);
+  world.advance(minutes(1));
+  world.stop(0);
+  world.advance(seconds(5));
+  EXPECT_TRUE(world.replica(1)->leading());
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, TwoLeadersRotateOnce) {
+  adopt();
+  // Nobody elects anybody: both act on everything at once.
+  world.crash(0);
+  world.start(0, {.leader_elect = false});
+  world.start(1, {.leader_elect = false});
+  world.advance(minutes(1));
+  for (int request = 1; request <= 5; ++request) {
+    world.rotate_now(rotation);
+    world.advance(minutes(5));
+    EXPECT_EQ(world.commits(robot), request);
+  }
+  expect_settled();
+}
+
+TEST_F(Scenario, HealsADamagedSecretWithoutRotating) {
+  adopt();
+  world.api.edit(kube::secrets, {World::name_space, "quay-pull"},
+                 [](json& secret) { secret["data"][".dockerconfigjson"] = "e30="; });
+  world.advance(minutes(1));
+  expect_settled();
+  world.api.remove(kube::secrets, {World::name_space, "quay-pull"});
+  world.advance(minutes(2));
+  EXPECT_EQ(world.commits(robot), 0);
+  expect_settled();
+}
+
+TEST_F(Scenario, FollowsATokenThatWasRegeneratedInTheUi) {
+  adopt();
+  world.quay.regenerate_in_ui(robot);
+  world.advance(minutes(12));
+  EXPECT_EQ(world.commits(robot), 0);
+  expect_settled();
+}
+
+TEST_F(Scenario, RotatesNothingThatATargetWouldRefuse) {
+  adopt();
+  world.api.denied.insert({World::name_space, "quay-pull"});
+  world.rotate_now(rotation);
+  world.advance(minutes(30));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.api.denied.clear();
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, SurvivesWatchesThatExpire) {
+  adopt();
+  for (int round = 1; round <= 3; ++round) {
+    world.api.compact();
+    world.api.cut_watches();
+    world.rotate_now(rotation);
+    world.api.compact();
+    world.advance(minutes(2));
+    EXPECT_EQ(world.commits(robot), round);
+  }
+  expect_settled();
+}
+
+TEST_F(Scenario, WaitsForAQuayThatIsDown) {
+  adopt();
+  world.quay.down = true;
+  world.rotate_now(rotation);
+  world.advance(hours(2));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.quay.down = false;
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, WaitsForAnApiServerThatIsDown) {
+  adopt();
+  world.rotate_now(rotation);
+  world.advance(std::chrono::milliseconds(60));
+  world.api.set_down(true);
+  world.advance(minutes(20));
+  world.api.set_down(false);
+  world.start(0);  // it has lost its lease and ended
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, TheOldestOwnsARobot) {
+  adopt();
+  world.advance(minutes(1));
+  const auto younger = world.create_rotation({.name = "another", .targets = {"another-secret"}});
+  world.rotate_now(younger);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 0);
+  expect_settled();
+  world.api.remove(kube::rotations, rotation);
+  world.advance(minutes(5));
+  expect_settled();
+}
+
+// Quay alone knows whose robot it is: not yet when the second resource is first looked at.
+TEST_F(Scenario, TheOldestOwnsTheRobotOfAUser) {
+  robot = "admin+puller";
+  adopt({.organization = ""});
+  world.create_rotation({.name = "another",
+                         .organization = "",
+                         .initially_rotate = true,
+                         .targets = {"another-secret"}});
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 0);
+  expect_settled();
+}
+
+// Two leaders, of which one reads Secrets early and rotations late.
+TEST_F(Scenario, NoTargetIsDeletedThatAnotherLeaderHasJustWritten) {
+  adopt();
+  world.crash(0);
+  for (std::size_t replica = 0; replica < 3; ++replica) {
+    world.start(replica, {.leader_elect = false});
+  }
+  world.api.faults.watch_lag = seconds(20);
+  for (int added = 0; added < 10; ++added) {
+    world.api.cut_watches();
+    world.advance(minutes(2));
+    world.edit_rotation(rotation, [&](json& object) {
+      object["spec"]["targets"].push_back(
+          {{"secret", {{"name", "more-" + std::to_string(added)}}}});
+    });
+    world.advance(minutes(2));
+  }
+  world.api.faults = {};
+  world.advance(minutes(10));
+  expect_settled();
+}
+
+TEST_F(Scenario, TakesAReplacedApiToken) {
+  adopt();
+  world.quay.replace_api_token();
+  world.rotate_now(rotation);
+  world.advance(minutes(3));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.store_api_token();
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+// Virtual days: nothing piles up, nothing drifts.
+TEST_F(Scenario, RotatesForTwoWeeks) {
+  world.create_connection();
+  rotation = world.create_rotation({.interval = "6h", .jitter = "10m"});
+  world.start(0, {.election_scale = 20});
+  world.advance(hours(24 * 14));
+  EXPECT_GE(world.commits(robot), 53);
+  EXPECT_LE(world.commits(robot), 56);
+  expect_settled();
+}
+
+}  // namespace
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,497 @@
+#include "simulation/simulated_api_server.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <mutex>
+#include <utility>
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+
+constexpr std::size_t most_events = 2000;
+constexpr base::Duration bookmark_period = seconds(60);
+constexpr std::string_view person = "kubectl-edit";
+
+bool has_status(std::string_view plural) {
+  return plural == kube::rotations.plural || plural == kube::connections.plural;
+}
+
+Reply failure(int code, std::string_view reason, const std::string& message, const Address& address,
+              json causes = json::array()) {
+  const json status{
+      {"kind", "Status"},
+      {"apiVersion", "v1"},
+      {"metadata", json::object()},
+      {"status", "Failure"},
+      {"message", message},
+      {"reason", reason},
+      {"details",
+       {{"name", address.key.name}, {"kind", address.plural}, {"causes", std::move(causes)}}},
+      {"code", code}};
+  return {code, status.dump(), {{"Content-Type", "application/json"}}};
+}
+
+Reply success(const json& object, int code = 200) {
+  return {code, object.dump(), {{"Content-Type", "application/json"}}};
+}
+
+Reply not_found(const Address& address) {
+  return failure(404, "NotFound", address.plural + " \"" + address.key.name + "\" not found",
+                 address);
+}
+
+Reply conflict(const Address& address, const std::string& why) {
+  return failure(409, "Conflict",
+                 "Operation cannot be fulfilled on " + address.plural + " \"" + address.key.name +
+                     "\": " + why,
+                 address);
+}
+
+std::string text_at(const json& object, const char* pointer) {
+  return object.value(json::json_pointer(pointer), std::string());
+}
+
+// A precondition of `wanted` that `live` does not meet.
+std::optional<Reply> unmet(const Address& address, const json& wanted, const json& live) {
+  const std::string uid = text_at(wanted, "/metadata/uid");
+  if (!uid.empty() && uid != text_at(live, "/metadata/uid")) {
+    return conflict(address, "Precondition failed: UID in precondition: " + uid);
+  }
+  const std::string version = text_at(wanted, "/metadata/resourceVersion");
+  if (!version.empty() && version != text_at(live, "/metadata/resourceVersion")) {
+    return conflict(address,
+                    "the object has been modified; please apply your changes to the "
+                    "latest version and try again");
+  }
+  return std::nullopt;
+}
+
+// What the API server never lets change in a Secret.
+std::optional<Reply> forbidden_change(const Address& address, const json& before,
+                                      const json& after) {
+  if (address.plural != kube::secrets.plural) return std::nullopt;
+  const std::string name = "Secret \"" + address.key.name + "\" is invalid: ";
+  if (before.value("type", "") != after.value("type", "")) {
+    return failure(
+        422, "Invalid",
+        name + "type: Invalid value: \"" + after.value("type", "") + "\": field is immutable",
+        address);
+  }
+  if (before.value("immutable", false) &&
+      before.value("data", json()) != after.value("data", json())) {
+    return failure(422, "Invalid",
+                   name + "data: Forbidden: field is immutable when `immutable` is set", address);
+  }
+  return std::nullopt;
+}
+
+bool selected(const json& object, const std::string& selector) {
+  const std::size_t equals = selector.find('=');
+  if (equals == std::string::npos) return true;
+  const json::json_pointer labels("/metadata/labels");
+  return object.contains(labels) &&
+         object[labels].value(selector.substr(0, equals), "") == selector.substr(equals + 1);
+}
+
+}  // namespace
+
+struct SimulatedApiServer::Watch {
+  std::string plural;
+  std::string name_space;
+  std::string selector;
+  std::uint64_t position = 0;  // the last version that was handed over or passed
+  base::Duration lag{};
+  base::MonotonicTime deadline;
+  base::MonotonicTime next_bookmark;
+  bool cut = false;
+  bool mute = false;
+  bool over = false;
+  std::mutex mutex;  // for the signal's sake
+  std::unique_ptr<base::Signal> signal;
+
+  [[nodiscard]] bool sees(const Object& object) const {
+    return object && selected(*object, selector);
+  }
+};
+
+SimulatedApiServer::SimulatedApiServer(testing::VirtualExecutor& world, std::uint64_t seed)
+    : world_(world), dice_(seed) {}
+
+void SimulatedApiServer::create(const kube::Resource& resource, json object) {
+  const kube::ObjectKey key{text_at(object, "/metadata/namespace"),
+                            text_at(object, "/metadata/name")};
+  Owners owners;
+  take_ownership(owners, json::object(), object, std::string(person));
+  commit({std::string(resource.plural), key, nullptr, nullptr, nullptr, std::string(person)},
+         &object, std::move(owners));
+}
+
+void SimulatedApiServer::edit(const kube::Resource& resource, const kube::ObjectKey& key,
+                              const std::function<void(json&)>& change) {
+  Collection& collection = collections_[std::string(resource.plural)];
+  const auto found = collection.find(key);
+  if (found == collection.end()) return;
+  json object = *found->second.object;
+  change(object);
+  Owners owners = found->second.owners;
+  take_ownership(owners, *found->second.object, object, std::string(person));
+  commit({std::string(resource.plural), key, found->second.object, nullptr, nullptr,
+          std::string(person)},
+         &object, std::move(owners));
+}
+
+void SimulatedApiServer::remove(const kube::Resource& resource, const kube::ObjectKey& key) {
+  const Object before = find(resource, key);
+  if (!before) return;
+  commit({std::string(resource.plural), key, before, nullptr, nullptr, ""}, nullptr, {});
+}
+
+SimulatedApiServer::Object SimulatedApiServer::find(const kube::Resource& resource,
+                                                    const kube::ObjectKey& key) const {
+  const auto collection = collections_.find(resource.plural);
+  if (collection == collections_.end()) return nullptr;
+  const auto found = collection->second.find(key);
+  return found == collection->second.end() ? nullptr : found->second.object;
+}
+
+std::vector<SimulatedApiServer::Object> SimulatedApiServer::list(
+    const kube::Resource& resource) const {
+  std::vector<Object> objects;
+  const auto collection = collections_.find(resource.plural);
+  if (collection == collections_.end()) return objects;
+  for (const auto& [key, entry] : collection->second) objects.push_back(entry.object);
+  return objects;
+}
+
+void SimulatedApiServer::set_down(bool down) {
+  down_ = down;
+  if (down) cut_watches();
+}
+
+void SimulatedApiServer::compact() {
+  events_.clear();
+}
+
+void SimulatedApiServer::cut_watches() {
+  for (const auto& weak : watches_) {
+    const auto watch = weak.lock();
+    if (!watch) continue;
+    watch->cut = true;
+    watch->signal->notify_all();
+  }
+}
+
+Journey SimulatedApiServer::journey() {
+  Journey journey = draw_journey(dice_, faults.network);
+  journey.refused = journey.refused || down_;
+  return journey;
+}
+
+Reply SimulatedApiServer::handle(const Message& message, base::Executor& caller) {
+  ++requests_;
+  const auto address = Address::parse(message.target);
+  if (!address) return failure(404, "NotFound", "the server could not find the resource", {});
+  if (on_request) on_request(message, *address, caller);
+  if (dice_.chance(faults.too_many)) {
+    Reply reply = failure(429, "TooManyRequests", "too many requests", *address);
+    reply.headers.push_back({"Retry-After", "1"});
+    return reply;
+  }
+  if (dice_.chance(faults.broken)) {
+    return failure(500, "InternalError", "etcdserver: request timed out", *address);
+  }
+  const bool broken_after = dice_.chance(faults.broken_after);
+  Reply reply = [&] {
+    switch (message.method) {
+      case http::Method::get:
+        if (address->option("watch") == "true") return watch(*address, caller);
+        return address->key.name.empty() ? get_list(*address) : get(*address);
+      case http::Method::post:
+        return post(*address, message, caller);
+      case http::Method::put:
+        return put(*address, message, caller);
+      case http::Method::patch:
+        return message.content_type == "application/apply-patch+yaml"
+                   ? apply_manifest(*address, message, caller)
+                   : merge(*address, message, caller);
+      case http::Method::del:
+        return del(*address, message, caller);
+    }
+    return not_found(*address);
+  }();
+  if (broken_after && reply.status < 300 && !reply.source) {
+    return failure(500, "InternalError", "etcdserver: request timed out", *address);
+  }
+  return reply;
+}
+
+const SimulatedApiServer::Stored* SimulatedApiServer::stored(const Address& address) const {
+  const auto collection = collections_.find(address.plural);
+  if (collection == collections_.end()) return nullptr;
+  const auto found = collection->second.find(address.key);
+  return found == collection->second.end() ? nullptr : &found->second;
+}
+
+Reply SimulatedApiServer::get(const Address& address) const {
+  const Stored* entry = stored(address);
+  if (entry == nullptr) return not_found(address);
+  json object = *entry->object;
+  for (const auto& [manager, fields] : entry->owners) {
+    object["metadata"]["managedFields"].push_back({{"manager", manager}});
+  }
+  return success(object);
+}
+
+Reply SimulatedApiServer::get_list(const Address& address) const {
+  std::string items;
+  const auto collection = collections_.find(address.plural);
+  if (collection != collections_.end()) {
+    for (const auto& [key, entry] : collection->second) {
+      if (!address.key.name_space.empty() && key.name_space != address.key.name_space) continue;
+      if (!selected(*entry.object, address.option("labelSelector"))) continue;
+      items += (items.empty() ? "" : ",") + entry.object->dump();
+    }
+  }
+  return {200, R"({"kind":"List","apiVersion":")" + address.api_version +
+                   R"(","metadata":{"resourceVersion":")" + std::to_string(version_) +
+                   R"("},"items":[)" + items + "]}"};
+}
+
+Reply SimulatedApiServer::watch(const Address& address, base::Executor& caller) {
+  auto watch = std::make_shared<Watch>();
+  watch->plural = address.plural;
+  watch->name_space = address.key.name_space;
+  watch->selector = address.option("labelSelector");
+  watch->position = std::strtoull(address.option("resourceVersion").c_str(), nullptr, 10);
+  if (watch->position + 1 < oldest_version() && dice_.chance(0.5)) {
+    return failure(410, "Expired", "too old resource version", address);
+  }
+  watch->lag = dice_.between({}, faults.watch_lag);
+  const base::MonotonicTime now = world_.now();
+  watch->deadline =
+      now + seconds(std::strtoll(address.option("timeoutSeconds").c_str(), nullptr, 10));
+  watch->next_bookmark = now + bookmark_period;
+  watch->signal = caller.make_signal();
+  std::erase_if(watches_, [](const auto& weak) { return weak.expired(); });
+  watches_.push_back(watch);
+  Reply reply;
+  reply.source = [this, watch, &caller](base::MonotonicTime silence, const std::stop_token& stop) {
+    return next_piece(*watch, caller, silence, stop);
+  };
+  return reply;
+}
+
+tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_piece(
+    Watch& watch, base::Executor& caller, base::MonotonicTime silence,
+    const std::stop_token& stop) {
+  const auto line = [&](std::string_view type, const std::string& object) {
+    watch.cut = watch.cut || dice_.chance(faults.watch_cut);
+    watch.mute = watch.mute || dice_.chance(faults.watch_mute);
+    return R"({"type":")" + std::string(type) + R"(","object":)" + object + "}\n";
+  };
+  std::unique_lock lock(watch.mutex);
+  for (;;) {
+    const base::MonotonicTime now = caller.now();
+    if (watch.cut) {
+      return tl::unexpected(
+          http::Error{http::Error::Kind::connection_lost, "the connection was lost", true});
+    }
+    if (watch.over || now >= watch.deadline) return std::nullopt;
+    if (now >= silence) return std::string();
+    base::MonotonicTime wake = std::min(silence, watch.deadline);
+    if (!watch.mute) {
+      if (watch.position + 1 < oldest_version()) {
+        watch.over = true;
+        return line("ERROR", failure(410, "Expired", "too old resource version", {}).body);
+      }
+      for (; watch.position < version_; ++watch.position) {
+        const Event& event = events_[watch.position + 1 - oldest_version()];
+        if (event.time + watch.lag > now) {
+          wake = std::min(wake, event.time + watch.lag);
+          break;
+        }
+        const Change& change = event.change;
+        if (change.plural != watch.plural ||
+            (!watch.name_space.empty() && change.key.name_space != watch.name_space)) {
+          continue;
+        }
+        const bool had = watch.sees(change.before);
+        const bool has = watch.sees(change.after);
+        if (!had && !has) continue;
+        ++watch.position;
+        if (has) return line(had ? "MODIFIED" : "ADDED", change.after->dump());
+        json gone = change.after ? *change.after : *change.before;
+        gone["metadata"]["resourceVersion"] = std::to_string(watch.position);
+        return line("DELETED", gone.dump());
+      }
+      if (now >= watch.next_bookmark) {
+        watch.next_bookmark = now + bookmark_period;
+        return line(
+            "BOOKMARK",
+            json{{"metadata", {{"resourceVersion", std::to_string(watch.position)}}}}.dump());
+      }
+      wake = std::min(wake, watch.next_bookmark);
+    }
+    watch.signal->wait_until(lock, wake, stop);
+    if (stop.stop_requested()) return std::nullopt;
+  }
+}
+
+Reply SimulatedApiServer::post(const Address& address, const Message& message,
+                               const base::Executor& caller) {
+  json object = json::parse(message.body);
+  Address named = address;
+  named.key.name = text_at(object, "/metadata/name");
+  if (stored(named) != nullptr) {
+    return failure(409, "AlreadyExists",
+                   address.plural + " \"" + named.key.name + "\" already exists", named);
+  }
+  if (has_status(address.plural)) object.erase("status");
+  if (address.plural == kube::events.plural) return success(object, 201);  // nobody reads them
+  return success(*commit({address.plural, named.key, nullptr, nullptr, &caller, ""}, &object, {}),
+                 201);
+}
+
+Reply SimulatedApiServer::put(const Address& address, const Message& message,
+                              const base::Executor& caller) {
+  const Stored* entry = stored(address);
+  if (entry == nullptr) return not_found(address);
+  json object = json::parse(message.body);
+  if (auto refused = unmet(address, object, *entry->object)) return *refused;
+  return success(
+      *commit({address.plural, address.key, entry->object, nullptr, &caller, ""}, &object, {}));
+}
+
+Reply SimulatedApiServer::merge(const Address& address, const Message& message,
+                                const base::Executor& caller) {
+  const Stored* entry = stored(address);
+  if (entry == nullptr) return not_found(address);
+  const json patch = json::parse(message.body);
+  if (auto refused = unmet(address, patch, *entry->object)) return *refused;
+  json object = *entry->object;
+  if (address.status) {
+    object["status"].merge_patch(patch.value("status", json::object()));
+  } else {
+    object.merge_patch(patch);
+    if (has_status(address.plural)) {
+      object["status"] = entry->object->value("status", json::object());
+    }
+  }
+  return success(*commit({address.plural, address.key, entry->object, nullptr, &caller,
+                          address.option("fieldManager")},
+                         &object, entry->owners));
+}
+
+Reply SimulatedApiServer::apply_manifest(const Address& address, const Message& message,
+                                         const base::Executor& caller) {
+  const json manifest = json::parse(message.body);
+  const std::string manager = address.option("fieldManager");
+  const bool dry_run = address.option("dryRun") == "All";
+  const Stored* entry = stored(address);
+  if (entry != nullptr) {
+    if (auto refused = unmet(address, manifest, *entry->object)) return *refused;
+  } else if (!text_at(manifest, "/metadata/uid").empty() ||
+             !text_at(manifest, "/metadata/resourceVersion").empty()) {
+    return conflict(address, "uid mismatch: no existing object was found");
+  }
+  json object =
+      entry != nullptr
+          ? *entry->object
+          : json{{"apiVersion", manifest["apiVersion"]},
+                 {"kind", manifest["kind"]},
+                 {"metadata", {{"name", address.key.name}, {"namespace", address.key.name_space}}}};
+  Owners owners = entry != nullptr ? entry->owners : Owners{};
+  const bool force = address.option("force") == "true";
+  if (const auto clash = apply(object, owners, manifest, manager, force)) {
+    const std::string message_text =
+        "conflict with \"" + clash->manager + "\" using v1: " + clash->field;
+    return failure(
+        409, "Conflict", "Apply failed with 1 conflict: " + message_text, address,
+        {{{"reason", "FieldManagerConflict"}, {"message", message_text}, {"field", clash->field}}});
+  }
+  if (entry != nullptr) {
+    if (auto refused = forbidden_change(address, *entry->object, object)) return *refused;
+  }
+  if (denied.contains(address.key)) {
+    return failure(403, "Forbidden",
+                   "admission webhook \"policy.example.com\" denied the request: not today",
+                   address);
+  }
+  if (dry_run) {
+    if (on_dry_run) on_dry_run(address.key);
+    return success(object);
+  }
+  return success(*commit({address.plural, address.key, entry != nullptr ? entry->object : nullptr,
+                          nullptr, &caller, manager},
+                         &object, std::move(owners)));
+}
+
+Reply SimulatedApiServer::del(const Address& address, const Message& message,
+                              const base::Executor& caller) {
+  const Stored* entry = stored(address);
+  if (entry == nullptr) return not_found(address);
+  const json options = message.body.empty() ? json::object() : json::parse(message.body);
+  const json wanted{{"metadata", options.value("preconditions", json::object())}};
+  if (auto refused = unmet(address, wanted, *entry->object)) return *refused;
+  commit({address.plural, address.key, entry->object, nullptr, &caller, ""}, nullptr, {});
+  return success({{"kind", "Status"}, {"apiVersion", "v1"}, {"status", "Success"}});
+}
+
+SimulatedApiServer::Object SimulatedApiServer::commit(Change change, json* object, Owners owners) {
+  Collection& collection = collections_[change.plural];
+  if (object == nullptr) {
+    collection.erase(change.key);
+  } else {
+    json& metadata = (*object)["metadata"];
+    if (!change.before) {
+      metadata["uid"] = "uid-" + std::to_string(next_uid_++);
+      metadata["creationTimestamp"] = base::format_time(world_.wall_now());
+      metadata["generation"] = 1;
+    } else {
+      metadata["uid"] = (*change.before)["metadata"]["uid"];
+      metadata["creationTimestamp"] = (*change.before)["metadata"]["creationTimestamp"];
+      metadata["resourceVersion"] = (*change.before)["metadata"]["resourceVersion"];
+      if (has_status(change.plural) &&
+          object->value("spec", json()) != change.before->value("spec", json())) {
+        metadata["generation"] = metadata.value("generation", 1) + 1;
+      }
+      if (*object == *change.before) {
+        collection[change.key].owners = std::move(owners);
+        return change.before;
+      }
+    }
+    metadata["resourceVersion"] = std::to_string(version_ + 1);
+    change.after = std::make_shared<const json>(std::move(*object));
+    collection[change.key] = {change.after, std::move(owners)};
+  }
+  ++version_;
+  if (events_.size() == most_events) events_.pop_front();
+  events_.push_back({change, world_.now()});
+  for (const auto& weak : watches_) {
+    const auto watch = weak.lock();
+    if (watch && watch->plural == change.plural) watch->signal->notify_all();
+  }
+  if (on_change) on_change(change);
+  if (!change.after) collect_garbage(text_at(*change.before, "/metadata/uid"));
+  return change.after;
+}
+
+// As the controller-manager does it for what names a deleted owner.
+void SimulatedApiServer::collect_garbage(const std::string& owner_uid) {
+  std::vector<std::pair<kube::ObjectKey, Object>> orphans;
+  for (const auto& [key, entry] : collections_[std::string(kube::secrets.plural)]) {
+    if (fields_of(*entry.object).contains({"/metadata/ownerReferences", owner_uid})) {
+      orphans.emplace_back(key, entry.object);
+    }
+  }
+  for (const auto& [key, object] : orphans) {
+    commit({std::string(kube::secrets.plural), key, object, nullptr, nullptr, ""}, nullptr, {});
+  }
+}
+
+}  // namespace quay_rotator::simulation

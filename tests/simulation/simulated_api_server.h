@@ -1,0 +1,125 @@
+// A kube-apiserver in memory, as far as this operator can tell: resource versions, conflicts,
+// server-side apply, watches with bookmarks, lag and 410, and the faults that the seed draws.
+//
+// Lives in one world: one thread of control runs at a time, so nothing here locks.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "kube/object.h"
+#include "simulation/api_objects.h"
+#include "simulation/network.h"
+#include "support/virtual_executor.h"
+
+namespace quay_rotator::simulation {
+
+struct ApiFaults {
+  NetworkFaults network;
+  double too_many = 0;         // 429 with Retry-After
+  double broken = 0;           // 500 before the write …
+  double broken_after = 0;     // … and after it
+  double watch_cut = 0;        // a watch's connection ends, at each event or bookmark
+  double watch_mute = 0;       // … or falls silent
+  base::Duration watch_lag{};  // an event is seen up to that much later
+};
+
+class SimulatedApiServer final : public Server {
+ public:
+  using Object = std::shared_ptr<const nlohmann::json>;
+  // One object became another; at most one of the two is null.
+  struct Change {
+    std::string plural;
+    kube::ObjectKey key;
+    Object before;
+    Object after;
+    const base::Executor* caller = nullptr;  // of an operator; null: a person, or Kubernetes
+    std::string manager;                     // the field manager, of an apply or patch
+  };
+  using ChangeListener = std::function<void(const Change&)>;
+  // Every request of an operator before it is handled; dry runs that were accepted.
+  using RequestListener =
+      std::function<void(const Message&, const Address&, const base::Executor& caller)>;
+  using DryRunListener = std::function<void(const kube::ObjectKey& secret)>;
+
+  SimulatedApiServer(testing::VirtualExecutor& world, std::uint64_t seed);
+
+  // Whoever looks on. Each may be empty.
+  ChangeListener on_change;
+  RequestListener on_request;
+  DryRunListener on_dry_run;
+
+  // What a person with kubectl does, at once and without faults.
+  void create(const kube::Resource& resource, nlohmann::json object);
+  void edit(const kube::Resource& resource, const kube::ObjectKey& key,
+            const std::function<void(nlohmann::json&)>& change);
+  void remove(const kube::Resource& resource, const kube::ObjectKey& key);
+  // Null when there is none.
+  [[nodiscard]] Object find(const kube::Resource& resource, const kube::ObjectKey& key) const;
+  [[nodiscard]] std::vector<Object> list(const kube::Resource& resource) const;
+
+  ApiFaults faults;
+  std::set<kube::ObjectKey> denied;  // an admission policy refuses writes of these Secrets
+  // While down every connection is refused and every watch ends.
+  void set_down(bool down);
+  // Watches from before now get 410.
+  void compact();
+  void cut_watches();
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
+
+  Journey journey() override;
+  Reply handle(const Message& message, base::Executor& caller) override;
+
+ private:
+  struct Stored {
+    Object object;
+    Owners owners;
+  };
+  struct Event {
+    Change change;
+    base::MonotonicTime time;
+  };
+  struct Watch;
+  using Collection = std::map<kube::ObjectKey, Stored>;
+
+  Reply get(const Address& address) const;
+  Reply get_list(const Address& address) const;
+  Reply watch(const Address& address, base::Executor& caller);
+  Reply post(const Address& address, const Message& message, const base::Executor& caller);
+  Reply put(const Address& address, const Message& message, const base::Executor& caller);
+  Reply merge(const Address& address, const Message& message, const base::Executor& caller);
+  Reply apply_manifest(const Address& address, const Message& message,
+                       const base::Executor& caller);
+  Reply del(const Address& address, const Message& message, const base::Executor& caller);
+  tl::expected<std::optional<std::string>, http::Error> next_piece(Watch& watch,
+                                                                   base::Executor& caller,
+                                                                   base::MonotonicTime silence,
+                                                                   const std::stop_token& stop);
+
+  // Stores and tells everybody, unless nothing changed. Null `object`: deletes.
+  Object commit(Change change, nlohmann::json* object, Owners owners);
+  void collect_garbage(const std::string& owner_uid);
+  [[nodiscard]] const Stored* stored(const Address& address) const;
+  [[nodiscard]] std::uint64_t oldest_version() const { return version_ - events_.size() + 1; }
+
+  testing::VirtualExecutor& world_;
+  Dice dice_;
+  bool down_ = false;
+  std::map<std::string, Collection, std::less<>> collections_;  // by plural
+  std::deque<Event> events_;                                    // the newest has version_
+  std::vector<std::weak_ptr<Watch>> watches_;
+  std::uint64_t version_ = 1000;
+  std::uint64_t next_uid_ = 1;
+  std::uint64_t requests_ = 0;
+};
+
+}  // namespace quay_rotator::simulation

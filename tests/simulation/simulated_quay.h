@@ -1,0 +1,108 @@
+// A Quay in memory that behaves as docs/quay.md says, with the faults that the seed draws.
+//
+// Lives in one world: one thread of control runs at a time, so nothing here locks.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/transport.h"
+#include "simulation/network.h"
+#include "support/virtual_executor.h"
+
+namespace quay_rotator::simulation {
+
+// Every secret of the simulation begins with this, so that one search finds any leak.
+inline constexpr std::string_view token_mark = "QRSIMTOKEN";
+
+// Probabilities for each request. "Before" leaves the token as it is, "after" has changed it.
+struct QuayFaults {
+  NetworkFaults network;
+  double broken_before = 0;    // 500 without a commit …
+  double broken_after = 0;     // … and with one: the audit log cannot be written
+  double bad_gateway = 0;      // 502
+  double gateway_timeout = 0;  // 504; a regeneration may be committed later
+  double rate_limited = 0;     // 429
+  double unreadable = 0;       // 200 with half a body, after the commit
+  double late_commit = 0;      // the connection is lost and the commit comes a while later
+};
+
+class SimulatedQuay final : public Server {
+ public:
+  static constexpr std::string_view origin = "https://quay.example.com";
+  // How long after its request a commit may come: the protocol sends a second one no earlier than
+  // twice its deadline of 30 s after the ledger, which is at most 30 s older than the request.
+  static constexpr base::Duration latest_commit = std::chrono::seconds(29);
+
+  SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed);
+
+  // Whoever looks on: a POST of an operator that Quay will perform has arrived, or has changed the
+  // token. `robot` is the full name.
+  std::function<void(const std::string& robot)> on_regenerate;
+  std::function<void(const std::string& robot)> on_commit;
+  std::function<void(const Message&)> on_request;
+
+  void add_robot(const std::string& full_name);
+  // What somebody does in the UI.
+  void regenerate_in_ui(const std::string& full_name);
+  // The API token that is valid from now on, instead of the one before.
+  const std::string& replace_api_token();
+  [[nodiscard]] const std::string& api_token() const { return api_token_; }
+  // "" when there is no such robot.
+  [[nodiscard]] std::string token(const std::string& full_name);
+  // Changes that POSTs made, the late ones included.
+  [[nodiscard]] int commits(const std::string& full_name);
+  [[nodiscard]] std::uint64_t requests() const { return requests_; }
+
+  QuayFaults faults;
+  bool down = false;
+  bool read_only = false;
+
+  Journey journey() override;
+  Reply handle(const Message& message, base::Executor& caller) override;
+
+ private:
+  struct Robot {
+    std::string token;
+    int commits = 0;
+  };
+  struct LateCommit {
+    base::MonotonicTime time;
+    std::string robot;
+  };
+
+  Reply api(const Message& message, std::string_view path);
+  Reply regenerate(const std::string& full_name);
+  Reply registry(const Message& message, std::string_view path) const;
+  void commit(const std::string& full_name);
+  void commit_late(const std::string& full_name);
+  void catch_up();
+  std::string new_token();
+
+  testing::VirtualExecutor& world_;
+  Dice dice_;
+  std::map<std::string, Robot> robots_;
+  std::vector<LateCommit> late_;
+  std::uint64_t tokens_ = 0;
+  std::string api_token_;
+  std::uint64_t requests_ = 0;
+};
+
+// Opens connections of one process to the one Quay there is. Refuses every other origin.
+class QuayConnections final : public http::TransportFactory {
+ public:
+  QuayConnections(Process& process, SimulatedQuay& quay) : process_(process), quay_(quay) {}
+  tl::expected<std::unique_ptr<http::Transport>, http::Error> open(
+      http::Endpoint endpoint) override;
+
+ private:
+  Process& process_;
+  SimulatedQuay& quay_;
+};
+
+}  // namespace quay_rotator::simulation

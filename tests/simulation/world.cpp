@@ -1,0 +1,135 @@
+#include "simulation/world.h"
+
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "api/managed_secret.h"
+#include "api/robot_token_rotation.h"
+#include "base/base64.h"
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using nlohmann::json;
+
+json metadata(const std::string& name) {
+  return {{"name", name}, {"namespace", World::name_space}};
+}
+
+}  // namespace
+
+World::World(std::uint64_t seed)
+    : executor(seed),
+      api(executor, seed ^ 0xA1U),
+      quay(executor, seed ^ 0xB2U),
+      observer(executor, api, quay),
+      dice(seed ^ 0xC3U) {}
+
+World::~World() = default;
+
+void World::create_connection() {
+  api.create(kube::secrets, {{"apiVersion", "v1"},
+                             {"kind", "Secret"},
+                             {"metadata", metadata("quay-api")},
+                             {"type", "Opaque"},
+                             {"data", json::object()}});
+  store_api_token();
+  api.create(
+      kube::connections,
+      {{"apiVersion", kube::connections.api_version()},
+       {"kind", kube::connections.kind},
+       {"metadata", metadata("quay")},
+       {"spec",
+        {{"url", SimulatedQuay::origin}, {"credentialsSecretRef", {{"name", "quay-api"}}}}}});
+}
+
+void World::store_api_token() {
+  api.edit(kube::secrets, {name_space, "quay-api"}, [&](json& secret) {
+    secret["data"]["token"] = base::base64_encode(quay.api_token()).reveal();
+  });
+}
+
+kube::ObjectKey World::create_rotation(const RotationOptions& options) {
+  json robot{{"name", options.robot}};
+  if (!options.organization.empty()) robot["organization"] = options.organization;
+  json targets = json::array();
+  for (const std::string& name : options.targets) targets.push_back({{"secret", {{"name", name}}}});
+  const json object{{"apiVersion", kube::rotations.api_version()},
+                    {"kind", kube::rotations.kind},
+                    {"metadata", metadata(options.name)},
+                    {"spec",
+                     {{"connectionRef", {{"name", "quay"}}},
+                      {"robot", std::move(robot)},
+                      {"schedule", {{"interval", options.interval}, {"jitter", options.jitter}}},
+                      {"initial", options.initially_rotate ? "Rotate" : "Adopt"},
+                      {"verify", {{"level", options.verify ? "Login" : "None"}}},
+                      {"targets", std::move(targets)}}}};
+  if (quay.token(robot_of(object)).empty()) quay.add_robot(robot_of(object));
+  api.create(kube::rotations, object);
+  return {name_space, options.name};
+}
+
+void World::edit_rotation(const kube::ObjectKey& key, const std::function<void(json&)>& change) {
+  api.edit(kube::rotations, key, change);
+}
+
+void World::rotate_now(const kube::ObjectKey& key) {
+  edit_rotation(key, [&](json& rotation) {
+    rotation["metadata"]["annotations"][std::string(api::rotate_requested_annotation)] =
+        "request-" + std::to_string(++requests_);
+  });
+}
+
+void World::start(std::size_t replica, ReplicaOptions options, Replica::DiesAfter dies_after) {
+  if (replicas_.size() <= replica) replicas_.resize(replica + 1);
+  crash(replica);
+  if (options.name.empty()) options.name = "quay-rotator-" + std::to_string(replica);
+  replicas_[replica] = std::make_unique<Replica>(std::move(options), executor, api, quay, observer,
+                                                 std::move(dies_after));
+}
+
+void World::crash(std::size_t replica) {
+  if (this->replica(replica) == nullptr) return;
+  observer.check_public("the metrics", replicas_[replica]->metrics());
+  replicas_[replica].reset();
+}
+
+void World::stop(std::size_t replica) {
+  if (this->replica(replica) == nullptr) return;
+  replicas_[replica]->stop();
+  crash(replica);
+}
+
+Replica* World::replica(std::size_t number) {
+  return number < replicas_.size() ? replicas_[number].get() : nullptr;
+}
+
+void World::stop_faults() {
+  api.faults = {};
+  api.denied.clear();
+  api.set_down(false);
+  quay.faults = {};
+  quay.down = false;
+  quay.read_only = false;
+  store_api_token();
+}
+
+json World::status(const kube::ObjectKey& key) const {
+  const auto object = api.find(kube::rotations, key);
+  return object ? object->value("status", json::object()) : json::object();
+}
+
+std::string World::token_in(const std::string& secret) const {
+  const auto object = api.find(kube::secrets, {name_space, secret});
+  if (!object || !object->contains("data")) return "";
+  const auto data =
+      base::base64_decode((*object)["data"].value(std::string(api::docker_config_key), ""));
+  const json config =
+      data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
+  if (!config.is_object() || !config.contains("auths")) return "";
+  return config["auths"].begin()->value("password", "");
+}
+
+}  // namespace quay_rotator::simulation
