@@ -32,7 +32,10 @@ namespace {
 namespace cpprest = web::http;
 using Bytes = concurrency::streams::streambuf<std::uint8_t>;
 
-constexpr std::size_t thread_count = 4;
+// One. The library closes a socket (cancellation, timeout) without regard to a handler of that
+// socket that another of its threads may be in, which crashes when data is flowing. With one
+// thread, and cancellations posted to it, there is no other.
+constexpr std::size_t thread_count = 1;
 // The library's own timeout is for one leg, and the deadlines here are for the whole: never first.
 constexpr auto library_timeout = std::chrono::hours(24);
 // Below the library's 30 s, after which it closes idle connections behind our back.
@@ -52,6 +55,17 @@ base::MonotonicTime now() {
 class OneWayBuffer : public concurrency::streams::details::streambuf_state_manager<std::uint8_t> {
  public:
   explicit OneWayBuffer(std::ios_base::openmode mode) : streambuf_state_manager(mode) {}
+
+  // The base class would wait for a task here: for ever, where there is one thread to run it.
+  pplx::task<void> close(std::ios_base::openmode, std::exception_ptr error) override {
+    if (m_currentException == nullptr) m_currentException = std::move(error);
+    return close({});
+  }
+  pplx::task<void> close(std::ios_base::openmode) override {
+    m_stream_can_read = false;
+    m_stream_can_write = false;
+    return pplx::task_from_result();
+  }
 
   bool can_seek() const override { return false; }
   bool has_size() const override { return false; }
@@ -342,8 +356,8 @@ struct Origin {
 web::uri library_uri(const Url& url) {
   web::uri_builder builder;
   builder.set_scheme(url.scheme).set_host(url.host);  // IPv6 without brackets, or no resolution
-  const bool is_default = url.port == (url.scheme == "https" ? 443 : 80);
-  if (!is_default) builder.set_port(url.port);
+  // 0 is the default; a builder that was told nothing says -1, and so would the Host header.
+  builder.set_port(url.port == (url.scheme == "https" ? 443 : 80) ? 0 : url.port);
   return builder.to_uri();
 }
 
@@ -412,7 +426,8 @@ class CpprestTransport final : public Transport {
     ~Call() {
       if (!exchange || finished) return;
       exchange->leave();
-      cancel.cancel();
+      crossplat::threadpool::shared_instance().service().post(
+          [source = cancel] { source.cancel(); });
     }
   };
 

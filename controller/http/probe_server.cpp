@@ -47,10 +47,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
  private:
   void answer(beast::error_code error) {
+    const beast::error_code malformed = beast::http::error::bad_value;
     if (error &&
-        error.category() !=
-            beast::http::make_error_code(beast::http::error::bad_value).category() &&
-        error != beast::http::error::header_limit) {
+        (error.category() != malformed.category() || error == beast::http::error::end_of_stream ||
+         error == beast::http::error::partial_message)) {
       return;  // gone, or too slow
     }
     const ProbeAnswer result = error ? refusal(error) : respond();

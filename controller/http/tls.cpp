@@ -103,6 +103,7 @@ std::string refusal(X509_STORE_CTX* chain) {
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:  // a CA of the same name and another key
       return std::string("the certificate is not trusted by ") +
              (own_ca ? "the given CA; give the CA that signed it"
                      : "the system's certificates; give the CA that signed it");

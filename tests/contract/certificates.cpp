@@ -88,6 +88,7 @@ Identity issue(const Identity& authority, const CertificateRequest& request) {
   const Key key(EVP_EC_gen("P-256"));
   const Certificate certificate = make(key.get(), request.common_name, request.expired);
   X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer.get()));
+  extend(certificate.get(), issuer.get(), NID_authority_key_identifier, "keyid");
   if (!request.alternative_names.empty()) {
     extend(certificate.get(), issuer.get(), NID_subject_alt_name, request.alternative_names);
   }

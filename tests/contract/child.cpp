@@ -1,5 +1,6 @@
 #include "contract/child.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -58,14 +59,18 @@ int count_threads(const std::string& origin) {
 
 // Trusts what SSL_CERT_FILE said when the process began, read once: the file is gone after the
 // first connection, and each call makes a new one.
-int trust_system(const std::string& origin) {
+int trust_system(const std::string& origin, const std::string& file) {
   const auto factory = candidates().front().make_factory();
   for (int i = 0; i < 2; ++i) {
     http::Endpoint endpoint;
     endpoint.origin = origin;
     const auto transport = factory->open(std::move(endpoint));
-    if (!(*transport)->send(get(), within(std::chrono::seconds(10)))) return 1;
-    std::filesystem::remove(std::getenv("CA_FILE_TO_REMOVE"));
+    const auto response = (*transport)->send(get(), within(std::chrono::seconds(10)));
+    if (!response) {
+      std::cout << response.error().message;
+      return 1;
+    }
+    std::filesystem::remove(file);
   }
   std::cout << std::getenv("SSL_CERT_FILE") << "\n";
   for (const std::string& entry : http::child_environment()) {
@@ -80,7 +85,7 @@ int run_child(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 2, argv + argc);
   if (arguments.at(0) == "abandon") return abandon(arguments.at(1));
   if (arguments.at(0) == "threads") return count_threads(arguments.at(1));
-  if (arguments.at(0) == "trust") return trust_system(arguments.at(1));
+  if (arguments.at(0) == "trust") return trust_system(arguments.at(1), arguments.at(2));
   return 2;
 }
 
@@ -91,8 +96,13 @@ ChildResult run_as_child(std::string_view role, const std::vector<std::string>& 
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
-  std::vector<std::string> variables = http::child_environment();
-  variables.insert(variables.end(), environment.begin(), environment.end());
+  std::vector<std::string> variables = environment;
+  for (auto& inherited : http::child_environment()) {
+    const std::string name = inherited.substr(0, inherited.find('=') + 1);
+    const bool replaced = std::ranges::any_of(
+        environment, [&](const std::string& variable) { return variable.starts_with(name); });
+    if (!replaced) variables.push_back(std::move(inherited));
+  }
   std::vector<char*> envp;
   for (auto& variable : variables) envp.push_back(variable.data());
   envp.push_back(nullptr);

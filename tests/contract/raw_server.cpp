@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <poll.h>
+#include <signal.h>
 #include <stdexcept>
 #include <unistd.h>
 
@@ -229,6 +230,11 @@ void RawServer::accept_loop() {
     if (stopping_) peers_.back()->interrupt();
     changed_.notify_all();
     threads_.emplace_back([this, peer = peers_.back().get()] {
+      // OpenSSL writes without MSG_NOSIGNAL. Only here: the code under test must never raise it.
+      sigset_t pipe;
+      sigemptyset(&pipe);
+      sigaddset(&pipe, SIGPIPE);
+      pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
       peer->run();
       const std::scoped_lock ended_lock(mutex_);
       ++ended_;
@@ -265,6 +271,17 @@ void RawServer::await_requests(std::size_t count) {
 void RawServer::await_ended(int count) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return ended_ >= count; });
+}
+
+bool has_ipv6() {
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_addr = in6addr_loopback;
+  const int socket = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool bound =
+      ::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  if (socket >= 0) ::close(socket);
+  return bound;
 }
 
 std::optional<std::string> header_of(const std::string& request, const std::string& name) {

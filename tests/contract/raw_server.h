@@ -88,6 +88,8 @@ class RawServer {
   std::jthread acceptor_;
 };
 
+// Whether this machine has the loopback address ::1.
+bool has_ipv6();
 // The value of a request's header.
 std::optional<std::string> header_of(const std::string& request, const std::string& name);
 // An answer with a Content-Length.

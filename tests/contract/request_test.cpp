@@ -219,6 +219,7 @@ TEST_P(RequestContract, TheCredentialIsExactlyTheGivenHeader) {
 
 // Row 16.
 TEST_P(RequestContract, AnIpv6AddressIsReached) {
+  if (!has_ipv6()) GTEST_SKIP() << "left out: this machine has no IPv6 loopback address";
   RawServer server(always(answer(200, "ok")), {{}, {}, 0, "::1"});
   const auto transport = open_plain(server);
   const auto response = transport->send(get(), within(seconds(10)));
