@@ -180,6 +180,19 @@ json ClusterTest::journal(const std::string& query) {
                               (query.empty() ? "" : "&" + query));
 }
 
+json ClusterTest::add_fault(json fault) {
+  if (!fault.contains("match")) {
+    fault["match"] = {{"endpoint", "regenerate"}, {"robot", "acme+" + robot_}};
+  }
+  return cluster().quay().post("/faults", fault);
+}
+
+std::string ClusterTest::held_by(const json& fault) {
+  const json held =
+      cluster().quay().get("/faults/" + std::to_string(fault.at("id").get<int>()) + "?wait=30s");
+  return held.value("held", json::array()).empty() ? "nothing" : held.at("held").at(0).at("stage");
+}
+
 ProgramResult ClusterTest::pull_with(const json& secret) {
   const std::string file = cluster().directory() + "/" + ns() + "-auth.json";
   write_file(file, parsed_config(secret).dump());

@@ -57,6 +57,11 @@ class ClusterTest : public testing::Test {
   int regenerations(const std::string& full_name = "");
   // The robot's requests, by endpoint and committed, from the simulator's journal.
   json journal(const std::string& query = "");
+  // Adds a fault for the robot's regenerate calls, unless it matches something else; quay-sim's
+  // README lists what there is. The fault.
+  json add_fault(json fault);
+  // Waits until a request is held by that fault: the stage, before or after the commit.
+  std::string held_by(const json& fault);
 
   // Reads the image's manifest with the real skopeo and the credential in that Secret (as it was read
   // from the API server).

@@ -44,7 +44,7 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
       "--leader-election-namespace=quay-rotator",
       "--health-probe-bind-address=127.0.0.1:0",
       "--metrics-bind-address=127.0.0.1:0",
-      "--quay-timeout=2s",
+      "--quay-timeout=" + options.quay_timeout,
       "--log-level=debug"};
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   options.environment["POD_NAME"] = options.pod;

@@ -21,6 +21,7 @@ struct OperatorOptions {
   std::string pod = "quay-rotator-0";
   std::string kubeconfig{};  // empty: the ServiceAccount of the chart
   bool wait_until_ready = true;
+  std::string quay_timeout = "2s";
 };
 
 class OperatorProcess {
