@@ -8,8 +8,9 @@
 
 namespace quay_rotator::http {
 
-// Call before any other thread or transport exists: bounds cpprestsdk's thread pool, and keeps it from parsing the
-// system's CA bundle for every connection (the factory trusts through its own X509_STORE).
+// Call before any other thread or transport exists: bounds cpprestsdk's thread pool, and keeps it
+// from parsing the system's CA bundle for every connection (the factory trusts through its own
+// X509_STORE).
 void initialize_cpprest();
 
 // `user_agent` goes with every request. All transports must be destroyed before main returns.

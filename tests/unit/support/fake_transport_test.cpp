@@ -60,7 +60,8 @@ TEST_F(FakeTransportTest, FailsAsToldAndWhenTooLargeOrCancelled) {
     return Answer{.body = "12345"};
   });
   EXPECT_EQ(transport.send(get("/fail"), {}).error().message, "refused");
-  EXPECT_EQ(transport.send(get("/"), {.max_body = 4, .stop = {}}).error().kind, Error::Kind::too_large);
+  EXPECT_EQ(transport.send(get("/"), {.max_body = 4, .stop = {}}).error().kind,
+            Error::Kind::too_large);
   std::stop_source stop;
   stop.request_stop();
   EXPECT_EQ(transport.send(get("/"), {.stop = stop.get_token()}).error().kind,
