@@ -33,7 +33,7 @@ class TemporaryFolder {
     return file.string();
   }
   [[nodiscard]] std::string write_script(const std::string& name, const std::string& text) const {
-    const std::string file = write(name, "#!/bin/sh\n" + text);
+    std::string file = write(name, "#!/bin/sh\n" + text);
     std::filesystem::permissions(file, std::filesystem::perms::owner_all);
     return file;
   }
