@@ -297,7 +297,9 @@ Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& 
   }
   if (is("Failed to connect to any resolved proxy")) {
     return {Error::Kind::unreachable,
-            "cannot connect to the proxy " + proxy->origin() + " for " + server, sent_before};
+            "cannot connect to the proxy " + proxy->origin() + " for " + server +
+                "; check the proxy's address and whether it runs",
+            sent_before};
   }
   if (is("Failed to connect") || is("Request canceled by user")) {
     return {Error::Kind::unreachable,

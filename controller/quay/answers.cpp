@@ -181,27 +181,32 @@ Error refusal(const Call& call, const http::Response& response) {
 Error failure(const Call& call, const http::Error& error_of_transport) {
   using From = http::Error::Kind;
   Kind kind = Kind::unreachable;
+  std::string_view advice;  // where the transport, which knows of no connection, has none
   switch (error_of_transport.kind) {
     case From::invalid_request:
       kind = Kind::api_token_unusable;  // paths are made of legal names only
       break;
     case From::tls:
       kind = Kind::tls;
+      advice = "; set ca of the connection, or correct its url";
       break;
     case From::too_large:
     case From::malformed:
       kind = Kind::unexpected_answer;
+      advice = "; check the url and whether a proxy answers in Quay's place";
       break;
     case From::cancelled:
       kind = Kind::cancelled;
       break;
     case From::name_not_found:
     case From::unreachable:
+      break;
     case From::timeout:
     case From::connection_lost:
+      advice = "; look at Quay's log and load, and at what stands in front of it";
       break;
   }
-  return error(call, kind, call.doing() + ": " + error_of_transport.message,
+  return error(call, kind, call.doing() + ": " + error_of_transport.message + std::string(advice),
                !error_of_transport.maybe_sent);
 }
 

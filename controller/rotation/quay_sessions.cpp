@@ -97,12 +97,14 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   if (!transport) {
     // The URL and the proxy have been parsed already: what is left is what the transport cannot do.
     std::string reason = "InvalidURL";
+    std::string message = transport.error().message;
     if (transport.error().kind == http::Error::Kind::tls) {
       reason = "CAInvalid";
+      message += "; store certificates in PEM where spec.ca points to";
     } else if (transport.error().message.find("proxy") != std::string::npos) {
       reason = "ProxyInvalid";
     }
-    return tl::unexpected(ConnectionProblem{reason, transport.error().message});
+    return tl::unexpected(ConnectionProblem{reason, std::move(message)});
   }
   auto kept = std::make_shared<Kept>();
   kept->uid = connection.meta.uid;
