@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -55,7 +54,12 @@ func newRegistry(directory, quaySim string) (made *registry, err error) {
 	if err = os.WriteFile(made.ca, authority.pem(), 0o600); err != nil {
 		return nil, err
 	}
-	certificate, key, err := authority.issueTo(directory, "quay-sim", pkix.Name{CommonName: "localhost"}, "localhost", "127.0.0.1")
+	// quay-sim issues its own certificates with it: good ones, and ones that are wrong in one way.
+	authorityKey, err := privatePEM(authority.key)
+	if err != nil {
+		return nil, err
+	}
+	certificate, key, err := writePair(directory, "quay-sim-authority", authority.pem(), authorityKey)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,7 @@ func newRegistry(directory, quaySim string) (made *registry, err error) {
 	made.quay = &process{
 		name: "quay-sim",
 		arguments: []string{quaySim, "--listen", made.quayPort.address(),
-			"--certificate", certificate, "--key", key, "--control-socket", made.control,
+			"--ca", certificate, "--ca-key", key, "--control-socket", made.control,
 			"--signing-key", signer, "--signing-certificate", bundle,
 			"--registry", made.base, "--service", made.host, "--issuer", tokenIssuer},
 		log:   filepath.Join(directory, "quay-sim.log"),
