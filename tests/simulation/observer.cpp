@@ -49,6 +49,11 @@ std::vector<kube::ObjectKey> target_keys(const json& rotation) {
   return keys;
 }
 
+std::string request_of(const json& rotation) {
+  const json annotations = rotation["metadata"].value("annotations", json::object());
+  return annotations.value(std::string(api::rotate_requested_annotation), "");
+}
+
 // The mark itself, and what base64 makes of it at each of the three alignments.
 std::vector<std::string> spellings(std::string_view mark) {
   std::vector<std::string> all{std::string(mark)};
@@ -155,10 +160,7 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
   if (!change.after) return;
   const json& after = *change.after;
   Account& account = accounts_[text_at(after, "/metadata/uid")];
-  const auto& annotations = after["metadata"].value("annotations", json::object());
-  if (const std::string request =
-          annotations.value(std::string(api::rotate_requested_annotation), "");
-      !request.empty()) {
+  if (const std::string request = request_of(after); !request.empty()) {
     account.requests.insert(request);
   }
   if (!change.before) account.last = world_.wall_now();
@@ -260,6 +262,14 @@ std::vector<std::string> Observer::unsettled() {
     const std::string token = quay_.token(rotation.robot);
     expect(text_at(object, "/status/tokenFingerprint") == base::Fingerprint::of(token).text(),
            "I1 the status of " + who + " knows another token than Quay");
+    const std::string request = request_of(object);
+    const Account& account = accounts_[text_at(object, "/metadata/uid")];
+    expect(text_at(object, "/status/lastHandledRotateRequest") == request,
+           "I1 " + who + " has not handled " + request);
+    // Whose new token it was that a lost answer left behind cannot be told apart.
+    expect(request.empty() || account.served.contains(request) ||
+               quay_.regenerated_in_ui(rotation.robot),
+           "I1 " + who + " says that it has handled " + request + " and has not");
     for (const kube::ObjectKey& target : target_keys(object)) {
       const std::string problem = check_target(rotation, target, token);
       expect(problem.empty(), "I1 Secret " + target.text() + " " + problem);

@@ -1,6 +1,7 @@
 // Knows what Quay and the API server really hold, and holds every step against the promises.
 //
-//   I1 no loss        unsettled(): every target has Quay's token and its resource is Ready
+//   I1 no loss        unsettled(): every target has Quay's token, every resource is
+//                     Ready and has handled the request it was given
 //   I2 single shot    each change of a token by a POST is charged to the ledger that the API server
 //                     holds: a request that nobody has served yet, an interval that is over, or the
 //                     one initial rotation

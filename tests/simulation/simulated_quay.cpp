@@ -67,7 +67,9 @@ void SimulatedQuay::add_robot(const std::string& full_name) {
 
 void SimulatedQuay::regenerate_in_ui(const std::string& full_name) {
   catch_up();
-  robots_.at(full_name).token = new_token();
+  Robot& robot = robots_.at(full_name);
+  robot.token = new_token();
+  robot.in_ui = true;
 }
 
 const std::string& SimulatedQuay::replace_api_token() {

@@ -55,6 +55,9 @@ class SimulatedQuay final : public Server {
   [[nodiscard]] const std::string& api_token() const { return api_token_; }
   // "" when there is no such robot.
   [[nodiscard]] std::string token(const std::string& full_name);
+  [[nodiscard]] bool regenerated_in_ui(const std::string& full_name) const {
+    return robots_.at(full_name).in_ui;
+  }
   // Changes that POSTs made, the late ones included.
   [[nodiscard]] int commits(const std::string& full_name);
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
@@ -70,6 +73,7 @@ class SimulatedQuay final : public Server {
   struct Robot {
     std::string token;
     int commits = 0;
+    bool in_ui = false;
   };
   struct LateCommit {
     base::MonotonicTime time;
