@@ -193,6 +193,43 @@ TEST_F(Scenario, TwoLeadersRotateOnce) {
   expect_settled();
 }
 
+// One leader sends a second attempt while the other, which knows of the first alone, gives it up.
+TEST_F(Scenario, AnAttemptOfAnotherLeaderKeepsItsLedger) {
+  adopt();
+  world.crash(0);
+  QuayFaults& quay = world.quay.faults;
+  bool again = false;  // the second attempt's time has come …
+  bool sent = false;   // … and it is on its way
+  const auto post = [&](std::string_view step) {
+    if (step == "before-regenerate") (again ? quay.late_commit : quay.broken_before) = 1;
+    if (step == "regenerate") quay = {};
+  };
+  world.start(0, {.leader_elect = false}, [&](std::string_view step) {
+    post(step);
+    sent = sent || (again && step == "regenerate");
+    return false;
+  });
+  world.start(1, {.leader_elect = false}, [&](std::string_view step) {
+    post(step);
+    if (again && !sent && step == "read-robot") {
+      while (!sent) world.executor.sleep_for(std::chrono::milliseconds(1), {});
+      world.api.denied.insert({World::name_space, "quay-pull"});
+    }
+    return false;
+  });
+  world.advance(minutes(1));
+  world.rotate_now(rotation);
+  world.advance(seconds(30));
+  again = true;
+  world.advance(seconds(90));
+  ASSERT_TRUE(sent);
+  ASSERT_FALSE(world.api.denied.empty());
+  world.api.denied.clear();
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
 TEST_F(Scenario, HealsADamagedSecretWithoutRotating) {
   adopt();
   world.api.edit(kube::secrets, {World::name_space, "quay-pull"},
