@@ -1,5 +1,6 @@
 // The shipped program, but it ends with SIGKILL after a named step of the rotation protocol:
-// QUAY_ROTATOR_FAIL_POINT=regenerate, or regenerate:3 for the third time.
+// QUAY_ROTATOR_FAIL_POINT=regenerate, or regenerate:3 for the third time. With
+// QUAY_ROTATOR_FAIL_POINT_FREEZES it is stopped there instead, until somebody sends SIGCONT.
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -13,8 +14,9 @@ int main(int argc, char** argv) {
   const std::string fail_point = text ? text : "";
   const std::size_t colon = fail_point.find(':');
   const std::string step = fail_point.substr(0, colon);
+  const int signal = std::getenv("QUAY_ROTATOR_FAIL_POINT_FREEZES") ? SIGSTOP : SIGKILL;
   std::atomic<int> left = colon == std::string::npos ? 1 : std::stoi(fail_point.substr(colon + 1));
   return quay_rotator::app::run(argc, argv, {[&](std::string_view name) {
-                                  if (name == step && --left == 0) std::raise(SIGKILL);
+                                  if (name == step && --left == 0) std::raise(signal);
                                 }});
 }
