@@ -344,7 +344,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   rest(*cached, std::get<Rest>(decision).until);
 }
 
-void Reconciler::work(api::RobotTokenRotation rotation, const Work& work, Memory memory,
+void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work, Memory memory,
                       const std::stop_token& stop) {
   const kube::ObjectKey key = rotation.meta.key;
   const auto session = parts_.sessions.session(connection_of(rotation), stop);
@@ -354,7 +354,7 @@ void Reconciler::work(api::RobotTokenRotation rotation, const Work& work, Memory
                             rotation.status.consecutive_failures + 1, parts_.executor.random());
     const base::WallTime now = parts_.executor.wall_now();
     StatusUpdate update = without_connection(rotation, session.error(), now, delay);
-    report(rotation, std::move(update), stop);
+    report(rotation, update, stop);
     parts_.log.warning("the connection cannot be used", {{"resource", key.text()},
                                                          {"reason", session.error().reason},
                                                          {"error", session.error().message}});
@@ -480,7 +480,7 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   parts_.queue.add(key, runtime::Urgency::normal);
 }
 
-void Reconciler::report(api::RobotTokenRotation rotation, StatusUpdate update,
+void Reconciler::report(api::RobotTokenRotation rotation, const StatusUpdate& update,
                         const std::stop_token& stop) {
   const auto written = parts_.status.write(rotation, update.status, stop);
   if (written) return announce(rotation, update.notices, stop);

@@ -97,12 +97,13 @@ class Reconciler {
   [[nodiscard]] bool has_former_targets(const api::RobotTokenRotation& rotation,
                                         const std::vector<DesiredSecret>& targets) const;
 
-  void work(api::RobotTokenRotation rotation, const Work& work, Memory memory,
+  void work(const api::RobotTokenRotation& rotation, const Work& work, Memory memory,
             const std::stop_token& stop);
   void finish(const api::RobotTokenRotation& before, DriverResult result, const Work& work,
               int targets, Memory memory, const std::stop_token& stop);
   // Writes a status that needed no run, announces it, and waits for `delay`.
-  void report(api::RobotTokenRotation rotation, StatusUpdate update, const std::stop_token& stop);
+  void report(api::RobotTokenRotation rotation, const StatusUpdate& update,
+              const std::stop_token& stop);
   void announce(const api::RobotTokenRotation& rotation, const std::vector<Notice>& notices,
                 const std::stop_token& stop);
   void retry(const api::RobotTokenRotation& rotation, Memory memory, base::Duration delay);

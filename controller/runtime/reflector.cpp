@@ -53,7 +53,8 @@ struct Reflector::Driver {
 };
 
 Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, kube::Client& client,
-                     std::unique_ptr<StoreWriter> writer, base::Executor& executor, base::Log log)
+                     std::unique_ptr<StoreWriter> writer, base::Executor& executor,
+                     const base::Log& log)
     : driver_(new Driver{resource,
                          std::move(options),
                          client,

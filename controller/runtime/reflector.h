@@ -22,7 +22,7 @@ struct ReflectorOptions {
 class Reflector {
  public:
   Reflector(const kube::Resource& resource, ReflectorOptions options, kube::Client& client,
-            std::unique_ptr<StoreWriter> writer, base::Executor& executor, base::Log log);
+            std::unique_ptr<StoreWriter> writer, base::Executor& executor, const base::Log& log);
   ~Reflector();
 
   // The first snapshot is in the store. Thread-safe.
