@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -404,10 +405,7 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin)
 class CpprestTransport final : public Transport {
  public:
   explicit CpprestTransport(std::shared_ptr<const Origin> origin) : origin_(std::move(origin)) {}
-  ~CpprestTransport() override {
-    idle_.clear();
-    outstanding_->await_none();
-  }
+  ~CpprestTransport() override;
 
   tl::expected<Response, Error> send(const Request& request, const CallOptions& options) override;
   tl::expected<Response, Error> stream(
@@ -457,6 +455,19 @@ class CpprestTransport final : public Transport {
   std::mutex mutex_;
   std::vector<std::unique_ptr<Client>> idle_;  // the longest idle first
 };
+
+CpprestTransport::~CpprestTransport() {
+  idle_.clear();
+  outstanding_->await_none();
+  // OpenSSL keeps something for each thread, and the library's thread ends too late, in a static
+  // destructor, for that to be freed. It comes anew when it is needed.
+  const auto freed = std::make_shared<std::promise<void>>();
+  crossplat::threadpool::shared_instance().service().post([freed] {
+    OPENSSL_thread_stop();
+    freed->set_value();
+  });
+  freed->get_future().wait_for(drain_limit);
+}
 
 std::optional<Error> CpprestTransport::refuse(const Request& request) const {
   const std::string server = origin_->url.origin();
