@@ -46,8 +46,7 @@ Cluster::Cluster()
                                    "--directory",          directory_ + "/environment",
                                    "--bin-directory",      built(source_, "control-plane"),
                                    "--quay-sim",           program("quay-sim"),
-                                   "--until-stdin-closes"};
-  if (geteuid() == 0) command.emplace_back("--node");
+                                   "--until-stdin-closes", "--node"};
   const std::string log = directory_ + "/environment.log";
   environment_ = std::make_unique<ChildProcess>(command, log);
   const std::string ready = directory_ + "/environment/environment.json";

@@ -100,6 +100,27 @@ TEST_F(FailOver, ALeaderThatWasFrozenPastItsLeaseEndsWithoutRegenerating) {
   EXPECT_EQ(secret_token(), quay_token());
 }
 
+// The same without any election: what stops the frozen one is the age of its own ledger.
+TEST_F(FailOver, AProcessThatWasFrozenPastItsLedgerDoesNotRegenerate) {
+  const OperatorProcess first({.arguments = {"--leader-elect=false"},
+                               .environment = {{"QUAY_ROTATOR_FAIL_POINT_FREEZES", "1"}},
+                               .fail_point = "before-regenerate"});
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("now");
+  int status = 0;
+  ASSERT_EQ(waitpid(first.pid(), &status, WUNTRACED), first.pid());
+  ASSERT_TRUE(WIFSTOPPED(status));
+  const OperatorProcess second({.arguments = {"--leader-elect=false"}, .pod = "quay-rotator-1"});
+  ASSERT_TRUE(wait_until_rotated(1));
+  first.signal(SIGCONT);
+  const json ended = first.wait_for_log("not done");
+  ASSERT_TRUE(ended.is_object());
+  EXPECT_EQ(ended.at("result"), "started-over");
+  EXPECT_EQ(regenerations(), 1);
+  EXPECT_EQ(secret_token(), quay_token());
+}
+
 TEST_F(FailOver, AShutdownFinishesWhatIsUnderWay) {
   OperatorProcess running({.quay_timeout = "30s"});
   apply_rotation();
