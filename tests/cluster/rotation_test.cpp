@@ -165,19 +165,32 @@ TEST_F(Rotation, OfTwoResourcesForOneRobotTheOlderOwnsIt) {
 }
 
 TEST_F(Rotation, WhatADeletionLeavesIsWhatThePolicySays) {
+  cluster().control().post("/processes/kube-controller-manager/start");  // the real collector
   const OperatorProcess running;
+  cluster().quay().put("/robots/acme+retained" + robot(), json::object());
   apply_rotation();
+  apply_rotation({.name = "retained", .secrets = {"retained-pull"}, .robot = "retained" + robot()});
   ASSERT_TRUE(wait_until_ready());
-  const json owned = cluster().get(kube::secrets, key("quay-pull"));
-  const json& owner = owned.at("metadata").at("ownerReferences").at(0);
-  EXPECT_EQ(owner.at("uid"), rotation().at("metadata").at("uid"));
-  EXPECT_EQ(owner.at("kind"), "RobotTokenRotation");
-  apply_rotation({.more = {{"deletionPolicy", "Retain"}}});
-  cluster().wait_for("no owner", kube::secrets, key("quay-pull"), [](const json& object) {
+  ASSERT_TRUE(wait_until_ready("retained"));
+  apply_rotation({.name = "retained",
+                  .secrets = {"retained-pull"},
+                  .robot = "retained" + robot(),
+                  .more = {{"deletionPolicy", "Retain"}}});
+  cluster().wait_for("no owner", kube::secrets, key("retained-pull"), [](const json& object) {
     return object.is_object() && !object.at("metadata").contains("ownerReferences");
   });
-  cluster().kubectl_ok({"-n", ns(), "delete", "rtr", "puller", "--timeout=20s"});
-  EXPECT_NE(secret_token(), "");
+  const json secret = cluster().get(kube::secrets, key("quay-pull"));
+  const json& owner = secret.at("metadata").at("ownerReferences").at(0);
+  EXPECT_EQ(owner.at("uid"), rotation().at("metadata").at("uid"));
+  EXPECT_EQ(owner.at("kind"), "RobotTokenRotation");
+
+  // The collector has one worker: once the second's Secret is gone, it has also judged the first's.
+  for (const std::string name : {"retained", "puller"}) {
+    cluster().kubectl_ok({"-n", ns(), "delete", "rtr", name, "--timeout=20s"});
+  }
+  cluster().wait_for("collected", kube::secrets, key("quay-pull"),
+                     [](const json& object) { return object.is_null(); });
+  EXPECT_NE(secret_token("retained-pull"), "");
 }
 
 TEST_F(Rotation, AFormerTargetIsDeleted) {

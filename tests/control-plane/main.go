@@ -1,7 +1,7 @@
 // control-plane is a Kubernetes control plane and node agent for tests: etcd, kube-apiserver,
-// kubelet and kubectl exactly as their projects release them, linked into one program because
-// together they share most of their code, and a build of ordinary Go modules needs no download of
-// binaries.
+// kube-controller-manager, kubelet and kubectl exactly as their projects release them, linked into one
+// program because together they share most of their code, and a build of ordinary Go modules needs no
+// download of binaries.
 //
 // The command is the first argument (`control-plane kubectl get pods`) or the name it is called by
 // (a symbolic link named `kubectl`). Flags are those of the original programs.
@@ -24,14 +24,16 @@ import (
 	"k8s.io/kubectl/pkg/cmd"
 	"k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 var commands = map[string]func(){
-	"etcd":           func() { etcdmain.Main(os.Args) },
-	"kube-apiserver": func() { os.Exit(cli.Run(apiserver.NewAPIServerCommand())) },
-	"kubelet":        func() { os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background()))) },
-	"kubectl":        kubectl,
+	"etcd":                    func() { etcdmain.Main(os.Args) },
+	"kube-apiserver":          func() { os.Exit(cli.Run(apiserver.NewAPIServerCommand())) },
+	"kubelet":                 func() { os.Exit(cli.Run(kubelet.NewKubeletCommand(context.Background()))) },
+	"kubectl":                 kubectl,
+	"kube-controller-manager": func() { os.Exit(cli.Run(controllermanager.NewControllerManagerCommand())) },
 }
 
 func main() {
@@ -41,7 +43,7 @@ func main() {
 		os.Args = os.Args[1:]
 	}
 	if !found {
-		fmt.Fprintln(os.Stderr, "usage: control-plane etcd|kube-apiserver|kubelet|kubectl [flags]")
+		fmt.Fprintln(os.Stderr, "usage: control-plane etcd|kube-apiserver|kube-controller-manager|kubelet|kubectl [flags]")
 		os.Exit(2)
 	}
 	run()

@@ -27,9 +27,12 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("%s: %d: %s", e.request, e.code, e.message) }
 
-func isConflict(err error) bool {
+func isConflict(err error) bool { return hasStatus(err, http.StatusConflict) }
+func isNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
+
+func hasStatus(err error, code int) bool {
 	var status *statusError
-	return errors.As(err, &status) && status.code == http.StatusConflict
+	return errors.As(err, &status) && status.code == code
 }
 
 // create posts an object; into, when not nil, receives the answer.
@@ -74,6 +77,32 @@ func (a *api) call(ctx context.Context, method, path string, object, into any) e
 		return nil
 	}
 	return json.Unmarshal(content, into)
+}
+
+// collects answers a probe that succeeds when an object of ours whose owner does not exist has been
+// removed. The collector watches every resource that the API server had at its start by then.
+func (a *api) collects() func(context.Context) error {
+	const path = "/api/v1/namespaces/default/configmaps"
+	const name = "collected-by-owner-reference"
+	created := false
+	return func(ctx context.Context) error {
+		if created {
+			err := a.get(ctx, path+"/"+name, nil)
+			if isNotFound(err) {
+				created = false // for the next start
+				return nil
+			}
+			return errors.Join(err, errors.New("an object without its owner is still there"))
+		}
+		err := a.create(ctx, path, map[string]any{"metadata": map[string]any{
+			"name": name,
+			"ownerReferences": []any{map[string]string{
+				"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "00000000-0000-0000-0000-000000000000",
+			}},
+		}}, nil)
+		created = err == nil
+		return errors.Join(err, errors.New("the object without its owner was only just made"))
+	}
 }
 
 // writeKubeconfig writes a kubeconfig for the given user, JSON being YAML too.

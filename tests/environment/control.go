@@ -14,7 +14,8 @@ import (
 //	GET  /processes                 {"etcd": 123, ...}, 0 for what does not run
 //	POST /processes/NAME/stop       SIGTERM, answers when it ended
 //	POST /processes/NAME/kill       SIGKILL, answers when it ended
-//	POST /processes/NAME/start      answers when it is ready, on the same port
+//	POST /processes/NAME/start      answers when it is ready, on the same port; kube-controller-manager
+//	                                never runs before: see Start
 //	POST /kubeconfig                {"namespace": …, "serviceAccount": …} → {"path": …}
 //	POST /namespaces                {"name": …}: see CreateNamespace
 //	POST /images                    {"image": "alice/app:latest"}: see PushImage

@@ -28,17 +28,18 @@ rules:
 `
 
 // A controlPlane is etcd and a kube-apiserver with TLS, RBAC, the node authorizer and
-// ServiceAccount tokens. There is no controller-manager: nothing collects garbage by owner
-// references and nothing empties a namespace that is being deleted.
+// ServiceAccount tokens. Its controller-manager only collects garbage by owner references: nothing
+// empties a namespace that is being deleted.
 type controlPlane struct {
-	etcd, apiserver *process
-	authority       *authority
-	api             *api
-	ca              string // file
-	audit           string // file
-	etcdPort        port
-	peerPort        port
-	securePort      port
+	etcd, apiserver   *process
+	controllerManager *process // nil without the program
+	authority         *authority
+	api               *api
+	ca                string // file
+	audit             string // file
+	etcdPort          port
+	peerPort          port
+	securePort        port
 }
 
 // newControlPlane writes keys and certificates and starts nothing yet.
@@ -113,7 +114,30 @@ func newControlPlane(directory string, programs programs, durable bool) (made *c
 		log:   filepath.Join(directory, "kube-apiserver.log"),
 		ready: answers(made.api.client, made.api.server+"/readyz", http.StatusOK),
 	}
-	return made, nil
+	if len(programs.controllerManager) != 0 {
+		err = made.addControllerManager(directory, programs.controllerManager)
+	}
+	return made, err
+}
+
+// addControllerManager gives it the rights that it has in a whole cluster: its own are few, the
+// collector works with those of its ServiceAccount.
+func (c *controlPlane) addControllerManager(directory string, program []string) error {
+	certificate, key, err := c.authority.issue(pkix.Name{CommonName: "system:kube-controller-manager"})
+	if err != nil {
+		return err
+	}
+	kubeconfig := filepath.Join(directory, "controller-manager.kubeconfig")
+	user := map[string]any{"client-certificate-data": certificate, "client-key-data": key}
+	c.controllerManager = &process{
+		name: "kube-controller-manager",
+		arguments: append(program, "--kubeconfig="+kubeconfig, "--controllers=garbage-collector-controller",
+			"--use-service-account-credentials=true", "--concurrent-gc-syncs=1", "--leader-elect=false",
+			"--secure-port=0", "--profiling=false"),
+		log:   filepath.Join(directory, "kube-controller-manager.log"),
+		ready: c.api.collects(),
+	}
+	return c.api.writeKubeconfig(kubeconfig, "default", user)
 }
 
 // createNamespace makes a namespace as a whole cluster would: with what the controller-manager adds,

@@ -61,6 +61,14 @@ type Description struct {
 	RegistryHost      string          `json:"registryHost"` // localhost:PORT, as images name it
 	Image             string          `json:"image"`        // a private image: prints a line, waits for SIGTERM
 	Node              NodeDescription `json:"node"`
+	// ControllerManager is whether kube-controller-manager can be started.
+	ControllerManager Availability `json:"controllerManager"`
+}
+
+// Availability has a reason if it is not.
+type Availability struct {
+	Available bool   `json:"available"`
+	Reason    string `json:"reason"`
 }
 
 // NodeDescription tells whether there is a node, and if not why. Without an environment asking for
@@ -139,6 +147,10 @@ func Up(ctx context.Context, options Options) (up *Environment, err error) {
 		RegistryHost:      made.registry.host,
 		Image:             made.registry.host + "/" + appImage,
 		Node:              NodeDescription{Reason: "none was asked for"},
+		ControllerManager: Availability{Available: true},
+	}
+	if made.plane.controllerManager == nil {
+		made.ControllerManager = Availability{Reason: "it is in the programs of tests/control-plane only (--bin-directory)"}
 	}
 	if err = made.bringUp(ctx, options.Node, identifier, programs); err != nil {
 		return nil, err
@@ -283,6 +295,9 @@ func (e *Environment) processes() map[string]*process {
 	all := map[string]*process{}
 	if e.plane != nil {
 		all["etcd"], all["kube-apiserver"] = e.plane.etcd, e.plane.apiserver
+		if e.plane.controllerManager != nil {
+			all["kube-controller-manager"] = e.plane.controllerManager
+		}
 	}
 	if e.registry != nil {
 		all["docker-registry"], all["quay-sim"] = e.registry.storage, e.registry.quay
@@ -290,7 +305,8 @@ func (e *Environment) processes() map[string]*process {
 	return all
 }
 
-// Stop ends one of etcd, kube-apiserver, docker-registry and quay-sim with SIGTERM, or with SIGKILL.
+// Stop ends one of etcd, kube-apiserver, kube-controller-manager, docker-registry and quay-sim with
+// SIGTERM, or with SIGKILL.
 func (e *Environment) Stop(name string, signal syscall.Signal) error {
 	process, found := e.processes()[name]
 	if !found {
@@ -300,7 +316,9 @@ func (e *Environment) Stop(name string, signal syscall.Signal) error {
 	return nil
 }
 
-// Start starts it again, on the same port, and returns when it is ready.
+// Start starts it again, on the same port, and returns when it is ready. kube-controller-manager runs
+// only from its first Start on: it takes seconds until it collects, few need it, and of the resource
+// definitions that are installed after its start it hears half a minute later.
 func (e *Environment) Start(ctx context.Context, name string) error {
 	process, found := e.processes()[name]
 	if !found {
@@ -388,8 +406,8 @@ func (e *Environment) claim(directory string) (identifier string, err error) {
 
 // programs are the command lines, without arguments, of what is not in Debian.
 type programs struct {
-	etcd, apiserver, kubelet []string
-	kubectl                  string
+	etcd, apiserver, controllerManager, kubelet []string
+	kubectl                                     string
 }
 
 func findPrograms(options Options) (programs, error) {
@@ -402,6 +420,7 @@ func findPrograms(options Options) (programs, error) {
 		program := filepath.Join(directory, "control-plane")
 		found.etcd = []string{program, "etcd"}
 		found.apiserver = []string{program, "kube-apiserver"}
+		found.controllerManager = []string{program, "kube-controller-manager"}
 		found.kubelet = []string{program, "kubelet"}
 		found.kubectl = filepath.Join(directory, "kubectl")
 	}

@@ -265,7 +265,11 @@ func TestWholeEnvironment(t *testing.T) {
 	})
 
 	t.Run("processes come back on their ports with their data", func(t *testing.T) {
-		for _, name := range []string{"quay-sim", "docker-registry", "kube-apiserver", "etcd"} {
+		if !up.ControllerManager.Available {
+			t.Error(up.ControllerManager.Reason)
+		}
+		// The first runs on while the others come and go.
+		for _, name := range []string{"kube-controller-manager", "quay-sim", "docker-registry", "kube-apiserver", "etcd"} {
 			for _, action := range []string{"kill", "start", "stop", "start"} {
 				call(t, up.ControlSocket, "POST", "/processes/"+name+"/"+action, "", nil)
 				var pids map[string]int
