@@ -317,8 +317,8 @@ func (e *Environment) Stop(name string, signal syscall.Signal) error {
 }
 
 // Start starts it again, on the same port, and returns when it is ready. kube-controller-manager runs
-// only from its first Start on: it takes seconds until it collects, few need it, and of the resource
-// definitions that are installed after its start it hears half a minute later.
+// only from its first Start on: few need it, and of resource definitions that are installed after its
+// start it hears only half a minute later, or more.
 func (e *Environment) Start(ctx context.Context, name string) error {
 	process, found := e.processes()[name]
 	if !found {
