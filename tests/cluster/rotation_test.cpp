@@ -185,7 +185,7 @@ TEST_F(Rotation, WhatADeletionLeavesIsWhatThePolicySays) {
   EXPECT_EQ(owner.at("kind"), "RobotTokenRotation");
 
   // The collector has one worker: once the second's Secret is gone, it has also judged the first's.
-  for (const std::string name : {"retained", "puller"}) {
+  for (const char* name : {"retained", "puller"}) {
     cluster().kubectl_ok({"-n", ns(), "delete", "rtr", name, "--timeout=20s"});
   }
   cluster().wait_for("collected", kube::secrets, key("quay-pull"),
