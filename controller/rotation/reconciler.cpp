@@ -469,7 +469,7 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   memory.drifted = false;
   memory.not_before = {};
   if (work.goal == Goal::synchronize) {
-    memory.heals = now - memory.healed < heals_forgotten ? memory.heals + 1 : 0;
+    memory.heals = memory.healed && now - *memory.healed < heals_forgotten ? memory.heals + 1 : 0;
     memory.healed = now;
     if (memory.heals > 0) {
       return retry(rotation, memory,

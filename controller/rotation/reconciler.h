@@ -69,7 +69,7 @@ class Reconciler {
     std::string inputs;                 // … which ends when the user changes something
     bool drifted = false;
     int heals = 0;  // in a row: something undoes what we write
-    base::MonotonicTime healed{};
+    std::optional<base::MonotonicTime> healed;
   };
 
   void on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
