@@ -108,10 +108,15 @@ std::string Cluster::kubectl_ok(const std::vector<std::string>& arguments,
   return std::move(result.output);
 }
 
+ProgramResult Cluster::helm(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), built(source_, "helm") + "/helm");
+  return run_program(arguments, {{"HELM_DEBUG", "false"}});
+}
+
 std::string Cluster::helm_template(const std::vector<std::string>& arguments) {
-  std::vector<std::string> command{built(source_, "helm") + "/helm", "template"};
+  std::vector<std::string> command{"template"};
   command.insert(command.end(), arguments.begin(), arguments.end());
-  ProgramResult result = run_program(command, {{"HELM_DEBUG", "false"}});
+  ProgramResult result = helm(command);
   EXPECT_EQ(result.code, 0) << result.output;
   // The chart's crds/ is a link, which helm mentions on standard error.
   return result.output.substr(result.output.find("---"));

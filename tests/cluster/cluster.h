@@ -48,6 +48,7 @@ class Cluster {
   // The real kubectl and helm, as admin. kubectl_ok fails the test unless it succeeds.
   ProgramResult kubectl(std::vector<std::string> arguments, const std::string& input = "");
   std::string kubectl_ok(const std::vector<std::string>& arguments, const std::string& input = "");
+  ProgramResult helm(std::vector<std::string> arguments);
   std::string helm_template(const std::vector<std::string>& arguments);
 
   json get(const kube::Resource& resource, const kube::ObjectKey& key);

@@ -1,0 +1,300 @@
+// What is shipped for the API server: CRDs, examples, the chart and its rights, and how many
+// requests they are used for.
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "cluster/cluster_test.h"
+
+namespace quay_rotator::cluster {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* operator_user = "system:serviceaccount:quay-rotator:quay-rotator";
+
+class Resources : public ClusterTest {
+ protected:
+  static json good(const std::string& kind) {
+    if (kind == "QuayConnection") {
+      return {{"apiVersion", "quayrotator.dev/v1alpha1"},
+              {"kind", kind},
+              {"metadata", {{"name", "good"}}},
+              {"spec",
+               {{"url", "https://quay.example.com"}, {"credentialsSecretRef", {{"name", "a"}}}}}};
+    }
+    return {{"apiVersion", "quayrotator.dev/v1alpha1"},
+            {"kind", kind},
+            {"metadata", {{"name", "good"}}},
+            {"spec",
+             {{"connectionRef", {{"name", "quay"}}},
+              {"robot", {{"organization", "acme"}, {"name", "puller"}}},
+              {"schedule", {{"interval", "720h"}}},
+              {"targets", {{{"secret", {{"name", "quay-pull"}}}}}}}}};
+  }
+  ProgramResult try_out(const json& object) {
+    return cluster().kubectl({"-n", ns(), "apply", "--dry-run=server", "-f", "-"}, object.dump());
+  }
+  void expect_refused(const std::string& kind, const json& spec, const std::string& message) {
+    SCOPED_TRACE(spec.dump());
+    json object = good(kind);
+    object["spec"].merge_patch(spec);
+    const ProgramResult result = try_out(object);
+    EXPECT_NE(result.code, 0);
+    EXPECT_THAT(result.output, HasSubstr(message));
+  }
+
+  // The requests of a user, leases and watches left out, from a place in the audit log on.
+  static std::streamoff audit_end() {
+    std::ifstream file(cluster().value("auditLog"), std::ios::ate);
+    return file.tellg();
+  }
+  static json requests_of(const std::string& user, std::streamoff from = 0) {
+    std::ifstream file(cluster().value("auditLog"));
+    file.seekg(from);
+    json requests = json::array();
+    for (std::string line; std::getline(file, line);) {
+      const json entry = json::parse(line, nullptr, false);
+      if (!entry.is_object() || entry.at("user").value("username", "") != user) continue;
+      const json object = entry.value("objectRef", json::object());
+      if (object.value("resource", "") == "leases" || entry.at("verb") == "watch") continue;
+      requests.push_back(
+          {{"verb", entry.at("verb")},
+           {"uri", entry.at("requestURI")},
+           {"code", entry.value("responseStatus", json::object()).value("code", 0)}});
+    }
+    return requests;
+  }
+  static void expect_nothing_forbidden(const std::string& user) {
+    const json requests = requests_of(user);
+    EXPECT_GT(requests.size(), 3U);
+    for (const json& request : requests) EXPECT_NE(request.at("code"), 403) << request;
+  }
+
+  std::string example(const std::string& name) {
+    std::string text = read_file(cluster().source("docs/examples/" + name));
+    const std::string from = "https://quay.example.com";
+    const auto place = text.find(from);
+    if (place != std::string::npos) text.replace(place, from.size(), cluster().quay_url());
+    return text;
+  }
+};
+
+TEST_F(Resources, ExplainThemselves) {
+  const std::string rotation = cluster().kubectl_ok({"explain", "rtr.spec", "--recursive"});
+  for (const char* field : {"connectionRef", "robot", "schedule", "initial", "targets", "verify",
+                            "onForeignRotation", "deletionPolicy", "suspend"}) {
+    EXPECT_THAT(rotation, HasSubstr(field));
+  }
+  EXPECT_THAT(cluster().kubectl_ok({"explain", "rtr.spec.schedule.interval"}),
+              HasSubstr("A changed interval"));
+  EXPECT_THAT(cluster().kubectl_ok({"explain", "rtr"}),
+              HasSubstr("quayrotator.dev/rotate-requested-at"));
+  EXPECT_THAT(cluster().kubectl_ok({"explain", "qc.spec.url"}), HasSubstr("Redirects are never"));
+  const std::string names =
+      cluster().kubectl_ok({"api-resources", "--categories=quay", "--no-headers"});
+  EXPECT_THAT(names, AllOf(HasSubstr("rtr"), HasSubstr("qc")));
+}
+
+TEST_F(Resources, ArePrintedWithWhatMatters) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  const std::string robot_name = "acme+" + robot();
+  const std::string narrow = cluster().kubectl_ok({"-n", ns(), "get", "rtr"});
+  for (const char* column : {"NAME", "ROBOT", "READY", "REASON", "LAST", "NEXT", "AGE"}) {
+    EXPECT_THAT(narrow, HasSubstr(column));
+  }
+  EXPECT_THAT(narrow, AllOf(HasSubstr(robot_name), HasSubstr("True"), HasSubstr("Current"),
+                            HasSubstr(rotation().at("status").at("nextRotationTime"))));
+  EXPECT_THAT(narrow, AllOf(Not(HasSubstr("<invalid>")), Not(HasSubstr("FINGERPRINT"))));
+  EXPECT_THAT(cluster().kubectl_ok({"-n", ns(), "get", "rtr", "-o", "wide"}),
+              AllOf(HasSubstr("INTERVAL"), HasSubstr("FINGERPRINT"), HasSubstr("sha256:"),
+                    HasSubstr("1 Secret holds the robot's current token.")));
+  EXPECT_THAT(cluster().kubectl_ok({"-n", ns(), "get", "qc"}),
+              AllOf(HasSubstr(cluster().quay_url()), HasSubstr("Connected")));
+  EXPECT_THAT(cluster().kubectl_ok({"-n", ns(), "get", "quay"}),
+              AllOf(HasSubstr("robottokenrotation.quayrotator.dev/puller"),
+                    HasSubstr("quayconnection.quayrotator.dev/quay")));
+}
+
+TEST_F(Resources, BadConnectionsAreRefusedWithAMessage) {
+  const std::string kind = "QuayConnection";
+  ASSERT_EQ(try_out(good(kind)).code, 0);
+  expect_refused(kind, {{"url", nullptr}}, "spec.url: Required value");
+  expect_refused(kind, {{"credentialsSecretRef", nullptr}}, "credentialsSecretRef: Required value");
+  for (const char* url : {"quay.example.com", "ftp://quay.example.com", "https://a/b",
+                          "https://user@a", "https://a?b", ""}) {
+    expect_refused(kind, {{"url", url}}, "must be https://host or https://host:port, without user");
+  }
+  expect_refused(kind, {{"url", "http://quay.example.com"}},
+                 "sends the API token and robot tokens unencrypted");
+  expect_refused(kind, {{"ca", json::object()}}, "needs exactly one of secretRef and configMapRef");
+  expect_refused(kind,
+                 {{"ca", {{"secretRef", {{"name", "a"}}}, {"configMapRef", {{"name", "a"}}}}}},
+                 "needs exactly one of secretRef and configMapRef");
+  expect_refused(kind, {{"proxyURL", "https://proxy"}}, "must be http://host:port");
+  expect_refused(kind, {{"rateLimit", {{"requestsPerSecond", 0}}}}, "must be at least 0.01");
+  expect_refused(kind, {{"noSuchField", 1}}, "noSuchField");
+}
+
+TEST_F(Resources, BadRotationsAreRefusedWithAMessage) {
+  const std::string kind = "RobotTokenRotation";
+  ASSERT_EQ(try_out(good(kind)).code, 0);
+  for (const char* field : {"connectionRef", "robot", "schedule", "targets"}) {
+    expect_refused(kind, {{field, nullptr}}, std::string("spec.") + field + ": Required value");
+  }
+  expect_refused(kind, {{"connectionRef", {{"kind", "Secret"}}}}, "connectionRef.kind");
+  expect_refused(kind, {{"robot", {{"name", "acme+puller"}}}}, "puller, not acme+puller");
+  expect_refused(kind, {{"robot", {{"organization", "Acme"}}}},
+                 "must be the name of a Quay organi");
+  for (const char* interval : {"", "soon", "10", "-1h", "1d"}) {
+    expect_refused(kind, {{"schedule", {{"interval", interval}}}},
+                   "must be a duration of hours, minutes and seconds");
+  }
+  for (const char* interval : {"9s", "0h", "87601h"}) {
+    expect_refused(kind, {{"schedule", {{"interval", interval}}}},
+                   "must be between 10s and 87600h");
+  }
+  expect_refused(kind, {{"schedule", {{"jitter", "some"}}}},
+                 "must be a duration of hours, minutes and seconds");
+  expect_refused(kind, {{"schedule", {{"jitter", "720h"}}}},
+                 "jitter must be shorter than interval");
+  expect_refused(kind, {{"targets", json::array()}}, "should have at least 1 items");
+  const json target = {{"secret", {{"name", "a"}}}};
+  expect_refused(kind, {{"targets", {target, target}}}, "two targets have the same secret.name");
+  const auto with = [&](const json& change) {
+    json changed = target;
+    changed.merge_patch(change);
+    return json{{"targets", {changed}}};
+  };
+  expect_refused(kind, with({{"secret", {{"name", "A_b"}}}}), "must be a Secret's name");
+  expect_refused(kind, with({{"secret", {{"labels", {{"quayrotator.dev/a", "b"}}}}}}),
+                 "are the operator's own labels");
+  expect_refused(kind, with({{"secret", {{"annotations", {{"quayrotator.dev/rotation", "b"}}}}}}),
+                 "are the operator's own annotations");
+  expect_refused(kind, with({{"registries", {"https://quay.example.com"}}}),
+                 "in lower case and without https://");
+  expect_refused(kind, with({{"registries", {"a", "a"}}}), "Duplicate value");
+  expect_refused(kind, {{"initial", "Later"}}, "spec.initial");
+  expect_refused(kind, {{"verify", {{"level", "Pull"}}}}, "spec.verify.level");
+  expect_refused(kind, {{"deletionPolicy", "Maybe"}}, "spec.deletionPolicy");
+  expect_refused(kind, {{"onForeignRotation", "Ignore"}}, "spec.onForeignRotation");
+
+  apply(good(kind));
+  expect_refused(kind, {{"robot", {{"name", "other"}}}}, "the robot cannot be changed");
+  expect_refused(kind, {{"robot", {{"organization", nullptr}}}}, "the robot cannot be changed");
+}
+
+TEST_F(Resources, ExamplesAreAcceptedAndWork) {
+  for (const char* name : {"connection.yaml", "connection-private-ca.yaml", "rotation.yaml",
+                           "rotation-full.yaml", "rotation-user-robot.yaml", "pod.yaml"}) {
+    const ProgramResult result =
+        cluster().kubectl({"-n", ns(), "apply", "--dry-run=server", "--validate=strict", "-f",
+                           cluster().source(std::string("docs/examples/") + name)});
+    EXPECT_EQ(result.code, 0) << name << ": " << result.output;
+  }
+  for (const char* name : {"acme+puller", "acme+builder", "admin+laptop"}) {
+    cluster().quay().put(std::string("/robots/") + name, json::object());
+  }
+  cluster().kubectl_ok({"-n", ns(), "apply", "-f", "-"}, example("connection.yaml"));
+  cluster().kubectl_ok({"-n", ns(), "patch", "qc", "quay", "--type=merge", "-p",
+                        R"({"spec":{"ca":{"configMapRef":{"name":"quay-ca"}}}})"});
+  for (const char* name : {"rotation.yaml", "rotation-full.yaml", "rotation-user-robot.yaml"}) {
+    cluster().kubectl_ok({"-n", ns(), "apply", "-f", "-"}, example(name));
+  }
+  const OperatorProcess running;
+  for (const char* name : {"puller", "builder", "laptop"}) ASSERT_TRUE(wait_until_ready(name));
+  EXPECT_EQ(secret_token("quay-pull"), quay_token("acme+puller"));
+  EXPECT_EQ(secret_token("quay-pull-builder"), quay_token("acme+builder"));
+  EXPECT_EQ(secret_token("quay-pull-mirror"), quay_token("acme+builder"));
+  EXPECT_EQ(secret_token("quay-pull-laptop"), quay_token("admin+laptop"));
+}
+
+TEST_F(Resources, TheChartIsInOrder) {
+  const ProgramResult lint =
+      cluster().helm({"lint", "--strict", cluster().source("charts/quay-rotator")});
+  EXPECT_EQ(lint.code, 0) << lint.output;
+  const std::string chart = cluster().source("charts/quay-rotator");
+  const std::string all = cluster().helm_template({"any", chart, "--include-crds"});
+  EXPECT_THAT(all, AllOf(HasSubstr("kind: Deployment"), HasSubstr("kind: ClusterRole\n"),
+                         HasSubstr("robottokenrotations.quayrotator.dev")));
+  const ProgramResult accepted =
+      cluster().kubectl({"-n", ns(), "apply", "--dry-run=server", "-f", "-"},
+                        cluster().helm_template({"any", chart, "--namespace", ns()}));
+  EXPECT_EQ(accepted.code, 0) << accepted.output;
+  const std::string namespaced =
+      cluster().helm_template({"any", chart, "--set", "namespaces={a,b}"});
+  EXPECT_THAT(namespaced, AllOf(HasSubstr("--namespace=a"), HasSubstr("--namespace=b"),
+                                Not(HasSubstr("ClusterRole"))));
+}
+
+TEST_F(Resources, NamespacedModeNeedsAndHasNoRightsElsewhere) {
+  const std::string elsewhere = cluster().make_namespace();
+  cluster().kubectl_ok(
+      {"apply", "-f", "-"},
+      cluster().helm_template({"one", cluster().source("charts/quay-rotator"), "--namespace",
+                               "quay-rotator", "--set", "namespaces={" + ns() + "}"}));
+  // The Deployment has no node to run on; its ServiceAccount is what is wanted.
+  cluster().kubectl_ok({"-n", "quay-rotator", "delete", "deployment", "one-quay-rotator"});
+  const std::string kubeconfig = cluster()
+                                     .control()
+                                     .post("/kubeconfig", {{"namespace", "quay-rotator"},
+                                                           {"serviceAccount", "one-quay-rotator"}})
+                                     .at("path");
+  json foreign = good("RobotTokenRotation");
+  cluster().kubectl_ok({"-n", elsewhere, "apply", "-f", "-"}, foreign.dump());
+
+  OperatorProcess running({.arguments = {"--namespace=" + ns()}, .kubeconfig = kubeconfig});
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  expect_event("Rotated");
+  EXPECT_FALSE(cluster().get(kube::rotations, {elsewhere, "good"}).contains("status"));
+  EXPECT_EQ(running.terminate(), 0);
+  expect_nothing_forbidden("system:serviceaccount:quay-rotator:one-quay-rotator");
+
+  OperatorProcess everywhere({.kubeconfig = kubeconfig, .wait_until_ready = false});
+  EXPECT_THAT(everywhere.wait_for_log("cannot read from the API server").at("error"),
+              HasSubstr("at the cluster scope"));
+  cluster().kubectl_ok({"-n", elsewhere, "delete", "rtr", "--all"});
+}
+
+TEST_F(Resources, AWholeLifeNeedsNoMoreRightsThanTheChartGives) {
+  OperatorProcess running({.arguments = {"--drift-interval=1s"}});
+  apply_rotation({.secrets = {"keep", "drop"}});
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  cluster().kubectl_ok({"-n", ns(), "delete", "secret", "keep"});
+  expect_secret_current("keep");
+  cluster().quay().post("/robots/acme+" + robot() + "/regenerate");
+  expect_secret_current("keep");
+  apply_rotation({.secrets = {"keep"}});
+  cluster().wait_for("deleted", kube::secrets, key("drop"),
+                     [](const json& object) { return object.is_null(); });
+  EXPECT_EQ(running.terminate(), 0);
+  expect_nothing_forbidden(operator_user);
+}
+
+TEST_F(Resources, ARotationCostsTheApiServerFiveRequests) {
+  const OperatorProcess running;
+  cluster().wait_for("ready", kube::connections, key("quay"),
+                     [](const json& object) { return condition(object, "Ready").is_object(); });
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  expect_event("Adopted");
+  const std::streamoff from = audit_end();
+  annotate_rotate_now("now");
+  ASSERT_TRUE(wait_until_rotated(1));
+  expect_event("Rotated");
+  const json requests = requests_of(operator_user, from);
+  EXPECT_LE(requests.size(), 5U) << requests.dump(1);
+  EXPECT_GE(requests.size(), 4U) << "not all of them are seen: " << requests.dump(1);
+}
+
+}  // namespace
+}  // namespace quay_rotator::cluster
