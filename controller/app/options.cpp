@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "http/probe_server.h"
+
 namespace quay_rotator::app {
 
 namespace {
@@ -26,6 +28,19 @@ void add_duration(CLI::App& app, const std::string& name, base::Duration& value,
          description)
       ->type_name("DURATION")
       ->default_str(base::format_duration(value));
+}
+
+// `off` is a value that stands for no address; empty: there is none.
+void add_address(CLI::App& app, const std::string& name, std::string& value, const std::string& off,
+                 const std::string& description) {
+  app.add_option(name, value, description)
+      ->type_name("ADDRESS")
+      ->capture_default_str()
+      ->check([off](const std::string& text) {
+        if (!off.empty() && text == off) return std::string();
+        const auto checked = http::check_probe_address(text);
+        return checked ? std::string() : checked.error().message;
+      });
 }
 
 }  // namespace
@@ -56,14 +71,10 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
   app.add_option("--leader-election-namespace", options.leader_election_namespace,
                  "Namespace of the Lease (default: the pod's or the context's)")
       ->type_name("NAME");
-  app.add_option("--health-probe-bind-address", options.health_probe_bind_address,
-                 "Where /healthz and /readyz are served")
-      ->type_name("ADDRESS")
-      ->capture_default_str();
-  app.add_option("--metrics-bind-address", options.metrics_bind_address,
-                 "Where /metrics is served; 0 switches it off")
-      ->type_name("ADDRESS")
-      ->capture_default_str();
+  add_address(app, "--health-probe-bind-address", options.health_probe_bind_address, "",
+              "Where /healthz and /readyz are served");
+  add_address(app, "--metrics-bind-address", options.metrics_bind_address, "0",
+              "Where /metrics is served; 0 switches it off");
   app.add_option("--workers", options.workers, "Resources that are worked on at once")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();

@@ -187,18 +187,26 @@ std::optional<Address> parse(std::string_view text) {
 
 }  // namespace
 
+base::Expected<void> check_probe_address(const std::string& address) {
+  const auto where = parse(address);
+  beast::error_code error;
+  if (where && !where->host.empty()) asio::ip::make_address(where->host, error);
+  if (where && !error) return {};
+  return tl::unexpected(base::Error{"the address \"" + address +
+                                    "\" is malformed; expected \":port\", \"IPv4:port\" or "
+                                    "\"[IPv6]:port\""});
+}
+
 base::Expected<std::unique_ptr<ProbeServer>> serve_probes(base::Executor& executor,
                                                           const std::string& address,
                                                           ProbeHandlers handlers) {
+  if (const auto checked = check_probe_address(address); !checked) {
+    return tl::unexpected(checked.error());
+  }
   const auto where = parse(address);
   beast::error_code error;
-  const auto ip = where && !where->host.empty() ? asio::ip::make_address(where->host, error)
-                                                : asio::ip::address();
-  if (!where || error) {
-    return tl::unexpected(base::Error{"the address \"" + address +
-                                      "\" is malformed; expected \":port\", \"IPv4:port\" or "
-                                      "\"[IPv6]:port\""});
-  }
+  const auto ip =
+      where->host.empty() ? asio::ip::address() : asio::ip::make_address(where->host, error);
   auto server = std::make_unique<BeastProbeServer>(std::move(handlers));
   if (where->host.empty()) {
     error = server->listen({tcp::v6(), where->port});

@@ -28,7 +28,10 @@ class ProbeServer {
   [[nodiscard]] virtual std::uint16_t port() const = 0;
 };
 
-// `address` is ":8081", "127.0.0.1:0" or "[::1]:8081". Errors: a malformed address, a port in use.
+// Is it ":8081", "127.0.0.1:0" or "[::1]:8081"? The error says what was expected.
+base::Expected<void> check_probe_address(const std::string& address);
+
+// Errors: a malformed address, a port in use.
 base::Expected<std::unique_ptr<ProbeServer>> serve_probes(base::Executor& executor,
                                                           const std::string& address,
                                                           ProbeHandlers handlers);

@@ -158,7 +158,7 @@ TEST_F(Program, AnAddressThatIsTakenIsOneLine) {
     expect_one_line(result, 1);
     EXPECT_THAT(result.output, AllOf(HasSubstr(address), HasSubstr("in use")));
     const ProgramResult nonsense = run({kubeconfig, other, flag + "nonsense"});
-    expect_one_line(nonsense, 1);
+    expect_one_line(nonsense, 2);
     EXPECT_THAT(nonsense.output, HasSubstr("nonsense"));
   }
 }

@@ -1,0 +1,79 @@
+#include "app/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace quay_rotator::app {
+namespace {
+
+using testing::HasSubstr;
+
+std::variant<Options, Exit> parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "quay-rotator");
+  return parse_options(static_cast<int>(arguments.size()), arguments.data());
+}
+
+Options good(std::vector<const char*> arguments) {
+  auto parsed = parse(std::move(arguments));
+  if (const auto* exit = std::get_if<Exit>(&parsed)) ADD_FAILURE() << exit->text;
+  return std::holds_alternative<Options>(parsed) ? std::get<Options>(parsed) : Options{};
+}
+
+TEST(Options, HaveTheDefaultsOfTheHelp) {
+  const Options options = good({});
+  EXPECT_TRUE(options.leader_elect);
+  EXPECT_TRUE(options.namespaces.empty());
+  EXPECT_FALSE(options.kubeconfig);
+  EXPECT_EQ(options.health_probe_bind_address, ":8081");
+  EXPECT_EQ(options.metrics_bind_address, ":8080");
+  EXPECT_EQ(options.drift_interval, std::chrono::minutes(10));
+}
+
+TEST(Options, AreReadAsUsersOfControllerRuntimeWriteThem) {
+  const Options options =
+      good({"--namespace", "a", "--namespace=b", "--leader-elect=false", "--kubeconfig=/k",
+            "--metrics-bind-address=0", "--health-probe-bind-address", "[::1]:0", "--workers=3",
+            "--drift-interval=1h30m", "--log-level=debug", "--log-format=text"});
+  EXPECT_EQ(options.namespaces, (std::vector<std::string>{"a", "b"}));
+  EXPECT_FALSE(options.leader_elect);
+  EXPECT_EQ(options.kubeconfig, "/k");
+  EXPECT_EQ(options.metrics_bind_address, "0");
+  EXPECT_EQ(options.workers, 3);
+  EXPECT_EQ(options.drift_interval, std::chrono::minutes(90));
+  EXPECT_EQ(options.log_level, base::LogLevel::debug);
+  EXPECT_EQ(options.log_format, base::LogFormat::text);
+}
+
+TEST(Options, AWrongFlagIsOneLineAndCodeTwo) {
+  for (const std::vector<const char*>& arguments :
+       std::vector<std::vector<const char*>>{{"--nonsense"},
+                                             {"nonsense"},
+                                             {"--workers=0"},
+                                             {"--workers=many"},
+                                             {"--drift-interval=10"},
+                                             {"--quay-timeout=1ms"},
+                                             {"--log-level=loud"},
+                                             {"--log-format=xml"},
+                                             {"--health-probe-bind-address=nonsense"},
+                                             {"--health-probe-bind-address=0"},
+                                             {"--metrics-bind-address=:99999"}}) {
+    const auto parsed = parse(arguments);
+    const auto* exit = std::get_if<Exit>(&parsed);
+    ASSERT_NE(exit, nullptr) << arguments.front();
+    EXPECT_EQ(exit->code, 2);
+    EXPECT_THAT(exit->text, testing::StartsWith("quay-rotator: "));
+    EXPECT_EQ(std::count(exit->text.begin(), exit->text.end(), '\n'), 1) << exit->text;
+  }
+}
+
+TEST(Options, HelpAndVersionExitWithZero) {
+  const auto help = parse({"--help"});
+  EXPECT_EQ(std::get<Exit>(help).code, 0);
+  EXPECT_THAT(std::get<Exit>(help).text, HasSubstr("--drift-interval"));
+  const auto shown = parse({"--version"});
+  EXPECT_EQ(std::get<Exit>(shown).code, 0);
+  EXPECT_EQ(std::get<Exit>(shown).text, "quay-rotator " + version() + "\n");
+}
+
+}  // namespace
+}  // namespace quay_rotator::app
