@@ -8,10 +8,10 @@
 
 namespace quay_rotator::http {
 
-// Call once, before any other thread or transport exists: gives cpprestsdk one thread instead of 40,
-// and keeps it from parsing the system's CA bundle for every connection (the factory trusts through
-// its own X509_STORE). That changes the environment: start child processes with child_environment
-// (http/tls.h).
+// Call once, before any other thread or transport exists: gives cpprestsdk one thread instead of
+// 40, and keeps it from parsing the system's CA bundle for every connection (the factory trusts
+// through its own X509_STORE). That changes the environment: start child processes with
+// child_environment (http/tls.h).
 void initialize_cpprest();
 
 // `user_agent` goes with every request. All transports must be destroyed before main returns.

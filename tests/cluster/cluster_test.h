@@ -63,8 +63,8 @@ class ClusterTest : public testing::Test {
   // Waits until a request is held by that fault: the stage, before or after the commit.
   std::string held_by(const json& fault);
 
-  // Reads the image's manifest with the real skopeo and the credential in that Secret (as it was read
-  // from the API server).
+  // Reads the image's manifest with the real skopeo and the credential in that Secret (as it was
+  // read from the API server).
   ProgramResult pull_with(const json& secret);
   void expect_pull(const std::string& secret);
 
