@@ -172,7 +172,7 @@ void Settings::apply(SSL_CTX* context, HandshakeObserver& observer) const {
   SSL_CTX_set_msg_callback_arg(context, &observer);
 }
 
-std::optional<std::string> variable(std::string name) {
+std::optional<std::string> variable(const std::string& name) {
   const char* const value = std::getenv(name.c_str());
   if (value == nullptr) return std::nullopt;
   return value;

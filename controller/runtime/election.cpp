@@ -119,7 +119,7 @@ struct Election::Driver {
 };
 
 Election::Election(ElectionOptions options, kube::Client& client, base::Executor& executor,
-                   base::Log log)
+                   const base::Log& log)
     : driver_(std::make_unique<Driver>(std::move(options), client, executor, log)) {
   thread_ = executor.spawn(
       "election", [driver = driver_.get()](const std::stop_token& stop) { driver->run(stop); });

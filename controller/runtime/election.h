@@ -67,7 +67,8 @@ class ElectionState {
 // deadline. Thread-safe. A lease that was lost is not competed for again: the process is to end.
 class Election {
  public:
-  Election(ElectionOptions options, kube::Client& client, base::Executor& executor, base::Log log);
+  Election(ElectionOptions options, kube::Client& client, base::Executor& executor,
+           const base::Log& log);
   ~Election();
 
   // Blocks until we lead; false when a stop was requested first.
