@@ -139,7 +139,7 @@ quay::Expected<void> ConnectionReconciler::read_organization(
       by_robot[user->status.robot].rotation = user;
     }
   }
-  const auto answer =
+  auto answer =
       session.list(organization, stop, [&](const std::string& name, base::Fingerprint token) {
         const auto found = by_robot.find(name);
         if (found == by_robot.end()) return;

@@ -53,7 +53,7 @@ kube::Expected<void> StatusWriter::write(api::RobotTokenRotation& rotation, cons
   for (int attempt = 1;; ++attempt) {
     const std::optional<api::RobotTokenRotationStatus> status = decide(rotation);
     if (!status) return {};
-    const auto written = write(rotation, *status, stop);
+    auto written = write(rotation, *status, stop);
     if (written || written.error().kind != kube::Error::Kind::conflict ||
         attempt == most_attempts) {
       return written;

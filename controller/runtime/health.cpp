@@ -13,7 +13,8 @@ Health::Report run(const Checks& checks) {
   for (const auto& [name, check] : checks) {
     const std::string trouble = check();
     report.ok = report.ok && trouble.empty();
-    report.text += trouble.empty() ? "[+]" + name + " ok\n" : "[-]" + name + ": " + trouble + "\n";
+    report.text.append(trouble.empty() ? "[+]" : "[-]").append(name);
+    report.text.append(trouble.empty() ? " ok" : ": " + trouble).append("\n");
   }
   return report;
 }
