@@ -4,11 +4,14 @@
 //   VirtualExecutor executor(seed);
 //   executor.run([&] { … code under test, which spawns, waits and sleeps … });
 //
-// Each thread of control is a real thread, but only the one that holds the baton runs. It hands the
-// baton over where the Executor rules let it block: Signal::wait_until, sleep_until, Thread::join
-// (and FakeTransport, through sleep_until). Who gets it is drawn by the seed among those who could
+// One thread of control runs at a time (runner.h: as fibers of one thread, or as threads). It hands
+// over where the Executor rules let it block: Signal::wait_until, sleep_until, Thread::join
+// (and FakeTransport, through sleep_until). Who is next is drawn by the seed among those who could
 // run. When nobody could, the clock jumps to the earliest deadline, so an hour takes no time. The
 // same seed replays the same run exactly.
+//
+// A mutex that is held while handing over may never be free again: the rules forbid it.
+// Executors share nothing: each may live in a thread of its own.
 //
 // The thread that made the executor is its first thread of control ("main"): code under test may be
 // called from the test's body directly as well as inside run().
@@ -19,12 +22,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/executor.h"
+#include "support/runner.h"
 
 namespace quay_rotator::testing {
 
@@ -35,7 +38,8 @@ class VirtualExecutor final : public base::Executor {
       std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + std::chrono::hours{12};
   static constexpr base::MonotonicTime monotonic_start{std::chrono::hours{1}};
 
-  explicit VirtualExecutor(std::uint64_t seed);
+  using MakeRunners = std::unique_ptr<Runners> (*)();
+  explicit VirtualExecutor(std::uint64_t seed, MakeRunners make = make_runners);
   ~VirtualExecutor() override;
   VirtualExecutor(const VirtualExecutor&) = delete;
   VirtualExecutor& operator=(const VirtualExecutor&) = delete;
@@ -61,20 +65,22 @@ class VirtualExecutor final : public base::Executor {
   struct Task;
   class VirtualThread;
   class VirtualSignal;
-  using Lock = std::unique_lock<std::mutex>;
 
-  // Gives the baton away and returns when the running task gets it back: when it was woken through
+  // Lets others run and returns when the running task is next again: after it was woken through
   // `channel`, at `deadline`, or on `stop`.
   void wait(const void* channel, const char* what, base::MonotonicTime deadline,
             const std::stop_token& stop);
   void wake(const void* channel);
-  void finish(Task& task);
-  void hand_over(Lock& lock);
+  Runner& finish(Task& task);
+  void hand_over();
+  Runner& next();  // who runs from now on
   Task& choose();
+  [[nodiscard]] Runner& runner_of(const Task& task) const;
   [[noreturn]] void report_deadlock() const;
 
-  mutable std::mutex mutex_;  // guards all below and every Task
+  std::unique_ptr<Runners> runners_;
   std::vector<std::unique_ptr<Task>> tasks_;
+  std::vector<Task*> ready_;  // choose()'s
   Task* running_;
   base::MonotonicTime now_ = monotonic_start;
   base::Duration wall_shift_{};

@@ -14,9 +14,9 @@ using base::Signal;
 using base::Thread;
 
 // Three threads write their letter between sleeps; who comes first at one instant is chance.
-std::string order_of(std::uint64_t seed) {
+std::string order_of(std::uint64_t seed, VirtualExecutor::MakeRunners make = make_runners) {
   std::string order;
-  VirtualExecutor executor(seed);
+  VirtualExecutor executor(seed, make);
   executor.run([&] {
     std::vector<std::unique_ptr<Thread>> threads;
     for (const char letter : {'a', 'b', 'c'}) {
@@ -39,6 +39,12 @@ TEST(VirtualExecutor, ReplaysASeedAndDiffersBetweenSeeds) {
     EXPECT_EQ(order_of(seed), order_of(seed));
   }
   EXPECT_GT(orders.size(), 10U);
+}
+
+TEST(VirtualExecutor, ReplaysTheSameWithThreads) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    EXPECT_EQ(order_of(seed), order_of(seed, make_threads));
+  }
 }
 
 TEST(VirtualExecutor, TimePassesOnlyWhileEverybodyWaits) {
