@@ -36,7 +36,7 @@ std::string built(const std::string& source, const std::string& what) {
 
 }  // namespace
 
-Cluster::Cluster()
+Cluster::Cluster(const ClusterOptions& options)
     : source_(required_variable("QUAY_ROTATOR_SOURCE")),
       bin_(required_variable("QUAY_ROTATOR_BIN")) {
   std::string path = (std::filesystem::temp_directory_path() / "quay-rotator-XXXXXX").string();
@@ -46,7 +46,9 @@ Cluster::Cluster()
                                    "--directory",          directory_ + "/environment",
                                    "--bin-directory",      built(source_, "control-plane"),
                                    "--quay-sim",           program("quay-sim"),
-                                   "--until-stdin-closes", "--node"};
+                                   "--until-stdin-closes"};
+  if (options.node) command.emplace_back("--node");
+  command.insert(command.end(), options.environment.begin(), options.environment.end());
   const std::string log = directory_ + "/environment.log";
   environment_ = std::make_unique<ChildProcess>(command, log);
   const std::string ready = directory_ + "/environment/environment.json";
@@ -62,10 +64,10 @@ Cluster::Cluster()
   quay_ = std::make_unique<ControlSocket>(value("quayControlSocket"));
 
   executor_ = base::make_system_executor();
-  kube::ConfigurationOptions options;
-  options.kubeconfig = value("adminKubeconfig");
-  options.environment = [](std::string_view) { return std::nullopt; };
-  auto configuration = kube::load_configuration(options, *executor_);
+  kube::ConfigurationOptions where;
+  where.kubeconfig = value("adminKubeconfig");
+  where.environment = [](std::string_view) { return std::nullopt; };
+  auto configuration = kube::load_configuration(where, *executor_);
   if (!configuration) throw std::runtime_error(configuration.error().message);
   configuration_ = std::move(*configuration);
   transports_ = http::make_cpprest_transport_factory("quay-rotator-tests");
@@ -187,8 +189,8 @@ Cluster& cluster() {
   return *instance;
 }
 
-void bring_up_cluster() {
-  instance = std::make_unique<Cluster>();
+void bring_up_cluster(const ClusterOptions& options) {
+  instance = std::make_unique<Cluster>(options);
 }
 
 void take_down_cluster() {

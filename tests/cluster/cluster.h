@@ -21,13 +21,18 @@ namespace quay_rotator::cluster {
 
 using nlohmann::json;
 
+struct ClusterOptions {
+  bool node = true;
+  std::vector<std::string> environment{};  // more flags of `environment up`
+};
+
 // etcd, kube-apiserver, quay-sim, docker-registry and, where there is root, a node; the CRDs and
 // the chart's ServiceAccount and RBAC are in. Ends everything in its destructor.
 class Cluster {
  public:
   // Paths come from the environment: QUAY_ROTATOR_BIN (where programs are built) and
   // QUAY_ROTATOR_SOURCE.
-  Cluster();
+  explicit Cluster(const ClusterOptions& options = {});
   ~Cluster();
 
   [[nodiscard]] std::string value(const std::string& name) const { return values_.at(name); }
@@ -82,7 +87,7 @@ class Cluster {
 
 // The one of this test program; main.cpp brings it up before the first test.
 Cluster& cluster();
-void bring_up_cluster();
+void bring_up_cluster(const ClusterOptions& options = {});
 void take_down_cluster();
 
 }  // namespace quay_rotator::cluster

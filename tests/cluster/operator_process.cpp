@@ -41,11 +41,11 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
       cluster().program("quay-rotator-with-fail-points"),
       "--kubeconfig",
       options.kubeconfig.empty() ? cluster().operator_kubeconfig() : options.kubeconfig,
-      "--leader-election-namespace=quay-rotator",
+      "--leader-election-namespace=" + options.lease_namespace,
       "--health-probe-bind-address=127.0.0.1:0",
       "--metrics-bind-address=127.0.0.1:0",
       "--quay-timeout=" + options.quay_timeout,
-      "--log-level=debug"};
+      "--log-level=" + options.log_level};
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   options.environment["POD_NAME"] = options.pod;
   options.environment["QUAY_ROTATOR_FAIL_POINT"] =
@@ -104,7 +104,9 @@ std::string OperatorProcess::probe(const std::string& path) const {
 }
 
 std::string OperatorProcess::metrics() const {
-  return http_get(wait_for_log("starting").at("metrics_port"), "/metrics");
+  // Known from then on: a log grows long.
+  if (metrics_port_ == 0) metrics_port_ = wait_for_log("starting").at("metrics_port");
+  return http_get(metrics_port_, "/metrics");
 }
 
 }  // namespace quay_rotator::cluster

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct OperatorOptions {
   std::string kubeconfig{};  // empty: the ServiceAccount of the chart
   bool wait_until_ready = true;
   std::string quay_timeout = "2s";
+  std::string lease_namespace = "quay-rotator";
+  std::string log_level = "debug";
 };
 
 class OperatorProcess {
@@ -34,8 +37,11 @@ class OperatorProcess {
   // SIGTERM; the exit code.
   int terminate();
   int wait() { return process_->wait(); }
+  // Its exit code as wait() gives it; nothing while it runs.
+  [[nodiscard]] std::optional<int> poll() const { return process_->poll(); }
   [[nodiscard]] pid_t pid() const { return process_->pid(); }
 
+  [[nodiscard]] const std::string& log_file() const { return log_file_; }
   // All that it has logged, raw, and one JSON object a line.
   [[nodiscard]] std::string log() const;
   [[nodiscard]] std::vector<nlohmann::json> log_lines() const;
@@ -49,6 +55,7 @@ class OperatorProcess {
  private:
   std::string log_file_;
   std::unique_ptr<ChildProcess> process_;
+  mutable int metrics_port_ = 0;
 };
 
 }  // namespace quay_rotator::cluster

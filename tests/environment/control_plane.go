@@ -43,7 +43,7 @@ type controlPlane struct {
 }
 
 // newControlPlane writes keys and certificates and starts nothing yet.
-func newControlPlane(directory string, programs programs, durable bool) (made *controlPlane, err error) {
+func newControlPlane(directory string, programs programs, options Options) (made *controlPlane, err error) {
 	made = &controlPlane{
 		ca:    filepath.Join(directory, "ca.crt"),
 		audit: filepath.Join(directory, "audit.log"),
@@ -93,7 +93,8 @@ func newControlPlane(directory string, programs programs, durable bool) (made *c
 		arguments: append(programs.etcd, "--data-dir="+filepath.Join(directory, "etcd"), "--name=environment",
 			"--listen-client-urls="+etcd, "--advertise-client-urls="+etcd, "--listen-peer-urls="+peer,
 			"--initial-advertise-peer-urls="+peer, "--initial-cluster=environment="+peer,
-			"--log-level=warn", fmt.Sprintf("--unsafe-no-fsync=%t", !durable)),
+			"--log-level=warn", fmt.Sprintf("--unsafe-no-fsync=%t", !options.DurableEtcd),
+			fmt.Sprintf("--quota-backend-bytes=%d", options.EtcdQuota)),
 		log:   filepath.Join(directory, "etcd.log"),
 		ready: answers(http.DefaultClient, etcd+"/health", http.StatusOK),
 	}

@@ -39,6 +39,8 @@ type Options struct {
 	// DurableEtcd makes etcd wait for the disk. Without it data survives a killed etcd, not a killed
 	// machine.
 	DurableEtcd bool
+	// EtcdQuota is the size in bytes above which etcd raises its alarm NOSPACE; 0: etcd's own.
+	EtcdQuota int64
 	// Progress is told of each step in one line; may be nil. Called by several goroutines, one at a
 	// time.
 	Progress func(line string)
@@ -51,6 +53,7 @@ type Description struct {
 	Directory         string          `json:"directory"`
 	ControlSocket     string          `json:"controlSocket"` // of this environment, see control.go
 	APIServer         string          `json:"apiServer"`     // URL
+	Etcd              string          `json:"etcd"`          // URL, also of its JSON gateway
 	CAFile            string          `json:"caFile"`        // of the API server
 	AdminKubeconfig   string          `json:"adminKubeconfig"`
 	Kubectl           string          `json:"kubectl"`
@@ -124,7 +127,7 @@ func Up(ctx context.Context, options Options) (up *Environment, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if made.plane, err = newControlPlane(made.path("kubernetes"), programs, options.DurableEtcd); err != nil {
+	if made.plane, err = newControlPlane(made.path("kubernetes"), programs, options); err != nil {
 		return nil, err
 	}
 	if made.registry, err = newRegistry(made.path("quay"), options.QuaySim); err != nil {
@@ -137,6 +140,7 @@ func Up(ctx context.Context, options Options) (up *Environment, err error) {
 		Directory:         made.Directory,
 		ControlSocket:     made.path("control.sock"),
 		APIServer:         made.plane.api.server,
+		Etcd:              "http://" + made.plane.etcdPort.address(),
 		CAFile:            made.plane.ca,
 		AdminKubeconfig:   made.path("kubeconfig"),
 		Kubectl:           programs.kubectl,

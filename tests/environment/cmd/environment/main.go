@@ -42,6 +42,7 @@ func run(arguments []string) error {
 	flags.StringVar(&options.QuaySim, "quay-sim", "quay-sim", "the program of tests/quay-sim")
 	flags.BoolVar(&options.Node, "node", false, "also a node that runs pods; needs root, containerd and runc")
 	flags.BoolVar(&options.DurableEtcd, "durable-etcd", false, "let etcd wait for the disk")
+	flags.Int64Var(&options.EtcdQuota, "etcd-quota", 0, "bytes above which etcd refuses to write; 0: its own limit")
 	untilStdinCloses := flags.Bool("until-stdin-closes", false, "also end when standard input closes, as it does when the parent dies")
 	flags.Usage = func() {
 		fmt.Fprint(flags.Output(), usage)

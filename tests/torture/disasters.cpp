@@ -1,0 +1,228 @@
+#include "torture/disasters.h"
+
+#include <csignal>
+#include <unistd.h>
+
+namespace quay_rotator::torture {
+
+using cluster::cluster;
+using std::chrono::milliseconds;
+
+namespace {
+
+// About what a round of rotations of a lane takes.
+constexpr milliseconds round{500};
+
+void start_replicas(Lane& lane, std::size_t count) {
+  lane.start_leading();
+  for (std::size_t i = 1; i < count; ++i) lane.start(i);
+}
+
+// kill -9 after a step of the protocol: of one of the lane's rotations that are under way at once.
+Disaster killed_after(const std::string& step) {
+  return {.name = "kill -9 after " + step, .strike = [step](Lane& lane) {
+            const std::string fail_point =
+                step + ":" + std::to_string(1 + lane.draw(lane.resources()));
+            const bool running = lane.draw(2) == 0;
+            if (!running) {
+              lane.kill_all();
+              lane.request();
+            }
+            lane.start(0, {.fail_point = fail_point});
+            if (running) {
+              (void)lane.replica(0).wait_for_log("caches are complete");
+              lane.request();
+            }
+            if (!lane.wait_for_end(0)) lane.complain("never came to " + fail_point);
+            lane.start();
+          }};
+}
+
+void kill_at_random(Lane& lane) {
+  lane.start_leading();
+  lane.request();
+  for (std::size_t kills = 1 + lane.draw(3); kills > 0; --kills) {
+    lane.linger(round);
+    lane.start();
+  }
+}
+
+// The network is cut in the middle of a round for up to five seconds: longer than a request to Quay
+// may take twice, shorter than a lease.
+Disaster cut(const std::string& what, TcpProxy& (Lane::*proxy)(), TcpProxy::Cut direction) {
+  return {.name = what, .strike = [proxy, direction](Lane& lane) {
+            lane.start_leading();
+            lane.request();
+            lane.linger(round);
+            (lane.*proxy)().cut(direction);
+            lane.linger(milliseconds(5000));
+            (lane.*proxy)().heal(lane.draw(2) == 0);
+          }};
+}
+
+Disaster reset(const std::string& what, TcpProxy& (Lane::*proxy)()) {
+  return {.name = what, .strike = [proxy](Lane& lane) {
+            lane.start_leading();
+            lane.request();
+            lane.linger(round);
+            (lane.*proxy)().reset();
+            lane.linger(milliseconds(1000));
+            (lane.*proxy)().heal(true);
+          }};
+}
+
+Disaster half_open(const std::string& what, TcpProxy& (Lane::*proxy)()) {
+  return {.name = what, .strike = [proxy](Lane& lane) {
+            lane.kill_all();  // a watch that is dead already would only be found after minutes
+            lane.start_leading();
+            lane.request();
+            lane.linger(round);
+            (lane.*proxy)().abandon();
+          }};
+}
+
+// Each fault strikes one request; the second at the same robot strikes its repetition.
+Disaster quay_resets(const std::string& when) {
+  return {.name = "Quay resets " + when + " its commit",
+          .strike = [action = "reset-" + when](Lane& lane) {
+            lane.start_leading();
+            for (std::size_t i = 0; i < lane.resources(); ++i) {
+              lane.add_fault({{"action", action}, {"times", 1}});
+            }
+            lane.request();
+          }};
+}
+
+Disaster leader_killed(std::size_t replicas) {
+  return {.name = std::to_string(replicas) + " replicas, leader killed",
+          .strike = [replicas](Lane& lane) {
+            lane.kill_all();
+            start_replicas(lane, replicas);
+            lane.request();
+            lane.linger(round);
+            lane.kill(0);
+          }};
+}
+
+// The leader is stopped, at the one place where it matters most or anywhere, until another has
+// taken over and done everything; then it wakes and believes that it leads.
+Disaster leader_frozen(std::size_t replicas) {
+  return {.name = std::to_string(replicas) + " replicas, leader frozen",
+          .strike =
+              [replicas](Lane& lane) {
+                const bool before_post = lane.draw(2) == 0;
+                lane.kill_all();
+                if (before_post) {
+                  lane.start(0, {.environment = {{"QUAY_ROTATOR_FAIL_POINT_FREEZES", "1"}},
+                                 .fail_point = "before-regenerate:" +
+                                               std::to_string(1 + lane.draw(lane.resources()))});
+                  (void)lane.replica(0).wait_for_log("caches are complete");
+                  for (std::size_t i = 1; i < replicas; ++i) lane.start(i);
+                } else {
+                  start_replicas(lane, replicas);
+                }
+                lane.request();
+                if (before_post) {
+                  if (!lane.wait_for_stop(0)) lane.complain("never came to before-regenerate");
+                } else {
+                  lane.linger(round);
+                  lane.replica(0).signal(SIGSTOP);
+                }
+                lane.wait_for_another_leader(0);
+                (void)lane.await_right();
+                lane.replica(0).signal(SIGCONT);
+                if (!lane.wait_for_end(0)) lane.complain("a leader without its lease went on");
+              },
+          .may_regenerate_again = true};
+}
+
+// In the middle of a round; in half of the runs one robot's answer is held back by Quay, which has
+// committed.
+void begin_a_round(Lane& lane) {
+  lane.start_leading();
+  const bool hold = lane.draw(2) == 0;
+  int fault = 0;
+  if (hold) fault = lane.add_fault({{"action", "hold"}, {"at", {"after"}}, {"times", 1}});
+  lane.request();
+  if (hold) {
+    if (!Lane::is_held(fault)) lane.complain("no request came to Quay");
+  } else {
+    lane.linger(round);
+  }
+}
+
+void restart_api_server() {
+  cluster().control().post("/processes/kube-apiserver/kill");
+  cluster().control().post("/processes/kube-apiserver/start");
+}
+
+Disaster etcd_full() {
+  return {.name = "etcd out of space, and back",
+          .prepare_all = [](Etcd& etcd) { etcd.fill(etcd_quota); },
+          .strike = begin_a_round,
+          .strike_all =
+              [](Etcd& etcd) {
+                etcd.overflow();
+                usleep(1'500'000);  // until somebody comes
+                etcd.recover();
+              },
+          .after = [](Lane& lane) { lane.remove_faults(); }};
+}
+
+// The operator sleeps through the end of an API server. The next one begins its history when it
+// starts: the version from which the operator wants to watch has expired.
+Disaster watches_expire() {
+  return {.name = "watches answered with 410",
+          .strike =
+              [](Lane& lane) {
+                lane.start_leading({"--leader-elect=false"});
+                lane.note_lists();
+                lane.replica(0).signal(SIGSTOP);
+                lane.request();
+                lane.damage_secrets();
+              },
+          .strike_all = [](Etcd&) { restart_api_server(); },
+          .after =
+              [](Lane& lane) {
+                lane.replica(0).signal(SIGCONT);
+                if (!lane.wait_for_new_list()) lane.complain("no watch was answered with 410");
+              }};
+}
+
+}  // namespace
+
+std::vector<Disaster> disasters() {
+  std::vector<Disaster> all;
+  for (const char* step : {"read-robot", "dry-run", "login", "ledger", "before-regenerate",
+                           "regenerate", "publish", "commit", "event"}) {
+    all.push_back(killed_after(step));
+  }
+  all.push_back({.name = "kill -9 at random instants", .strike = kill_at_random});
+  const auto api = &Lane::api_proxy;
+  const auto quay = &Lane::quay_proxy;
+  all.push_back(cut("API server: both directions cut", api, TcpProxy::Cut::both));
+  all.push_back(cut("API server: requests lost", api, TcpProxy::Cut::to_server));
+  all.push_back(cut("API server: answers lost", api, TcpProxy::Cut::to_client));
+  all.push_back(reset("API server: connections reset", api));
+  all.push_back(half_open("API server: half-open", api));
+  all.push_back(cut("Quay: both directions cut", quay, TcpProxy::Cut::both));
+  all.push_back(cut("Quay: requests lost", quay, TcpProxy::Cut::to_server));
+  all.push_back(cut("Quay: answers lost", quay, TcpProxy::Cut::to_client));
+  all.push_back(reset("Quay: connections reset", quay));
+  all.push_back(half_open("Quay: half-open", quay));
+  all.push_back(quay_resets("before"));
+  all.push_back(quay_resets("after"));
+  for (const std::size_t replicas : {2U, 3U}) {
+    all.push_back(leader_killed(replicas));
+    all.push_back(leader_frozen(replicas));
+  }
+  all.push_back({.name = "API server killed, restarted",
+                 .strike = begin_a_round,
+                 .strike_all = [](Etcd&) { restart_api_server(); },
+                 .after = [](Lane& lane) { lane.remove_faults(); }});
+  all.push_back(watches_expire());
+  all.push_back(etcd_full());
+  return all;
+}
+
+}  // namespace quay_rotator::torture

@@ -1,0 +1,33 @@
+// Every disaster of the torture, by name.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "torture/etcd.h"
+#include "torture/lane.h"
+
+namespace quay_rotator::torture {
+
+// The size at which the tortured etcd is full.
+constexpr std::size_t etcd_quota = std::size_t{64} << 20U;
+
+// What befalls one lane, in its thread: from the request to the end of the fault. Several lanes
+// suffer at once, each a disaster of its own. With `strike_all` it befalls all lanes at once, one
+// disaster for all: prepare_all, strike in each lane, strike_all, after in each lane.
+struct Disaster {
+  std::string name;
+  std::function<void(Etcd&)> prepare_all{};
+  std::function<void(Lane&)> strike;
+  std::function<void(Etcd&)> strike_all{};
+  std::function<void(Lane&)> after{};
+  // A process that is frozen between its last look at the clock and the socket may cost one more
+  // regeneration, as docs/reliability.md says: counted, and no failure.
+  bool may_regenerate_again = false;
+};
+
+std::vector<Disaster> disasters();
+
+}  // namespace quay_rotator::torture

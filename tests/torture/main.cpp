@@ -1,0 +1,302 @@
+// torture [--runs=N] [--seed=N] [--lanes=N] [--only=TEXT]
+//
+// Every disaster N times against the real API server, Quay's simulator and operators as processes;
+// then a table of what it did. Exits with 1 unless nothing was lost and nothing done twice.
+// QUAY_ROTATOR_BIN and QUAY_ROTATOR_SOURCE as for the cluster tests.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <queue>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "cluster/cluster.h"
+#include "http/cpprest_transport.h"
+#include "torture/disasters.h"
+#include "torture/etcd.h"
+#include "torture/lane.h"
+
+namespace quay_rotator::torture {
+namespace {
+
+using cluster::cluster;
+
+struct Options {
+  std::uint64_t runs = 1;
+  std::uint64_t seed = 0;
+  std::uint64_t lanes = 8;
+  std::string only;
+};
+
+struct Tally {
+  std::string name;
+  std::uint64_t runs = 0;
+  int rotations = 0;
+  int lost = 0;
+  int extra = 0;
+  bool may_regenerate_again = false;
+  bool failed = false;
+  std::chrono::duration<double> worst{};
+
+  void add(const Damage& damage) {
+    rotations += damage.rotations;
+    lost += damage.lost;
+    extra += damage.extra;
+    worst = std::max(worst, damage.recovery);
+    failed = failed || damage.lost > 0 || (damage.extra > 0 && !may_regenerate_again) ||
+             !damage.complaints.empty();
+  }
+  void print() const {
+    std::printf("%-36s %6llu %10d %6d %6d%s %9.1f s%s\n", name.c_str(),
+                static_cast<unsigned long long>(runs), rotations, lost, extra,
+                may_regenerate_again ? "*" : " ", worst.count(), failed ? "  FAILED" : "");
+    std::fflush(stdout);
+  }
+  static void print_header() {
+    std::printf("%-36s %6s %10s %6s %6s  %11s\n", "disaster", "runs", "rotations", "lost", "extra",
+                "worst");
+  }
+};
+
+// A lane and the thread that all its operators are started by: they die with it.
+class LaneThread {
+ public:
+  LaneThread() : thread_([this](const std::stop_token& stop) { work(stop); }) {}
+  ~LaneThread() {
+    (void)post([this] { lane.reset(); });
+    thread_.request_stop();
+    changed_.notify_all();
+  }
+  std::future<void> post(std::function<void()> job) {
+    std::packaged_task<void()> task(std::move(job));
+    auto done = task.get_future();
+    const std::lock_guard lock(mutex_);
+    jobs_.push(std::move(task));
+    changed_.notify_all();
+    return done;
+  }
+  std::unique_ptr<Lane> lane;
+
+ private:
+  void work(const std::stop_token& stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait(lock, stop, [this] { return !jobs_.empty(); }) || !jobs_.empty()) {
+      auto job = std::move(jobs_.front());
+      jobs_.pop();
+      lock.unlock();
+      job();
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::queue<std::packaged_task<void()>> jobs_;
+  std::jthread thread_;
+};
+
+class Torture {
+ public:
+  explicit Torture(Options options) : options_(std::move(options)) {
+    // Then it tells its own address as the realm of the registry, which is the proxy's.
+    cluster().quay().put("/switches", {{"registry", ""}});
+    std::vector<std::future<void>> made;
+    for (std::uint64_t i = 0; i < options_.lanes; ++i) {
+      lanes_.push_back(std::make_unique<LaneThread>());
+      std::string name = cluster().make_namespace();
+      made.push_back(lanes_.back()->post([thread = lanes_.back().get(), name = std::move(name)] {
+        thread->lane = std::make_unique<Lane>(name, 4);
+      }));
+    }
+    for (auto& done : made) done.get();
+  }
+
+  bool run() {
+    std::vector<Tally> tallies;
+    std::uint64_t number = 0;
+    Tally::print_header();
+    for (const Disaster& disaster : disasters()) {
+      ++number;
+      if (disaster.name.find(options_.only) == std::string::npos) continue;
+      Tally tally{.name = disaster.name, .may_regenerate_again = disaster.may_regenerate_again};
+      std::seed_seq{options_.seed, number}.generate(&kind_seed_, &kind_seed_ + 1);
+      if (disaster.strike_all) {
+        run_together(disaster, tally);
+      } else {
+        run_apart(disaster, tally);
+      }
+      etcd_.compact();
+      tally.print();
+      tallies.push_back(std::move(tally));
+    }
+    return report(tallies);
+  }
+
+ private:
+  // Whichever lane is free takes the next run.
+  void run_apart(const Disaster& disaster, Tally& tally) {
+    std::mutex mutex;
+    std::vector<std::future<void>> done;
+    for (const auto& thread : lanes_) {
+      done.push_back(thread->post([&, lane = thread->lane.get()] {
+        while (true) {
+          std::uint64_t run = 0;
+          {
+            const std::lock_guard lock(mutex);
+            if (tally.runs == options_.runs) return;
+            run = tally.runs++;
+          }
+          const Damage damage = suffer(disaster, *lane, run);
+          const std::lock_guard lock(mutex);
+          tally.add(damage);
+          tell(disaster, *lane, run, damage);
+        }
+      }));
+    }
+    for (auto& each : done) each.get();
+  }
+
+  void run_together(const Disaster& disaster, Tally& tally) {
+    for (; tally.runs < options_.runs; ++tally.runs) {
+      if (disaster.prepare_all) disaster.prepare_all(etcd_);
+      each_lane([&](Lane& lane) {
+        lane.seed(seed_of(tally.runs));
+        disaster.strike(lane);
+      });
+      disaster.strike_all(etcd_);
+      each_lane([&](Lane& lane) {
+        lane.start_recovering();
+        if (disaster.after) disaster.after(lane);
+      });
+      std::mutex mutex;
+      each_lane([&](Lane& lane) {
+        const Damage damage = lane.settle();
+        const std::lock_guard lock(mutex);
+        tally.add(damage);
+        tell(disaster, lane, tally.runs, damage);
+      });
+    }
+  }
+
+  void each_lane(const std::function<void(Lane&)>& act) {
+    std::vector<std::future<void>> done;
+    for (const auto& thread : lanes_) {
+      done.push_back(thread->post([&, lane = thread->lane.get()] { act(*lane); }));
+    }
+    for (auto& each : done) each.get();
+  }
+
+  Damage suffer(const Disaster& disaster, Lane& lane, std::uint64_t run) const {
+    lane.seed(seed_of(run));
+    disaster.strike(lane);
+    lane.start_recovering();
+    return lane.settle();
+  }
+
+  [[nodiscard]] std::uint64_t seed_of(std::uint64_t run) const {
+    return (std::uint64_t{kind_seed_} << 32U) + run;
+  }
+
+  // What went wrong, with the logs of those who did it; a lane starts anew after that.
+  void tell(const Disaster& disaster, Lane& lane, std::uint64_t run, const Damage& damage) const {
+    const bool failed = damage.lost > 0 || !damage.complaints.empty() ||
+                        (damage.extra > 0 && !disaster.may_regenerate_again);
+    if (failed) {
+      const std::string folder = cluster().program("../torture/" + disaster.name);
+      std::filesystem::create_directories(folder);
+      std::cout << disaster.name << ", run " << run << ", " << lane.name_space() << ": "
+                << damage.lost << " lost, " << damage.extra
+                << " extra; again with --seed=" << options_.seed << " --only='" << disaster.name
+                << "'\n";
+      for (const std::string& complaint : damage.complaints) std::cout << "  " << complaint << "\n";
+      for (const std::string& log : lane.logs()) {
+        const auto name = std::filesystem::path(log).filename();
+        std::filesystem::copy_file(log, folder / name,
+                                   std::filesystem::copy_options::overwrite_existing);
+        std::cout << "  log: " << (folder / name).string() << "\n";
+      }
+      lane.kill_all();
+    }
+    lane.forget_logs();
+  }
+
+  [[nodiscard]] bool report(const std::vector<Tally>& tallies) const {
+    std::cout << "\nseed " << options_.seed << "; lost: Secrets without Quay's token once all is "
+              << "calm; extra: regenerations in Quay's journal that nobody asked for (*: a frozen "
+              << "leader may cost one); worst: time until everything was right again\n";
+    Tally::print_header();
+    Tally total{.name = "all", .may_regenerate_again = true};
+    for (const Tally& tally : tallies) {
+      tally.print();
+      total.runs += tally.runs;
+      total.rotations += tally.rotations;
+      total.lost += tally.lost;
+      total.extra += tally.extra;
+      total.failed = total.failed || tally.failed;
+      total.worst = std::max(total.worst, tally.worst);
+    }
+    total.print();
+    return !total.failed && !tallies.empty();
+  }
+
+  Options options_;
+  std::vector<std::unique_ptr<LaneThread>> lanes_;
+  Etcd etcd_{cluster().value("etcd")};
+  std::uint32_t kind_seed_ = 0;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  const char* seed = std::getenv("SEED");
+  options.seed = seed != nullptr && *seed != 0 ? std::stoull(seed) : std::random_device{}();
+  for (const std::string& argument : std::vector<std::string>(argv + 1, argv + argc)) {
+    const std::size_t equals = argument.find('=');
+    const std::string name = argument.substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : argument.substr(equals + 1);
+    if (value.empty() && name != "--only") continue;  // as make passes what nobody set
+    if (name == "--runs") {
+      options.runs = std::stoull(value);
+    } else if (name == "--seed") {
+      options.seed = std::stoull(value);
+    } else if (name == "--lanes") {
+      options.lanes = std::stoull(value);
+    } else if (name == "--only") {
+      options.only = value;
+    } else {
+      throw std::runtime_error("unknown argument " + argument +
+                               ", expected --runs=N --seed=N --lanes=N --only=TEXT");
+    }
+  }
+  return options;
+}
+
+}  // namespace
+}  // namespace quay_rotator::torture
+
+int main(int argc, char** argv) {
+  using namespace quay_rotator;
+  http::initialize_cpprest();
+  testing::InitGoogleTest(&argc, argv);  // the cluster's parts report with it
+  bool good = false;
+  try {
+    const auto options = torture::parse(argc, argv);
+    std::printf("seed %llu\n", static_cast<unsigned long long>(options.seed));
+    cluster::bring_up_cluster(
+        {.node = false, .environment = {"--etcd-quota=" + std::to_string(torture::etcd_quota)}});
+    good = torture::Torture(options).run();
+  } catch (const std::exception& error) {
+    std::cerr << "torture: " << error.what() << "\n";
+  }
+  cluster::take_down_cluster();
+  return good ? 0 : 1;
+}
