@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint format clean
+.PHONY: help build demo test torture soak lint format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -24,6 +24,17 @@ test: ## Run every test, up to a real API server, registry and node
 	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
 	@echo "==> Testing the program"
 	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 2 --output-on-failure --no-tests=error
+
+torture: ## Kill, cut off and freeze everything, RUNS times each (SEED=, ONLY= a disaster's name)
+	@tests/prepare.sh test
+	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
+	  build/bin/torture --runs=$(RUNS) --seed=$(SEED) --only='$(ONLY)'
+
+soak: ## HOURS=1 (or MINUTES=) on a real API server and DAYS=24 simulated ones: does anything grow?
+	@tests/prepare.sh test
+	@build/bin/soak-simulated --days=$(or $(DAYS),24)
+	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
+	  build/bin/soak-real --minutes=$(or $(MINUTES),$(shell echo $$((60 * $(or $(HOURS),1)))))
 
 lint: ## Check format and style of C++, Go and shell code
 	@tests/lint.sh

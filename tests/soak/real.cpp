@@ -73,11 +73,12 @@ class Soak {
       }
       if (now >= next_report) {
         lane_.read_journal();
-        std::printf("%5.1f min: %d rotations, %.0f descriptors, %.0f threads, %.1f MiB, %.0f "
-                    "queued\n",
-                    duration<double>(now - began).count() / 60, lane_.rotations(),
-                    descriptors_.samples.back(), threads_.samples.back(), memory_.samples.back(),
-                    queue_.samples.back());
+        std::printf(
+            "%5.1f min: %d rotations, %.0f descriptors, %.0f threads, %.1f MiB, %.0f "
+            "queued\n",
+            duration<double>(now - began).count() / 60, lane_.rotations(),
+            descriptors_.samples.back(), threads_.samples.back(), memory_.samples.back(),
+            queue_.samples.back());
         std::fflush(stdout);
         next_report = now + seconds(60);
       }
@@ -102,8 +103,7 @@ class Soak {
     const std::string folder = "/proc/" + std::to_string(process.pid());
     const std::string status = folder + "/status";
     const std::string metrics = process.metrics();
-    descriptors_.samples.push_back(
-        value_of(std::istringstream(metrics), "process_open_fds "));
+    descriptors_.samples.push_back(value_of(std::istringstream(metrics), "process_open_fds "));
     queue_.samples.push_back(
         value_of(std::istringstream(metrics), "quay_rotator_workqueue_depth "));
     std::ifstream lines(status);
@@ -117,10 +117,11 @@ class Soak {
     lane_.start_recovering();
     const torture::Damage damage = lane_.settle();
     const double hours = duration<double>(steady_clock::now() - since_).count() / 3600;
-    std::printf("\n%zu resources, %d rotations, %d restarts of the API server, %d lives of the "
-                "operator: %d lost, %d extra, settled within %.1f s\n",
-                resources, damage.rotations, restarts_, lives_, damage.lost, damage.extra,
-                damage.recovery.count());
+    std::printf(
+        "\n%zu resources, %d rotations, %d restarts of the API server, %d lives of the "
+        "operator: %d lost, %d extra, settled within %.1f s\n",
+        resources, damage.rotations, restarts_, lives_, damage.lost, damage.extra,
+        damage.recovery.count());
     bool good = damage.lost == 0 && damage.extra == 0 && damage.complaints.empty();
     for (const std::string& complaint : damage.complaints) std::cout << complaint << "\n";
     Series::print_header();

@@ -40,8 +40,7 @@ double slope(const std::vector<double>& samples) {
 
 bool Series::flat() const {
   const double before = median(samples, 1);
-  return samples.size() >= 8 &&
-         median(samples, 3) <= before + std::max(before * share, amount);
+  return samples.size() >= 8 && median(samples, 3) <= before + std::max(before * share, amount);
 }
 
 void Series::print_header() {

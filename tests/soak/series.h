@@ -10,8 +10,8 @@ namespace quay_rotator::soak {
 struct Series {
   std::string name;
   std::string unit;
-  // The last quarter may be above the second by this share, or by this much, whichever is more. (The
-  // first quarter is left out: caches fill, the allocator finds its size.)
+  // The last quarter may be above the second by this share, or by this much, whichever is more.
+  // (The first quarter is left out: caches fill, the allocator finds its size.)
   double share = 0;
   double amount = 0;
   std::vector<double> samples{};

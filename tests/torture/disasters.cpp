@@ -73,11 +73,11 @@ Disaster reset(const std::string& what, TcpProxy& (Lane::*proxy)()) {
 
 Disaster half_open(const std::string& what, TcpProxy& (Lane::*proxy)()) {
   return {.name = what, .strike = [proxy](Lane& lane) {
-            lane.kill_all();  // a watch that is dead already would only be found after minutes
             lane.start_leading();
             lane.request();
             lane.linger(round);
             (lane.*proxy)().abandon();
+            lane.spoil();  // its watches are dead, which it finds out after minutes of silence
           }};
 }
 
@@ -145,7 +145,7 @@ void begin_a_round(Lane& lane) {
   if (hold) fault = lane.add_fault({{"action", "hold"}, {"at", {"after"}}, {"times", 1}});
   lane.request();
   if (hold) {
-    if (!Lane::is_held(fault)) lane.complain("no request came to Quay");
+    if (!Lane::wait_for_fault(fault)) lane.complain("no request came to Quay");
   } else {
     lane.linger(round);
   }

@@ -168,8 +168,9 @@ void Lane::start(std::size_t number, OperatorOptions changes) {
 }
 
 void Lane::start_leading(const std::vector<std::string>& arguments) {
-  if (!replicas_.empty() && replicas_[0] && !replicas_[0]->poll() && arguments == arguments_)
-    return;
+  if (std::exchange(spoiled_, false)) kill_all();
+  const bool running = !replicas_.empty() && replicas_[0] && !replicas_[0]->poll();
+  if (running && arguments == arguments_) return;
   start(0, {.arguments = arguments});
   if (replicas_[0]->wait_for_log("caches are complete").is_null()) complain("no operator leads");
 }
@@ -256,9 +257,10 @@ int Lane::add_fault(json fault) {
   return faults_.back();
 }
 
-bool Lane::is_held(int fault) {
-  const json held = cluster().quay().get("/faults/" + std::to_string(fault) + "?wait=20s");
-  return !held.value("held", json::array()).empty();
+bool Lane::wait_for_fault(int fault) {
+  return wait_until([&] {
+    return cluster().quay().get("/faults/" + std::to_string(fault)).at("struck").get<int>() > 0;
+  });
 }
 
 void Lane::remove_faults() {

@@ -50,6 +50,8 @@ class Lane {
   void start(std::size_t replica = 0, cluster::OperatorOptions changes = {});
   // Unless it runs already: starts it, and waits until it acts.
   void start_leading(const std::vector<std::string>& arguments = {});
+  // What runs now is not to be used by the next disaster.
+  void spoil() { spoiled_ = true; }
   cluster::OperatorProcess& replica(std::size_t number) { return *replicas_.at(number); }
   void kill(std::size_t replica);
   void kill_all();
@@ -69,8 +71,8 @@ class Lane {
   // A fault of Quay for one of our robots; its id. It lasts until the lane has settled.
   int add_fault(json fault);
   void remove_faults();
-  // Waits until it holds a request.
-  static bool is_held(int fault);
+  // Waits until it has struck; false when that takes too long.
+  static bool wait_for_fault(int fault);
   // Somebody deletes one Secret and damages another.
   void damage_secrets();
 
@@ -119,6 +121,7 @@ class Lane {
   std::vector<std::unique_ptr<cluster::OperatorProcess>> replicas_;
   std::vector<std::string> logs_;
   std::mt19937_64 random_;
+  bool spoiled_ = false;
   std::vector<int> faults_;
   double lists_ = 0;
   std::vector<int> requests_;  // of each resource; the number is the request's name

@@ -16,6 +16,8 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -122,55 +124,68 @@ class Torture {
   }
 
   bool run() {
-    std::vector<Tally> tallies;
-    std::uint64_t number = 0;
-    Tally::print_header();
-    for (const Disaster& disaster : disasters()) {
+    std::vector<Trial> trials;
+    for (std::uint64_t number = 0; const Disaster& disaster : disasters()) {
       ++number;
       if (disaster.name.find(options_.only) == std::string::npos) continue;
-      Tally tally{.name = disaster.name, .may_regenerate_again = disaster.may_regenerate_again};
-      std::seed_seq{options_.seed, number}.generate(&kind_seed_, &kind_seed_ + 1);
-      if (disaster.strike_all) {
-        run_together(disaster, tally);
-      } else {
-        run_apart(disaster, tally);
-      }
-      etcd_.compact();
-      tally.print();
-      tallies.push_back(std::move(tally));
+      Trial trial{.disaster = disaster};
+      trial.tally.name = disaster.name;
+      trial.tally.may_regenerate_again = disaster.may_regenerate_again;
+      std::seed_seq{options_.seed, number}.generate(&trial.seed, &trial.seed + 1);
+      trials.push_back(std::move(trial));
     }
-    return report(tallies);
+    Tally::print_header();
+    run_apart(trials);
+    for (Trial& trial : trials) {
+      if (trial.disaster.strike_all) run_together(trial);
+    }
+    return report(trials);
   }
 
  private:
-  // Whichever lane is free takes the next run.
-  void run_apart(const Disaster& disaster, Tally& tally) {
-    std::mutex mutex;
-    std::vector<std::future<void>> done;
-    for (const auto& thread : lanes_) {
-      done.push_back(thread->post([&, lane = thread->lane.get()] {
-        while (true) {
-          std::uint64_t run = 0;
-          {
-            const std::lock_guard lock(mutex);
-            if (tally.runs == options_.runs) return;
-            run = tally.runs++;
-          }
-          const Damage damage = suffer(disaster, *lane, run);
-          const std::lock_guard lock(mutex);
-          tally.add(damage);
-          tell(disaster, *lane, run, damage);
-        }
-      }));
+  struct Trial {
+    Disaster disaster;
+    Tally tally{};
+    std::uint32_t seed = 0;
+    std::uint64_t begun = 0;
+
+    [[nodiscard]] std::uint64_t seed_of(std::uint64_t run) const {
+      return (std::uint64_t{seed} << 32U) + run;
     }
-    for (auto& each : done) each.get();
+  };
+
+  // Whichever lane is free takes the next run.
+  void run_apart(std::vector<Trial>& trials) {
+    std::mutex mutex;
+    const auto next = [&]() -> std::pair<Trial*, std::uint64_t> {
+      const std::lock_guard lock(mutex);
+      for (Trial& trial : trials) {
+        if (trial.disaster.strike_all || trial.begun == options_.runs) continue;
+        return {&trial, trial.begun++};
+      }
+      return {nullptr, 0};
+    };
+    each_lane([&](Lane& lane) {
+      for (auto [trial, run] = next(); trial != nullptr; std::tie(trial, run) = next()) {
+        lane.seed(trial->seed_of(run));
+        trial->disaster.strike(lane);
+        lane.start_recovering();
+        const Damage damage = lane.settle();
+        const std::lock_guard lock(mutex);
+        end_run(*trial, lane, run, damage);
+        if (++trial->tally.runs < options_.runs) continue;
+        trial->tally.print();
+        etcd_.compact();
+      }
+    });
   }
 
-  void run_together(const Disaster& disaster, Tally& tally) {
-    for (; tally.runs < options_.runs; ++tally.runs) {
+  void run_together(Trial& trial) {
+    const Disaster& disaster = trial.disaster;
+    for (std::uint64_t run = 0; run < options_.runs; ++run) {
       if (disaster.prepare_all) disaster.prepare_all(etcd_);
       each_lane([&](Lane& lane) {
-        lane.seed(seed_of(tally.runs));
+        lane.seed(trial.seed_of(run));
         disaster.strike(lane);
       });
       disaster.strike_all(etcd_);
@@ -182,10 +197,12 @@ class Torture {
       each_lane([&](Lane& lane) {
         const Damage damage = lane.settle();
         const std::lock_guard lock(mutex);
-        tally.add(damage);
-        tell(disaster, lane, tally.runs, damage);
+        end_run(trial, lane, run, damage);
       });
+      ++trial.tally.runs;
+      etcd_.compact();
     }
+    trial.tally.print();
   }
 
   void each_lane(const std::function<void(Lane&)>& act) {
@@ -196,19 +213,10 @@ class Torture {
     for (auto& each : done) each.get();
   }
 
-  Damage suffer(const Disaster& disaster, Lane& lane, std::uint64_t run) const {
-    lane.seed(seed_of(run));
-    disaster.strike(lane);
-    lane.start_recovering();
-    return lane.settle();
-  }
-
-  [[nodiscard]] std::uint64_t seed_of(std::uint64_t run) const {
-    return (std::uint64_t{kind_seed_} << 32U) + run;
-  }
-
-  // What went wrong, with the logs of those who did it; a lane starts anew after that.
-  void tell(const Disaster& disaster, Lane& lane, std::uint64_t run, const Damage& damage) const {
+  // Tells what went wrong, with the logs of those who did it; a lane starts anew after that.
+  void end_run(Trial& trial, Lane& lane, std::uint64_t run, const Damage& damage) const {
+    const Disaster& disaster = trial.disaster;
+    trial.tally.add(damage);
     const bool failed = damage.lost > 0 || !damage.complaints.empty() ||
                         (damage.extra > 0 && !disaster.may_regenerate_again);
     if (failed) {
@@ -230,13 +238,14 @@ class Torture {
     lane.forget_logs();
   }
 
-  [[nodiscard]] bool report(const std::vector<Tally>& tallies) const {
+  [[nodiscard]] bool report(const std::vector<Trial>& trials) const {
     std::cout << "\nseed " << options_.seed << "; lost: Secrets without Quay's token once all is "
               << "calm; extra: regenerations in Quay's journal that nobody asked for (*: a frozen "
               << "leader may cost one); worst: time until everything was right again\n";
     Tally::print_header();
     Tally total{.name = "all", .may_regenerate_again = true};
-    for (const Tally& tally : tallies) {
+    for (const Trial& trial : trials) {
+      const Tally& tally = trial.tally;
       tally.print();
       total.runs += tally.runs;
       total.rotations += tally.rotations;
@@ -246,13 +255,12 @@ class Torture {
       total.worst = std::max(total.worst, tally.worst);
     }
     total.print();
-    return !total.failed && !tallies.empty();
+    return !total.failed && !trials.empty();
   }
 
   Options options_;
   std::vector<std::unique_ptr<LaneThread>> lanes_;
   Etcd etcd_{cluster().value("etcd")};
-  std::uint32_t kind_seed_ = 0;
 };
 
 Options parse(int argc, char** argv) {
