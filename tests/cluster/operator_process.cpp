@@ -55,7 +55,8 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
 }
 
 OperatorProcess::~OperatorProcess() {
-  if (testing::Test::HasFailure())
+  if (testing::UnitTest::GetInstance()->current_test_info() != nullptr &&
+      testing::Test::HasFailure())
     std::fprintf(stderr, "---- the operator's log\n%s", log().c_str());
   // An orderly end, so that the next test need not wait for the lease.
   if (!process_->poll()) terminate();

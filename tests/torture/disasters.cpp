@@ -24,10 +24,8 @@ Disaster killed_after(const std::string& step) {
             const std::string fail_point =
                 step + ":" + std::to_string(1 + lane.draw(lane.resources()));
             const bool running = lane.draw(2) == 0;
-            if (!running) {
-              lane.kill_all();
-              lane.request();
-            }
+            lane.kill_all();
+            if (!running) lane.request();
             lane.start(0, {.fail_point = fail_point});
             if (running) {
               (void)lane.replica(0).wait_for_log("caches are complete");
@@ -101,6 +99,7 @@ Disaster leader_killed(std::size_t replicas) {
             lane.request();
             lane.linger(round);
             lane.kill(0);
+            lane.spoil();  // the next disaster wants a single replica
           }};
 }
 
@@ -132,23 +131,18 @@ Disaster leader_frozen(std::size_t replicas) {
                 (void)lane.await_right();
                 lane.replica(0).signal(SIGCONT);
                 if (!lane.wait_for_end(0)) lane.complain("a leader without its lease went on");
+                lane.spoil();
               },
           .may_regenerate_again = true};
 }
 
-// In the middle of a round; in half of the runs one robot's answer is held back by Quay, which has
-// committed.
-void begin_a_round(Lane& lane) {
+// `hold`: Quay has committed for one robot, but holds its answer back.
+void begin_a_round(Lane& lane, bool hold) {
   lane.start_leading();
-  const bool hold = lane.draw(2) == 0;
   int fault = 0;
   if (hold) fault = lane.add_fault({{"action", "hold"}, {"at", {"after"}}, {"times", 1}});
   lane.request();
-  if (hold) {
-    if (!Lane::wait_for_fault(fault)) lane.complain("no request came to Quay");
-  } else {
-    lane.linger(round);
-  }
+  if (hold && !Lane::wait_for_fault(fault)) lane.complain("no request came to Quay");
 }
 
 void restart_api_server() {
@@ -158,8 +152,7 @@ void restart_api_server() {
 
 Disaster etcd_full() {
   return {.name = "etcd out of space, and back",
-          .prepare_all = [](Etcd& etcd) { etcd.fill(etcd_quota); },
-          .strike = begin_a_round,
+          .strike = [](Lane& lane) { begin_a_round(lane, true); },
           .strike_all =
               [](Etcd& etcd) {
                 etcd.overflow();
@@ -169,7 +162,7 @@ Disaster etcd_full() {
           .after = [](Lane& lane) { lane.remove_faults(); }};
 }
 
-// The operator sleeps through the end of an API server. The next one begins its history when it
+// The operator is cut off through the end of an API server. The next one begins its history when it
 // starts: the version from which the operator wants to watch has expired.
 Disaster watches_expire() {
   return {.name = "watches answered with 410",
@@ -177,15 +170,16 @@ Disaster watches_expire() {
               [](Lane& lane) {
                 lane.start_leading({"--leader-elect=false"});
                 lane.note_lists();
-                lane.replica(0).signal(SIGSTOP);
+                lane.api_proxy().cut(TcpProxy::Cut::both);
                 lane.request();
                 lane.damage_secrets();
               },
           .strike_all = [](Etcd&) { restart_api_server(); },
           .after =
               [](Lane& lane) {
-                lane.replica(0).signal(SIGCONT);
+                lane.api_proxy().heal(true);
                 if (!lane.wait_for_new_list()) lane.complain("no watch was answered with 410");
+                lane.spoil();
               }};
 }
 
@@ -217,7 +211,7 @@ std::vector<Disaster> disasters() {
     all.push_back(leader_frozen(replicas));
   }
   all.push_back({.name = "API server killed, restarted",
-                 .strike = begin_a_round,
+                 .strike = [](Lane& lane) { begin_a_round(lane, lane.draw(2) == 0); },
                  .strike_all = [](Etcd&) { restart_api_server(); },
                  .after = [](Lane& lane) { lane.remove_faults(); }});
   all.push_back(watches_expire());

@@ -16,10 +16,9 @@ constexpr std::size_t etcd_quota = std::size_t{64} << 20U;
 
 // What befalls one lane, in its thread: from the request to the end of the fault. Several lanes
 // suffer at once, each a disaster of its own. With `strike_all` it befalls all lanes at once, one
-// disaster for all: prepare_all, strike in each lane, strike_all, after in each lane.
+// disaster for all: strike in each lane, strike_all, after in each lane.
 struct Disaster {
   std::string name;
-  std::function<void(Etcd&)> prepare_all{};
   std::function<void(Lane&)> strike;
   std::function<void(Etcd&)> strike_all{};
   std::function<void(Lane&)> after{};

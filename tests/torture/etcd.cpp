@@ -69,19 +69,8 @@ bool Etcd::put(std::size_t bytes) {
   throw std::runtime_error("etcd: a put: " + answer.dump());
 }
 
-void Etcd::fill(std::size_t quota) {
-  const auto size = [this] {
-    return std::stoull(
-        call("/v3/maintenance/status", json::object()).at("dbSize").get<std::string>());
-  };
-  // A put takes a little more than its value; the size grows in steps, as it is allocated.
-  for (std::size_t now = size(); now + 2 * megabyte < quota; now = size()) {
-    if (!put(megabyte)) return;
-  }
-}
-
 void Etcd::overflow() {
-  while (put(megabyte / 4)) {
+  while (put(megabyte)) {
   }
 }
 

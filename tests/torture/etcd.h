@@ -14,9 +14,7 @@ class Etcd {
   // `url` is http://host:port.
   explicit Etcd(const std::string& url);
 
-  // Writes until less than a megabyte of the quota is left …
-  void fill(std::size_t quota);
-  // … and until etcd refuses to write: the alarm NOSPACE is raised, and stays.
+  // Writes until etcd refuses to: the alarm NOSPACE is raised, and stays.
   void overflow();
   // What an administrator does about it: deletes, compacts, defragments, disarms the alarm.
   void recover();

@@ -173,9 +173,8 @@ class Torture {
         const Damage damage = lane.settle();
         const std::lock_guard lock(mutex);
         end_run(*trial, lane, run, damage);
-        if (++trial->tally.runs < options_.runs) continue;
-        trial->tally.print();
-        etcd_.compact();
+        if (++trial->tally.runs % 20 == 0) etcd_.compact();
+        if (trial->tally.runs == options_.runs) trial->tally.print();
       }
     });
   }
@@ -183,7 +182,6 @@ class Torture {
   void run_together(Trial& trial) {
     const Disaster& disaster = trial.disaster;
     for (std::uint64_t run = 0; run < options_.runs; ++run) {
-      if (disaster.prepare_all) disaster.prepare_all(etcd_);
       each_lane([&](Lane& lane) {
         lane.seed(trial.seed_of(run));
         disaster.strike(lane);
