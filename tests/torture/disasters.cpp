@@ -26,7 +26,7 @@ Disaster killed_after(const std::string& step) {
             const bool running = lane.draw(2) == 0;
             lane.kill_all();
             if (!running) lane.request();
-            lane.start(0, {.fail_point = fail_point});
+            lane.start(0, {.fail_point = fail_point, .quay_timeout = "1s"});
             if (running) {
               (void)lane.replica(0).wait_for_log("caches are complete");
               lane.request();
@@ -114,7 +114,8 @@ Disaster leader_frozen(std::size_t replicas) {
                 if (before_post) {
                   lane.start(0, {.environment = {{"QUAY_ROTATOR_FAIL_POINT_FREEZES", "1"}},
                                  .fail_point = "before-regenerate:" +
-                                               std::to_string(1 + lane.draw(lane.resources()))});
+                                               std::to_string(1 + lane.draw(lane.resources())),
+                                 .quay_timeout = "1s"});
                   (void)lane.replica(0).wait_for_log("caches are complete");
                   for (std::size_t i = 1; i < replicas; ++i) lane.start(i);
                 } else {
@@ -136,30 +137,29 @@ Disaster leader_frozen(std::size_t replicas) {
           .may_regenerate_again = true};
 }
 
-// `hold`: Quay has committed for one robot, but holds its answer back.
-void begin_a_round(Lane& lane, bool hold) {
-  lane.start_leading();
-  int fault = 0;
-  if (hold) fault = lane.add_fault({{"action", "hold"}, {"at", {"after"}}, {"times", 1}});
+// In the middle of a round: Quay has committed for one robot, but holds its answer back …
+void begin_a_round(Lane& lane) {
+  lane.start_leading({}, "20s");
+  const int fault = lane.add_fault({{"action", "hold"}, {"at", {"after"}}, {"times", 1}});
   lane.request();
-  if (hold && !Lane::wait_for_fault(fault)) lane.complain("no request came to Quay");
+  if (!Lane::wait_for_fault(fault)) lane.complain("no request came to Quay");
 }
 
-void restart_api_server() {
+// … until nothing can be written: the old token is dead, the new one has no place to go to.
+void let_go(Lane& lane) {
+  lane.remove_faults();
+  lane.spoil();  // the next disaster wants Quay's usual deadline
+}
+
+constexpr useconds_t until_somebody_comes = 1'500'000;
+
+void kill_api_server(Etcd&) {
   cluster().control().post("/processes/kube-apiserver/kill");
-  cluster().control().post("/processes/kube-apiserver/start");
 }
 
-Disaster etcd_full() {
-  return {.name = "etcd out of space, and back",
-          .strike = [](Lane& lane) { begin_a_round(lane, true); },
-          .strike_all =
-              [](Etcd& etcd) {
-                etcd.overflow();
-                usleep(1'500'000);  // until somebody comes
-                etcd.recover();
-              },
-          .after = [](Lane& lane) { lane.remove_faults(); }};
+void start_api_server(Etcd&) {
+  usleep(until_somebody_comes);
+  cluster().control().post("/processes/kube-apiserver/start");
 }
 
 // The operator is cut off through the end of an API server. The next one begins its history when it
@@ -174,7 +174,8 @@ Disaster watches_expire() {
                 lane.request();
                 lane.damage_secrets();
               },
-          .strike_all = [](Etcd&) { restart_api_server(); },
+          .break_all = kill_api_server,
+          .mend_all = start_api_server,
           .after =
               [](Lane& lane) {
                 lane.api_proxy().heal(true);
@@ -199,6 +200,7 @@ std::vector<Disaster> disasters() {
   all.push_back(cut("API server: answers lost", api, TcpProxy::Cut::to_client));
   all.push_back(reset("API server: connections reset", api));
   all.push_back(half_open("API server: half-open", api));
+  all.back().takes_minutes = true;
   all.push_back(cut("Quay: both directions cut", quay, TcpProxy::Cut::both));
   all.push_back(cut("Quay: requests lost", quay, TcpProxy::Cut::to_server));
   all.push_back(cut("Quay: answers lost", quay, TcpProxy::Cut::to_client));
@@ -211,11 +213,20 @@ std::vector<Disaster> disasters() {
     all.push_back(leader_frozen(replicas));
   }
   all.push_back({.name = "API server killed, restarted",
-                 .strike = [](Lane& lane) { begin_a_round(lane, lane.draw(2) == 0); },
-                 .strike_all = [](Etcd&) { restart_api_server(); },
-                 .after = [](Lane& lane) { lane.remove_faults(); }});
+                 .strike = begin_a_round,
+                 .break_all = kill_api_server,
+                 .meanwhile = let_go,
+                 .mend_all = start_api_server});
   all.push_back(watches_expire());
-  all.push_back(etcd_full());
+  all.push_back({.name = "etcd out of space, and back",
+                 .strike = begin_a_round,
+                 .break_all = [](Etcd& etcd) { etcd.overflow(); },
+                 .meanwhile = let_go,
+                 .mend_all =
+                     [](Etcd& etcd) {
+                       usleep(until_somebody_comes);
+                       etcd.recover();
+                     }});
   return all;
 }
 

@@ -15,16 +15,21 @@ namespace quay_rotator::torture {
 constexpr std::size_t etcd_quota = std::size_t{64} << 20U;
 
 // What befalls one lane, in its thread: from the request to the end of the fault. Several lanes
-// suffer at once, each a disaster of its own. With `strike_all` it befalls all lanes at once, one
-// disaster for all: strike in each lane, strike_all, after in each lane.
+// suffer at once, each a disaster of its own. With `break_all` it befalls all lanes at once, one
+// disaster for all: strike in each lane, break_all, meanwhile in each lane, mend_all, after in each
+// lane.
 struct Disaster {
   std::string name;
   std::function<void(Lane&)> strike;
-  std::function<void(Etcd&)> strike_all{};
+  std::function<void(Etcd&)> break_all{};
+  std::function<void(Lane&)> meanwhile{};
+  std::function<void(Etcd&)> mend_all{};
   std::function<void(Lane&)> after{};
   // A process that is frozen between its last look at the clock and the socket may cost one more
   // regeneration, as docs/reliability.md says: counted, and no failure.
   bool may_regenerate_again = false;
+  // May end only when a dead watch is found out, after 150 s of silence: not for every day.
+  bool takes_minutes = false;
 };
 
 std::vector<Disaster> disasters();

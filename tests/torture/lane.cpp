@@ -156,22 +156,23 @@ void Lane::linger(std::chrono::milliseconds most) {
 void Lane::start(std::size_t number, OperatorOptions changes) {
   if (replicas_.size() <= number) replicas_.resize(number + 1);
   kill(number);
-  arguments_ = changes.arguments;
   changes.arguments.push_back("--namespace=" + name_space_);
   changes.pod = "quay-rotator-" + std::to_string(number);
   changes.kubeconfig = kubeconfig_;
   changes.lease_namespace = name_space_;
-  changes.quay_timeout = "1s";
   changes.wait_until_ready = false;
   replicas_[number] = std::make_unique<OperatorProcess>(std::move(changes));
   logs_.push_back(replicas_[number]->log_file());
 }
 
-void Lane::start_leading(const std::vector<std::string>& arguments) {
+void Lane::start_leading(const std::vector<std::string>& arguments,
+                         const std::string& quay_timeout) {
   if (std::exchange(spoiled_, false)) kill_all();
   const bool running = !replicas_.empty() && replicas_[0] && !replicas_[0]->poll();
-  if (running && arguments == arguments_) return;
-  start(0, {.arguments = arguments});
+  if (running && arguments == options_.arguments && quay_timeout == options_.quay_timeout) return;
+  options_.arguments = arguments;
+  options_.quay_timeout = quay_timeout;
+  start(0, options_);
   if (replicas_[0]->wait_for_log("caches are complete").is_null()) complain("no operator leads");
 }
 
@@ -280,7 +281,7 @@ void Lane::damage_secrets() {
 
 void Lane::restart_ended() {
   for (std::size_t i = 0; i < replicas_.size(); ++i) {
-    if (replicas_[i] && replicas_[i]->poll()) start(i, {.arguments = arguments_});
+    if (replicas_[i] && replicas_[i]->poll()) start(i, options_);
   }
 }
 

@@ -47,9 +47,10 @@ class Lane {
   void linger(std::chrono::milliseconds most);
 
   // --- Operators. Replicas have a number; what ran under it is killed first.
-  void start(std::size_t replica = 0, cluster::OperatorOptions changes = {});
+  void start(std::size_t replica = 0, cluster::OperatorOptions changes = {.quay_timeout = "1s"});
   // Unless it runs already: starts it, and waits until it acts.
-  void start_leading(const std::vector<std::string>& arguments = {});
+  void start_leading(const std::vector<std::string>& arguments = {},
+                     const std::string& quay_timeout = "1s");
   // What runs now is not to be used by the next disaster.
   void spoil() { spoiled_ = true; }
   cluster::OperatorProcess& replica(std::size_t number) { return *replicas_.at(number); }
@@ -117,7 +118,7 @@ class Lane {
   std::unique_ptr<TcpProxy> api_proxy_;
   std::unique_ptr<TcpProxy> quay_proxy_;
   std::string kubeconfig_;
-  std::vector<std::string> arguments_;  // of the last start
+  cluster::OperatorOptions options_{.quay_timeout = "1s"};  // of the last start_leading
   std::vector<std::unique_ptr<cluster::OperatorProcess>> replicas_;
   std::vector<std::string> logs_;
   std::mt19937_64 random_;
