@@ -192,7 +192,7 @@ class Operator {
         [this](std::string_view call, std::string_view outcome) {
           metrics_.quay_request(call, outcome);
         },
-        options_.quay_timeout);
+        options_.quay_timeout, options_.allowed_quay_hosts);
     status_ = std::make_unique<rotation::StatusWriter>(*client_, rotations_, connections_);
     publisher_ = std::make_unique<rotation::Publisher>(*client_, secrets_, executor_, log_);
     driver_ = std::make_unique<rotation::Driver>(

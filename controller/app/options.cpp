@@ -71,6 +71,18 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
   app.add_option("--leader-election-namespace", options.leader_election_namespace,
                  "Namespace of the Lease (default: the pod's or the context's)")
       ->type_name("NAME");
+  app.add_option_function<std::vector<std::string>>(
+         "--allowed-quay-hosts",
+         [&options](const std::vector<std::string>& patterns) {
+           auto parsed = http::AllowedHosts::parse(patterns);
+           if (!parsed) throw CLI::ValidationError("--allowed-quay-hosts", parsed.error().message);
+           options.allowed_quay_hosts = std::move(*parsed);
+         },
+         "Hosts that url, proxyURL and realm of a connection may name: quay.example.com, "
+         "quay.example.com:8443, *.example.com; repeatable (default: every host but loopback; "
+         "link-local and metadata addresses are never called)")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
   add_address(app, "--health-probe-bind-address", options.health_probe_bind_address, "",
               "Where /healthz and /readyz are served");
   add_address(app, "--metrics-bind-address", options.metrics_bind_address, "0",

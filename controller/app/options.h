@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "http/allowed_hosts.h"
 
 namespace quay_rotator::app {
 
@@ -15,6 +16,7 @@ struct Options {
   std::optional<std::string> kubeconfig;
   std::vector<std::string> namespaces;  // empty: all
   bool leader_elect = true;
+  http::AllowedHosts allowed_quay_hosts;
   std::string leader_election_namespace;  // "": that of the pod, or of the kubeconfig's context
   std::string health_probe_bind_address = ":8081";
   std::string metrics_bind_address = ":8080";  // "0" switches metrics off

@@ -24,6 +24,7 @@
 
 #include "base/error.h"
 #include "http/exchange.h"
+#include "http/name_lookup.h"
 #include "http/tls.h"
 #include "http/url.h"
 
@@ -287,22 +288,13 @@ Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& 
   const char* const tls_reason =
       ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_reason_error_string(code) : nullptr;
 
-  if (is("Error resolving proxy address")) {
-    return {Error::Kind::name_not_found,
-            "the proxy " + proxy->host + " for " + server + " does not resolve", sent_before};
-  }
-  if (is("Error resolving address") || is("Failed to resolve address")) {
-    const std::string host = proxy && origin.scheme == "http" ? proxy->host : origin.host;
-    return {Error::Kind::name_not_found,
-            "the host " + host + " does not resolve; check the name and the DNS", sent_before};
-  }
   if (is("Failed to connect to any resolved proxy")) {
     return {Error::Kind::unreachable,
             "cannot connect to the proxy " + proxy->origin() + " for " + server +
                 "; check the proxy's address and whether it runs",
             sent_before};
   }
-  if (is("Failed to connect") || is("Request canceled by user")) {
+  if (is("Failed to connect") || is("Error resolving") || is("Request canceled by user")) {
     return {Error::Kind::unreachable,
             "cannot connect to " + server +
                 (proxy ? " through the proxy " + proxy->origin()
@@ -348,6 +340,7 @@ Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& 
 struct Origin {
   Url url;
   std::optional<Url> proxy;
+  Reach reach = Reach::everywhere;
   std::shared_ptr<const TlsSettings> tls;  // https only
   std::string user_agent;
 
@@ -356,21 +349,26 @@ struct Origin {
   [[nodiscard]] bool reusable() const { return !proxy || url.scheme == "http"; }
 };
 
-web::uri library_uri(const Url& url) {
+web::uri library_uri(const Url& url, const std::string& host) {
   web::uri_builder builder;
-  builder.set_scheme(url.scheme).set_host(url.host);  // IPv6 without brackets, or no resolution
+  builder.set_scheme(url.scheme).set_host(host);  // IPv6 without brackets, or no resolution
   // 0 is the default; a builder that was told nothing says -1, and so would the Host header.
   builder.set_port(url.port == (url.scheme == "https" ? 443 : 80) ? 0 : url.port);
   return builder.to_uri();
 }
 
-std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin) {
+// The library would look names up by itself, wherever they lead: it gets an address. A proxy's
+// clients still get the origin's name, for the proxy to look up.
+std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
+                                    const Address& address) {
   auto link = std::make_shared<Link>();
   cpprest::client::http_client_config config;
   config.set_max_redirects(0);
   config.set_timeout(library_timeout);
-  config.set_tlsext_sni_enabled(!origin->url.is_ip_literal());
-  if (origin->proxy) config.set_proxy(web::web_proxy(library_uri(*origin->proxy)));
+  config.set_tlsext_sni_enabled(false);  // TlsSettings knows the name
+  if (origin->proxy) {
+    config.set_proxy(web::web_proxy(library_uri(*origin->proxy, address_text(address))));
+  }
 
   const bool tls = origin->url.scheme == "https";
   if (tls) {
@@ -398,8 +396,9 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin)
       throw AbandonedCall();
     }
   });
+  const std::string host = origin->proxy ? origin->url.host : address_text(address);
   return std::make_unique<Client>(
-      Client{link, cpprest::client::http_client(library_uri(origin->url), config), {}});
+      Client{link, cpprest::client::http_client(library_uri(origin->url, host), config), {}});
 }
 
 class CpprestTransport final : public Transport {
@@ -441,14 +440,17 @@ class CpprestTransport final : public Transport {
   };
 
   [[nodiscard]] std::optional<Error> refuse(const Request& request) const;
-  tl::expected<Call, Error> start(const Request& request, std::size_t max_buffered, bool fresh);
+  // Without a client: on a new connection to that address.
+  tl::expected<Call, Error> start(const Request& request, std::size_t max_buffered,
+                                  std::unique_ptr<Client> client, const Address& address);
+  [[nodiscard]] tl::expected<std::vector<Address>, Error> addresses(const Patience& patience) const;
   tl::expected<Call, Error> open(const Request& request, std::size_t max_buffered,
                                  const Patience& patience);
   tl::expected<Response, Error> collect(Call& call, const Patience& patience, std::size_t max_body);
   void finish(Call& call);
   [[nodiscard]] Error interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const;
   [[nodiscard]] Error too_large(std::size_t limit) const;
-  std::unique_ptr<Client> take_client(bool fresh);
+  std::unique_ptr<Client> take_client();
 
   const std::shared_ptr<const Origin> origin_;
   const std::shared_ptr<Outstanding> outstanding_ = std::make_shared<Outstanding>();
@@ -492,7 +494,7 @@ std::optional<Error> CpprestTransport::refuse(const Request& request) const {
                       std::ranges::all_of(request.target, visible);
   try {
     // The library takes the target apart and puts it together again.
-    as_it_stands = as_it_stands && web::uri_builder(library_uri(origin_->url))
+    as_it_stands = as_it_stands && web::uri_builder(library_uri(origin_->url, origin_->url.host))
                                            .append(web::uri(request.target))
                                            .to_uri()
                                            .resource()
@@ -506,7 +508,7 @@ std::optional<Error> CpprestTransport::refuse(const Request& request) const {
   return std::nullopt;
 }
 
-std::unique_ptr<Client> CpprestTransport::take_client(bool fresh) {
+std::unique_ptr<Client> CpprestTransport::take_client() {
   std::vector<std::unique_ptr<Client>> expired;  // destroyed outside of the lock
   const std::scoped_lock lock(mutex_);
   const auto first_usable =
@@ -515,27 +517,69 @@ std::unique_ptr<Client> CpprestTransport::take_client(bool fresh) {
       });
   expired.assign(std::move_iterator(idle_.begin()), std::move_iterator(first_usable));
   idle_.erase(idle_.begin(), first_usable);
-  if (fresh || idle_.empty()) return nullptr;
+  if (idle_.empty()) return nullptr;
   auto client = std::move(idle_.back());
   idle_.pop_back();
   return client;
 }
 
+// Where to connect to, of what the name leads to. Decided on the very addresses that the library
+// then gets: there is no second look-up that could answer otherwise.
+tl::expected<std::vector<Address>, Error> CpprestTransport::addresses(
+    const Patience& patience) const {
+  const std::string& host = (origin_->proxy ? *origin_->proxy : origin_->url).host;
+  NameLookup found = look_up(host, patience.deadline, patience.stop);
+  if (found.end == NameLookup::End::stopped) {
+    return tl::unexpected(Error{Error::Kind::cancelled,
+                                "the request to " + origin_->url.origin() + " was cancelled",
+                                false});
+  }
+  if (found.end == NameLookup::End::timeout) {
+    return tl::unexpected(Error{Error::Kind::timeout,
+                                "the host " + host + " was not resolved within " +
+                                    base::format_duration(patience.limit) + "; check the DNS",
+                                false});
+  }
+  if (found.addresses.empty()) {
+    return tl::unexpected(
+        Error{Error::Kind::name_not_found,
+              (origin_->proxy ? "the proxy " + host + " for " + origin_->url.origin()
+                              : "the host " + host) +
+                  " does not resolve; check the name and the DNS",
+              false});
+  }
+  const Address first = found.addresses.front();
+  std::erase_if(found.addresses,
+                [this](const Address& address) { return !permits(origin_->reach, address); });
+  if (found.addresses.empty()) {
+    return tl::unexpected(Error{
+        Error::Kind::not_allowed,
+        host + " leads to " + address_text(first) + ", which is never called: it is " +
+            (is_loopback(first) ? "this operator's own machine, unless an administrator names "
+                                  "the host in --allowed-quay-hosts"
+                                : "a link-local, metadata, multicast or reserved address"),
+        false});
+  }
+  return std::move(found.addresses);
+}
+
 tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(const Request& request,
                                                                     std::size_t max_buffered,
-                                                                    bool fresh) {
+                                                                    std::unique_ptr<Client> client,
+                                                                    const Address& address) {
   Call call;
-  call.client = take_client(fresh);
+  call.client = std::move(client);
   call.exchange = std::make_shared<Exchange>(max_buffered);
   const auto exchange = call.exchange;
   try {
-    if (!call.client) call.client = make_client(origin_);
+    if (!call.client) call.client = make_client(origin_, address);
     call.client->link->attach(exchange);
 
     cpprest::http_request outgoing{cpprest::method(std::string(method_name(request.method)))};
     outgoing.set_request_uri(web::uri(request.target));
     auto& headers = outgoing.headers();
     for (const Header& header : request.headers) headers.add(header.name, header.value);
+    if (!origin_->proxy) headers.add("Host", origin_->url.authority());
     headers.add("User-Agent", origin_->user_agent);
     if (request.method != Method::get || !request.body.empty()) {
       const Bytes body(std::make_shared<RequestBody>(request.body.clone()));
@@ -613,8 +657,16 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
                                                                    std::size_t max_buffered,
                                                                    const Patience& patience) {
   if (auto error = refuse(request)) return tl::unexpected(std::move(*error));
-  for (bool fresh = false;; fresh = true) {
-    auto call = start(request, max_buffered, fresh);
+  std::vector<Address> candidates;
+  std::size_t next = 0;
+  for (auto client = take_client();; client = nullptr) {
+    if (!client && candidates.empty()) {
+      auto found = addresses(patience);
+      if (!found) return tl::unexpected(std::move(found.error()));
+      candidates = std::move(*found);
+    }
+    auto call = start(request, max_buffered, std::move(client),
+                      candidates.empty() ? Address{} : candidates[next]);
     if (!call) return call;
     Exchange& exchange = *call->exchange;
     const auto wake = exchange.await_open(patience.deadline, patience.stop);
@@ -624,7 +676,12 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
     if (exchange.too_large()) return tl::unexpected(too_large(max_buffered));
     if (exchange.status() == 0) {
       const auto failure = exchange.failure();
-      if (failure && failure->stale && !fresh) continue;
+      if (failure && failure->stale) continue;
+      if (failure && failure->what.starts_with("Failed to connect") && !exchange.sending() &&
+          next + 1 < candidates.size()) {
+        ++next;
+        continue;
+      }
       return tl::unexpected(
           classify(failure.value_or(Exchange::Failure{}), exchange, origin_->url, origin_->proxy));
     }
@@ -737,7 +794,8 @@ tl::expected<std::unique_ptr<Transport>, Error> CpprestTransportFactory::open(En
     return tl::unexpected(invalid("the origin " + url->origin() +
                                   " is not encrypted; use https, or allow it explicitly"));
   }
-  auto origin = std::make_shared<Origin>(Origin{*url, std::nullopt, nullptr, user_agent_});
+  auto origin =
+      std::make_shared<Origin>(Origin{*url, std::nullopt, endpoint.reach, nullptr, user_agent_});
   if (endpoint.proxy) {
     auto proxy = parse_url(*endpoint.proxy);
     if (!proxy) return tl::unexpected(invalid("the proxy is not usable: " + proxy.error().message));

@@ -1,52 +1,12 @@
 #include "http/proxy.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstddef>
-#include <cstring>
 
-#include <arpa/inet.h>
+#include "http/address.h"
 
 namespace quay_rotator::http {
 namespace {
-
-// An address as 16 bytes, IPv4 in its mapped form, so that one comparison serves both.
-using Address = std::array<unsigned char, 16>;
-constexpr std::size_t mapped_prefix = 12;
-
-std::optional<Address> parse_address(std::string_view text) {
-  const std::string copy(text);
-  Address address{};
-  if (inet_pton(AF_INET6, copy.c_str(), address.data()) == 1) return address;
-  address[10] = address[11] = 0xff;
-  if (inet_pton(AF_INET, copy.c_str(), address.data() + mapped_prefix) == 1) return address;
-  return std::nullopt;
-}
-
-bool is_loopback(const Address& address) {
-  static constexpr Address mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 0};
-  static constexpr Address v6{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
-  return address == v6 || std::memcmp(address.data(), mapped.data(), mapped_prefix + 1) == 0;
-}
-
-// "10.0.0.0/8"; false too when `cidr` is none.
-bool in_network(const Address& address, std::string_view cidr) {
-  const std::size_t slash = cidr.find('/');
-  if (slash == std::string_view::npos) return false;
-  const auto network = parse_address(cidr.substr(0, slash));
-  const std::string_view length = cidr.substr(slash + 1);
-  unsigned bits = 0;
-  const auto [end, error] = std::from_chars(length.data(), length.data() + length.size(), bits);
-  if (!network || error != std::errc{} || end != length.data() + length.size()) return false;
-  if (cidr.substr(0, slash).find(':') == std::string_view::npos) bits += 8 * mapped_prefix;
-  if (bits > 128) return false;
-  for (unsigned bit = 0; bit < bits; ++bit) {
-    const unsigned mask = 0x80U >> (bit % 8);
-    if (((address[bit / 8] ^ (*network)[bit / 8]) & mask) != 0) return false;
-  }
-  return true;
-}
 
 std::string_view trimmed(std::string_view text) {
   const std::size_t begin = text.find_first_not_of(" \t");

@@ -23,6 +23,7 @@
 
 #include "base/secret_string.h"
 #include "base/time.h"
+#include "http/address.h"
 
 namespace quay_rotator::http {
 
@@ -37,6 +38,8 @@ struct Endpoint {
   std::optional<std::string>
       proxy;                    // "http://proxy:3128"; nothing: direct, whatever the environment
   bool allow_insecure = false;  // lets origin be http://
+  // Of the server that is connected to: the proxy, where there is one.
+  Reach reach = Reach::everywhere;
 };
 
 enum class Method { get, post, put, patch, del };
@@ -71,6 +74,7 @@ struct Error {
   enum class Kind {
     invalid_request,  // a header or token with control characters, a bad target; nothing was sent
     name_not_found,   // the host does not resolve
+    not_allowed,      // it resolves to nothing that Endpoint::reach permits; nothing was sent
     unreachable,      // refused, no route, proxy refused
     tls,              // certificate not trusted, wrong host, expired; handshake failed
     timeout,          // the total deadline passed

@@ -92,6 +92,7 @@ Kind kind_of_failure(http::Error::Kind kind) {
     case From::invalid_request:  // all but the token is ours and well formed
       return Kind::credentials;
     case From::name_not_found:
+    case From::not_allowed:
     case From::unreachable:
     case From::tls:
     case From::timeout:

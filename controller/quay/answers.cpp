@@ -195,6 +195,10 @@ Error failure(const Call& call, const http::Error& error_of_transport) {
       kind = Kind::unexpected_answer;
       advice = "; check the url and whether a proxy answers in Quay's place";
       break;
+    case From::not_allowed:
+      kind = Kind::host_not_allowed;
+      advice = "; correct the connection's url or proxyURL";
+      break;
     case From::cancelled:
       kind = Kind::cancelled;
       break;

@@ -43,6 +43,8 @@ std::string_view reason(Error::Kind kind) {
       return "Unreachable";
     case Kind::tls:
       return "TlsFailed";
+    case Kind::host_not_allowed:
+      return "HostNotAllowed";
     case Kind::cancelled:
       return "Cancelled";
     case Kind::login_refused:

@@ -36,8 +36,9 @@ struct Error {
     redirected,
     unexpected_answer,  // HTML, nothing, too much, another shape
     // The way there
-    unreachable,  // no connection, timeout, name
-    tls,          // unknown CA, wrong host, expired
+    unreachable,       // no connection, timeout, name
+    tls,               // unknown CA, wrong host, expired
+    host_not_allowed,  // its name leads to an address that is never called; nothing was sent
     cancelled,
     // The registry login
     login_refused,  // 401 for this user and password

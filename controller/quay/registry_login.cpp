@@ -146,15 +146,19 @@ Expected<RegistryLogin::Challenge> RegistryLogin::read_challenge(const std::stri
   }
   const auto realm = http::parse_url(bearer->realm);
   const auto own = http::parse_url(origin_);
-  if (!realm || !own || realm->origin() != own->origin()) {
+  std::shared_ptr<http::Transport> elsewhere;
+  const bool at_home = realm && own && realm->origin() == own->origin();
+  if (realm && !at_home && options_.open_realm) elsewhere = options_.open_realm(*realm);
+  if (!at_home && !elsewhere) {
     return tl::unexpected(
         make(Kind::realm_refused, call,
              "sends logins to " + (realm ? realm->origin() : std::string("a malformed address")) +
                  ", which would get the robot's token",
              "set the connection's url to what Quay calls itself (SERVER_HOSTNAME and "
-             "PREFERRED_URL_SCHEME)"));
+             "PREFERRED_URL_SCHEME), or let an administrator name that host in "
+             "--allowed-quay-hosts"));
   }
-  return Challenge{realm->target, std::move(bearer->service)};
+  return Challenge{realm->target, std::move(bearer->service), std::move(elsewhere)};
 }
 
 Expected<RegistryLogin::Challenge> RegistryLogin::challenge(const std::string& robot,
@@ -186,7 +190,8 @@ Expected<void> RegistryLogin::login(const RobotCredential& credential,
   }
   request.headers = {{"Accept", "application/json"}};
   request.authorization = basic(credential);
-  const auto response = transport_.send(request, {options_.deadline, most_body, stop});
+  http::Transport& transport = where->elsewhere ? *where->elsewhere : transport_;
+  const auto response = transport.send(request, {options_.deadline, most_body, stop});
   Expected<void> result =
       response ? meaning_of(call, *response) : tl::unexpected(failure_of(call, response.error()));
   if (!result && may_be_stale(result.error(), response ? response->status : 0)) {

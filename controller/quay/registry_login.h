@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -10,6 +11,7 @@
 #include "base/executor.h"
 #include "base/secret_string.h"
 #include "http/transport.h"
+#include "http/url.h"
 #include "quay/error.h"
 #include "quay/robots_api.h"
 
@@ -19,11 +21,14 @@ struct RegistryLoginOptions {
   base::Duration deadline = std::chrono::seconds(30);
   // "registry-challenge", "registry-login" and "ok" or the reason.
   std::function<void(std::string_view call, std::string_view outcome)> observer;
+  // A way to a realm that is not at the registry's own origin, or nothing: then it gets nothing.
+  // Without this function no such realm does.
+  std::function<std::shared_ptr<http::Transport>(const http::Url& realm)> open_realm;
 };
 
 // For one registry origin. Thread-safe. Caches the challenge until a login fails in a way that a
-// changed challenge would explain. A realm of another origin than the registry's is refused
-// (realm_refused): it would get the credential.
+// changed challenge would explain. A realm of another origin than the registry's would get the
+// credential: it is refused (realm_refused) unless RegistryLoginOptions::open_realm allows it.
 class RegistryLogin {
  public:
   RegistryLogin(http::Transport& transport, std::string origin, RegistryLoginOptions options);
@@ -36,6 +41,7 @@ class RegistryLogin {
   struct Challenge {
     std::string target;  // path and query of the realm
     std::string service;
+    std::shared_ptr<http::Transport> elsewhere;  // of a realm at another origin
   };
   // The kept one, or read anew. `robot` is for messages.
   Expected<Challenge> challenge(const std::string& robot, const std::stop_token& stop);

@@ -89,6 +89,21 @@ MaterialExpected<std::optional<std::string>> connection_proxy(
   return proxy;
 }
 
+MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& spec,
+                                               const http::Url& url,
+                                               const std::optional<std::string>& proxy,
+                                               const http::AllowedHosts& allowed) {
+  const auto own = allowed.reach(url);
+  if (!own) return problem("HostNotAllowed", "spec.url: " + own.error().message);
+  if (!proxy) return *own;
+  if (spec.proxy_url.empty()) return http::Reach::everywhere;
+  const auto parsed = http::parse_url(*proxy);
+  if (!parsed) return problem("ProxyInvalid", "spec.proxyURL: " + parsed.error().message);
+  const auto through = allowed.reach(*parsed);
+  if (!through) return problem("HostNotAllowed", "spec.proxyURL: " + through.error().message);
+  return *through;
+}
+
 MaterialExpected<base::SecretString> read_api_token(kube::Client& client,
                                                     const std::string& name_space,
                                                     const api::KeyReference& reference,

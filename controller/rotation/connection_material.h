@@ -9,6 +9,7 @@
 
 #include "api/quay_connection.h"
 #include "base/secret_string.h"
+#include "http/allowed_hosts.h"
 #include "http/proxy.h"
 #include "http/url.h"
 #include "kube/client.h"
@@ -17,8 +18,9 @@ namespace quay_rotator::rotation {
 
 // Why a connection cannot be used, before Quay is asked anything.
 struct ConnectionProblem {
-  std::string reason;  // ConnectionNotFound, InvalidURL, CredentialsNotFound, CredentialsInvalid,
-                       // CANotFound, CAInvalid, ProxyInvalid, ApiServerUnavailable
+  std::string reason;  // ConnectionNotFound, InvalidURL, HostNotAllowed, CredentialsNotFound,
+                       // CredentialsInvalid, CANotFound, CAInvalid, ProxyInvalid,
+                       // ApiServerUnavailable
   std::string message;
 };
 
@@ -32,6 +34,13 @@ MaterialExpected<http::Url> connection_url(const api::QuayConnectionSpec& spec);
 MaterialExpected<std::optional<std::string>> connection_proxy(const api::QuayConnectionSpec& spec,
                                                               const http::Url& url,
                                                               const http::Environment& environment);
+
+// How far the server that is connected to (the proxy, where there is one) may lead: a proxy of the
+// environment is the administrator's, all else the tenant's. HostNotAllowed.
+MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& spec,
+                                               const http::Url& url,
+                                               const std::optional<std::string>& proxy,
+                                               const http::AllowedHosts& allowed);
 
 // Reads a Secret of `name_space`. CredentialsNotFound (no Secret, no such key, not allowed),
 // CredentialsInvalid, ApiServerUnavailable.

@@ -25,7 +25,7 @@ QuaySession::QuaySession(const api::QuayConnection& connection, std::string orig
                          std::string authority, std::unique_ptr<http::Transport> transport,
                          base::SecretString api_token, kube::Client& client,
                          base::Executor& executor, const QuayObserver& observer,
-                         base::Duration request_deadline)
+                         base::Duration request_deadline, RealmOpener open_realm)
     : origin_(std::move(origin)),
       authority_(std::move(authority)),
       transport_(std::move(transport)),
@@ -34,7 +34,7 @@ QuaySession::QuaySession(const api::QuayConnection& connection, std::string orig
       client_(client),
       executor_(executor),
       robots_(*transport_, origin_, {request_deadline, observer}),
-      registry_(*transport_, origin_, {request_deadline, observer}),
+      registry_(*transport_, origin_, {request_deadline, observer, std::move(open_realm)}),
       api_token_(std::make_shared<const base::SecretString>(std::move(api_token))) {
   if (connection.spec.requests_per_second > 0) {
     rate_limit_ = std::make_unique<base::RateLimit>(connection.spec.requests_per_second,

@@ -12,6 +12,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "base/rate_limit.h"
+#include "http/allowed_hosts.h"
 #include "http/proxy.h"
 #include "http/transport.h"
 #include "kube/client.h"
@@ -24,6 +25,9 @@ namespace quay_rotator::rotation {
 
 using QuayObserver = std::function<void(std::string_view call, std::string_view outcome)>;
 
+// See quay::RegistryLoginOptions::open_realm.
+using RealmOpener = std::function<std::shared_ptr<http::Transport>(const http::Url& realm)>;
+
 // Thread-safe. The API token is kept between calls and read from its Secret again when Quay refuses
 // it (then the call is made once more if the token has changed) and at each refresh(). Every call
 // waits for the connection's rate limit first; giving up while waiting is `cancelled`.
@@ -32,7 +36,7 @@ class QuaySession {
   QuaySession(const api::QuayConnection& connection, std::string origin, std::string authority,
               std::unique_ptr<http::Transport> transport, base::SecretString api_token,
               kube::Client& client, base::Executor& executor, const QuayObserver& observer,
-              base::Duration request_deadline);
+              base::Duration request_deadline, RealmOpener open_realm = {});
 
   // "https://quay.example.com"; "quay.example.com": the default key in `auths`.
   [[nodiscard]] const std::string& origin() const { return origin_; }
@@ -85,7 +89,8 @@ class QuaySessions {
  public:
   QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
                http::TransportFactory& transports, http::Environment environment,
-               base::Executor& executor, QuayObserver observer, base::Duration request_deadline);
+               base::Executor& executor, QuayObserver observer, base::Duration request_deadline,
+               http::AllowedHosts allowed_hosts = {});
 
   tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem> session(
       const kube::ObjectKey& connection, const std::stop_token& stop);
@@ -100,6 +105,9 @@ class QuaySessions {
   struct Kept;
   using Result = tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem>;
   Result resolve(const api::QuayConnection& connection, const std::stop_token& stop);
+  // Realms that an administrator has named, over what the connection trusts.
+  RealmOpener realm_opener(const api::QuayConnectionSpec& spec,
+                           std::optional<std::string> ca) const;
 
   runtime::Store<api::QuayConnection>& connections_;
   kube::Client& client_;
@@ -108,6 +116,7 @@ class QuaySessions {
   base::Executor& executor_;
   QuayObserver observer_;
   base::Duration request_deadline_;
+  http::AllowedHosts allowed_hosts_;
   std::mutex mutex_;
   std::map<kube::ObjectKey, std::shared_ptr<Kept>> kept_;
 };

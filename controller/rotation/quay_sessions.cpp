@@ -19,14 +19,15 @@ struct QuaySessions::Kept {
 QuaySessions::QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
                            http::TransportFactory& transports, http::Environment environment,
                            base::Executor& executor, QuayObserver observer,
-                           base::Duration request_deadline)
+                           base::Duration request_deadline, http::AllowedHosts allowed_hosts)
     : connections_(connections),
       client_(client),
       transports_(transports),
       environment_(std::move(environment)),
       executor_(executor),
       observer_(std::move(observer)),
-      request_deadline_(request_deadline) {}
+      request_deadline_(request_deadline),
+      allowed_hosts_(std::move(allowed_hosts)) {}
 
 QuaySessions::Result QuaySessions::session(const kube::ObjectKey& connection,
                                            const std::stop_token& stop) {
@@ -69,6 +70,8 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   if (!url) return tl::unexpected(url.error());
   const auto proxy = connection_proxy(spec, *url, environment_);
   if (!proxy) return tl::unexpected(proxy.error());
+  const auto reach = connection_reach(spec, *url, *proxy, allowed_hosts_);
+  if (!reach) return tl::unexpected(reach.error());
   auto token = read_api_token(client_, name_space, spec.credentials, stop);
   if (!token) return tl::unexpected(token.error());
   std::optional<std::string> ca;
@@ -93,6 +96,7 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   endpoint.ca_certificates = ca;
   endpoint.proxy = *proxy;
   endpoint.allow_insecure = spec.allow_insecure;
+  endpoint.reach = *reach;
   auto transport = transports_.open(std::move(endpoint));
   if (!transport) {
     // The URL and the proxy have been parsed already: what is left is what the transport cannot do.
@@ -111,9 +115,9 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   kept->spec = spec;
   kept->ca = std::move(ca);
   kept->proxy = *proxy;
-  kept->session = std::make_shared<QuaySession>(connection, url->origin(), url->authority(),
-                                                std::move(*transport), std::move(*token), client_,
-                                                executor_, observer_, request_deadline_);
+  kept->session = std::make_shared<QuaySession>(
+      connection, url->origin(), url->authority(), std::move(*transport), std::move(*token),
+      client_, executor_, observer_, request_deadline_, realm_opener(spec, kept->ca));
   auto session = kept->session;
   // What it replaces is destroyed without the lock, unless somebody still uses it.
   {
@@ -121,6 +125,27 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
     std::swap(kept_[connection.meta.key], kept);
   }
   return session;
+}
+
+RealmOpener QuaySessions::realm_opener(const api::QuayConnectionSpec& spec,
+                                       std::optional<std::string> ca) const {
+  return
+      [this, spec, ca = std::move(ca)](const http::Url& realm) -> std::shared_ptr<http::Transport> {
+        // "Every host" is said of what tenants write; a realm is what a server says.
+        if (!allowed_hosts_.names(realm)) return nullptr;
+        const auto proxy = connection_proxy(spec, realm, environment_);
+        if (!proxy) return nullptr;
+        const auto reach = connection_reach(spec, realm, *proxy, allowed_hosts_);
+        if (!reach) return nullptr;
+        http::Endpoint endpoint;
+        endpoint.origin = realm.origin();
+        endpoint.ca_certificates = ca;
+        endpoint.proxy = *proxy;
+        endpoint.allow_insecure = spec.allow_insecure;
+        endpoint.reach = *reach;
+        auto transport = transports_.open(std::move(endpoint));
+        return transport ? std::shared_ptr<http::Transport>(std::move(*transport)) : nullptr;
+      };
 }
 
 }  // namespace quay_rotator::rotation

@@ -38,14 +38,15 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
   static std::atomic<int> count = 0;
   log_file_ = cluster().directory() + "/operator-" + std::to_string(++count) + ".log";
   std::vector<std::string> command{
-      cluster().program("quay-rotator-with-fail-points"),
-      "--kubeconfig",
+      cluster().program("quay-rotator-with-fail-points"), "--kubeconfig",
       options.kubeconfig.empty() ? cluster().operator_kubeconfig() : options.kubeconfig,
       "--leader-election-namespace=" + options.lease_namespace,
       "--health-probe-bind-address=127.0.0.1:0",
       "--metrics-bind-address=127.0.0.1:0",
       "--quay-timeout=" + options.quay_timeout,
-      "--log-level=" + options.log_level};
+      "--log-level=" + options.log_level,
+      // The simulator is on this machine, which no tenant's url may name unless it is allowed.
+      "--allowed-quay-hosts=localhost", "--allowed-quay-hosts=127.0.0.1", "--allowed-quay-hosts=*"};
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   options.environment["POD_NAME"] = options.pod;
   options.environment["QUAY_ROTATOR_FAIL_POINT"] =

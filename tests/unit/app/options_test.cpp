@@ -33,13 +33,17 @@ TEST(Options, AreReadAsUsersOfControllerRuntimeWriteThem) {
   const Options options =
       good({"--namespace", "a", "--namespace=b", "--leader-elect=false", "--kubeconfig=/k",
             "--metrics-bind-address=0", "--health-probe-bind-address", "[::1]:0", "--workers=3",
-            "--drift-interval=1h30m", "--log-level=debug", "--log-format=text"});
+            "--drift-interval=1h30m", "--allowed-quay-hosts=*.example.com", "--allowed-quay-hosts",
+            "b:8443", "--log-level=debug", "--log-format=text"});
   EXPECT_EQ(options.namespaces, (std::vector<std::string>{"a", "b"}));
   EXPECT_FALSE(options.leader_elect);
   EXPECT_EQ(options.kubeconfig, "/k");
   EXPECT_EQ(options.metrics_bind_address, "0");
   EXPECT_EQ(options.workers, 3);
   EXPECT_EQ(options.drift_interval, std::chrono::minutes(90));
+  EXPECT_TRUE(options.allowed_quay_hosts.reach(*http::parse_url("https://a.example.com")));
+  EXPECT_TRUE(options.allowed_quay_hosts.reach(*http::parse_url("https://b:8443")));
+  EXPECT_FALSE(options.allowed_quay_hosts.reach(*http::parse_url("https://b")));
   EXPECT_EQ(options.log_level, base::LogLevel::debug);
   EXPECT_EQ(options.log_format, base::LogFormat::text);
 }
@@ -53,6 +57,7 @@ TEST(Options, AWrongFlagIsOneLineAndCodeTwo) {
                                              {"--drift-interval=10"},
                                              {"--quay-timeout=1ms"},
                                              {"--log-level=loud"},
+                                             {"--allowed-quay-hosts=https://quay"},
                                              {"--log-format=xml"},
                                              {"--health-probe-bind-address=nonsense"},
                                              {"--health-probe-bind-address=0"},

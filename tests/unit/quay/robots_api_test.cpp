@@ -179,6 +179,7 @@ TEST_F(RobotsApiTest, NoAnswerAtAll) {
                                       {From::name_not_found, Kind::unreachable},
                                       {From::unreachable, Kind::unreachable},
                                       {From::tls, Kind::tls},
+                                      {From::not_allowed, Kind::host_not_allowed},
                                       {From::timeout, Kind::unreachable},
                                       {From::connection_lost, Kind::unreachable},
                                       {From::too_large, Kind::unexpected_answer},

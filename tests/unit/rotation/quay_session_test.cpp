@@ -110,13 +110,31 @@ class QuaySessionTest : public ::testing::Test {
                  {"data", {{data_key, std::string(base::base64_encode(value).reveal())}}}});
   }
   void put_token(const std::string& token) { put_secret("quay-api", "token", token); }
+  // The administrator's choice, for sessions from then on.
+  void allow_hosts(const std::vector<std::string>& patterns) {
+    sessions_ = make_sessions(*http::AllowedHosts::parse(patterns));
+  }
+  std::unique_ptr<QuaySessions> make_sessions(http::AllowedHosts allowed = {}) {
+    return std::make_unique<QuaySessions>(
+        connections_, client_, factory_,
+        [this](std::string_view name) -> std::optional<std::string> {
+          const auto found = environment_.find(name);
+          if (found == environment_.end()) return std::nullopt;
+          return found->second;
+        },
+        executor_,
+        [this](std::string_view call, std::string_view outcome) {
+          observed_.push_back(std::string(call) + " " + std::string(outcome));
+        },
+        seconds(30), std::move(allowed));
+  }
   std::shared_ptr<QuaySession> session() {
-    auto session = sessions_.session(key, stop_);
+    auto session = sessions_->session(key, stop_);
     EXPECT_TRUE(session.has_value()) << session.error().message;
     return session ? *session : nullptr;
   }
   ConnectionProblem problem() {
-    auto session = sessions_.refresh(key, stop_);
+    auto session = sessions_->refresh(key, stop_);
     EXPECT_FALSE(session.has_value());
     if (session) return {};
     EXPECT_FALSE(session.error().message.empty());
@@ -151,19 +169,7 @@ class QuaySessionTest : public ::testing::Test {
   std::vector<base::MonotonicTime> sent_at_;
   FakeFactory factory_{executor_, [this](const SentRequest& request) { return answer(request); }};
   std::vector<std::string> observed_;
-  QuaySessions sessions_{connections_,
-                         client_,
-                         factory_,
-                         [this](std::string_view name) -> std::optional<std::string> {
-                           const auto found = environment_.find(name);
-                           if (found == environment_.end()) return std::nullopt;
-                           return found->second;
-                         },
-                         executor_,
-                         [this](std::string_view call, std::string_view outcome) {
-                           observed_.push_back(std::string(call) + " " + std::string(outcome));
-                         },
-                         seconds(30)};
+  std::unique_ptr<QuaySessions> sessions_ = make_sessions();
   std::stop_token stop_;
 };
 
@@ -192,7 +198,7 @@ TEST_F(QuaySessionTest, IsKeptWithoutAskingAgain) {
 }
 
 TEST_F(QuaySessionTest, NeedsAConnection) {
-  const auto missing = sessions_.session({"team-a", "other"}, stop_);
+  const auto missing = sessions_->session({"team-a", "other"}, stop_);
   ASSERT_FALSE(missing.has_value());
   EXPECT_EQ(missing.error().reason, "ConnectionNotFound");
   EXPECT_THAT(missing.error().message, HasSubstr("team-a/other"));
@@ -201,7 +207,7 @@ TEST_F(QuaySessionTest, NeedsAConnection) {
 TEST_F(QuaySessionTest, EndsWithItsConnection) {
   session();
   connections_.erase(key);
-  EXPECT_FALSE(sessions_.session(key, stop_).has_value());
+  EXPECT_FALSE(sessions_->session(key, stop_).has_value());
 }
 
 TEST_F(QuaySessionTest, NeedsAUrlOfAServer) {
@@ -315,6 +321,46 @@ TEST_F(QuaySessionTest, RefusesAProxyThatIsNone) {
   }
 }
 
+TEST_F(QuaySessionTest, AHostThatIsNotAllowedIsNotCalled) {
+  const auto refused = [this](const std::string& words) {
+    store();
+    const ConnectionProblem found = problem();
+    EXPECT_EQ(found.reason, "HostNotAllowed") << found.message;
+    EXPECT_THAT(found.message, HasSubstr(words));
+  };
+  for (const char* url : {"https://169.254.169.254", "https://[::ffff:169.254.169.254]:1",
+                          "https://2852039166", "https://127.0.0.1:8443", "https://[::1]"}) {
+    connection_.spec.url = url;
+    refused("spec.url: ");
+  }
+  connection_.spec.url = "https://quay.example.com:8443";
+  connection_.spec.proxy_url = "http://169.254.169.254:80";
+  refused("spec.proxyURL: 169.254.169.254 is never called");
+
+  allow_hosts({"*.example.com"});
+  connection_.spec.proxy_url = "http://proxy.evil.example:3128";
+  refused("spec.proxyURL: proxy.evil.example:3128 is none of the hosts");
+  connection_.spec.proxy_url = "";
+  connection_.spec.url = "https://evil.example";
+  refused("spec.url: evil.example is none of the hosts");
+  // The environment's proxy is the administrator's, where it leads to is not.
+  environment_["HTTPS_PROXY"] = "http://10.0.0.1:3128";
+  refused("spec.url: evil.example is none of the hosts");
+  EXPECT_THAT(factory_.opened, IsEmpty());
+  EXPECT_THAT(sent_, IsEmpty());
+
+  connection_.spec.url = "https://quay.example.com:8443";
+  store();
+  session();
+  ASSERT_THAT(factory_.opened, SizeIs(1));
+  EXPECT_EQ(factory_.opened[0].reach, http::Reach::everywhere);
+  environment_.clear();
+  sessions_->forget(key);
+  session();
+  ASSERT_THAT(factory_.opened, SizeIs(2));
+  EXPECT_EQ(factory_.opened[1].reach, http::Reach::network);
+}
+
 TEST_F(QuaySessionTest, OutlivesAnApiServerThatDoesNotAnswer) {
   const auto first = session();
   server_.set_fault([](const SentRequest&) {
@@ -328,13 +374,13 @@ TEST_F(QuaySessionTest, EndsWhenItsCredentialsAreGone) {
   session();
   server_.remove("secrets/team-a/quay-api");
   EXPECT_EQ(problem().reason, "CredentialsNotFound");
-  EXPECT_FALSE(sessions_.session(key, stop_).has_value());
+  EXPECT_FALSE(sessions_->session(key, stop_).has_value());
 }
 
 TEST_F(QuaySessionTest, TakesAReplacedTokenAtARefresh) {
   const auto first = session();
   put_token(second_api_token);
-  EXPECT_EQ(sessions_.refresh(key, stop_).value(), first);
+  EXPECT_EQ(sessions_->refresh(key, stop_).value(), first);
   first->get(puller, stop_);
   EXPECT_TRUE(used_.at(0) == "Bearer " + second_api_token);
   EXPECT_THAT(factory_.opened, SizeIs(1));
@@ -347,7 +393,7 @@ TEST_F(QuaySessionTest, IsReplacedWhenItsCaOrSpecChanges) {
   const auto first = session();
   put_secret("quay-ca", "ca.crt", "new PEM");
   EXPECT_EQ(session(), first);  // nobody has looked yet
-  const auto second = sessions_.refresh(key, stop_).value();
+  const auto second = sessions_->refresh(key, stop_).value();
   EXPECT_NE(second, first);
   EXPECT_EQ(session(), second);
   EXPECT_TRUE(first->get(puller, stop_).has_value());  // whoever works with it may finish
@@ -367,7 +413,7 @@ TEST_F(QuaySessionTest, IsReplacedWhenTheConnectionWasRecreated) {
 
 TEST_F(QuaySessionTest, IsMadeAnewAfterForget) {
   const auto first = session();
-  sessions_.forget(key);
+  sessions_->forget(key);
   EXPECT_NE(session(), first);
 }
 
@@ -513,6 +559,32 @@ TEST_F(QuaySessionTest, LogsInAtItsRegistry) {
   EXPECT_TRUE(logged_in.has_value()) << logged_in.error().message;
   ASSERT_THAT(sent_, SizeIs(2));
   EXPECT_EQ(sent_[0], "GET /v2/");
+}
+
+TEST_F(QuaySessionTest, ARealmElsewhereGetsTheTokenOnlyWhenItIsNamed) {
+  quay_ = [](const SentRequest& request) -> FakeResult {
+    if (request.target.starts_with("/auth")) return json_answer(200, R"({"token":"jwt"})");
+    Answer challenge = json_answer(401, "{}");
+    challenge.headers.push_back(
+        {"WWW-Authenticate", R"(Bearer realm="https://tokens.example.net/auth",service="q")"});
+    return challenge;
+  };
+  const quay::RobotCredential credential{"acme+puller", base::SecretString::copy_of(robot_token)};
+  const std::vector<std::vector<std::string>> too_little{
+      {}, {"*"}, {"*", "quay.example.com"}, {"*", "tokens.example.net:8443"}};
+  for (const auto& patterns : too_little) {
+    allow_hosts(patterns);
+    EXPECT_EQ(error_of(session()->login(credential, stop_)).kind, quay::Error::Kind::realm_refused);
+  }
+  EXPECT_THAT(sent_, ::testing::Each("GET /v2/"));
+  EXPECT_THAT(used_, ::testing::Each(""));
+  EXPECT_THAT(factory_.opened, SizeIs(too_little.size()));
+
+  allow_hosts({"*", "*.example.net"});
+  const auto logged_in = session()->login(credential, stop_);
+  EXPECT_TRUE(logged_in.has_value()) << logged_in.error().message;
+  EXPECT_EQ(factory_.opened.back().origin, "https://tokens.example.net");
+  EXPECT_EQ(factory_.opened.back().reach, http::Reach::network);
 }
 
 }  // namespace
