@@ -1,8 +1,12 @@
 #include "base/secret_string.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include <openssl/crypto.h>
+
+#include "base/secret_memory.h"
 
 namespace quay_rotator::base {
 
@@ -14,8 +18,8 @@ void wipe(std::string& text) {
   text.clear();
 }
 
-SecretString::SecretString(std::string&& text) : text_(std::move(text)) {
-  // A short string is copied by its move, and its bytes stay in the source.
+SecretString::SecretString(std::string&& text) {
+  append(text);
   wipe(text);
 }
 
@@ -25,37 +29,56 @@ SecretString SecretString::copy_of(std::string_view text) {
   return copy;
 }
 
-SecretString::SecretString(SecretString&& other) noexcept : SecretString(std::move(other.text_)) {}
+SecretString::SecretString(SecretString&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      capacity_(std::exchange(other.capacity_, 0)) {}
 
 SecretString& SecretString::operator=(SecretString&& other) noexcept {
   if (this != &other) {
-    wipe(text_);
-    text_ = std::move(other.text_);
-    wipe(other.text_);
+    release();
+    bytes_ = std::exchange(other.bytes_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+    capacity_ = std::exchange(other.capacity_, 0);
   }
   return *this;
 }
 
 SecretString::~SecretString() {
-  wipe(text_);
+  release();
 }
 
 void SecretString::append(std::string_view text) {
-  const std::size_t size = text_.size() + text.size();
-  if (size <= text_.capacity()) {
-    text_.append(text);
+  if (text.empty()) return;
+  const std::size_t size = size_ + text.size();
+  if (size > capacity_) {
+    const std::size_t wanted = std::max(size, 2 * size_);
+    SecretString grown;
+    grown.bytes_ = allocate_secret(wanted);
+    grown.capacity_ = secret_capacity(wanted);
+    if (size_ != 0) std::memcpy(grown.bytes_, bytes_, size_);
+    grown.size_ = size_;
+    // `text` may be a part of this string, which lives until the end of this function.
+    std::memcpy(grown.bytes_ + size_, text.data(), text.size());
+    grown.size_ = size;
+    *this = std::move(grown);
     return;
   }
-  std::string grown;
-  grown.reserve(size > 2 * text_.size() ? size : 2 * text_.size());
-  grown.append(text_).append(text);
-  wipe(text_);
-  // Longer than the buffer inside the object, so only the pointer moves.
-  text_ = std::move(grown);
+  std::memcpy(bytes_ + size_, text.data(), text.size());
+  size_ = size;
 }
 
 void SecretString::clear() {
-  wipe(text_);
+  // Whatever was ever written lies below size_: nothing else makes a string shorter.
+  if (size_ != 0) OPENSSL_cleanse(bytes_, size_);
+  size_ = 0;
+}
+
+void SecretString::release() noexcept {
+  clear();
+  if (bytes_ != nullptr) release_secret(bytes_, capacity_);
+  bytes_ = nullptr;
+  capacity_ = 0;
 }
 
 }  // namespace quay_rotator::base

@@ -1,7 +1,8 @@
 // A string that must not leak: tokens, passwords, and any buffer that holds one.
 //
 // It cannot be printed, compared by accident or copied implicitly; its memory is wiped when it is
-// destroyed, moved from or replaced. Not synchronized.
+// destroyed or replaced, and is in no core dump and, where the system allows, never in swap (see
+// secret_memory.h). Not synchronized.
 #pragma once
 
 #include <cstddef>
@@ -25,16 +26,20 @@ class SecretString {
   ~SecretString();
 
   // The one way to the text; the view dies with this object. Every call is a place to audit.
-  [[nodiscard]] std::string_view reveal() const { return text_; }
-  [[nodiscard]] SecretString clone() const { return copy_of(text_); }
-  [[nodiscard]] bool empty() const { return text_.empty(); }
-  [[nodiscard]] std::size_t size() const { return text_.size(); }
+  [[nodiscard]] std::string_view reveal() const { return {bytes_, size_}; }
+  [[nodiscard]] SecretString clone() const { return copy_of(reveal()); }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
   // Appends without leaving a copy behind when the buffer grows.
   void append(std::string_view text);
   void clear();
 
  private:
-  std::string text_;
+  void release() noexcept;
+
+  char* bytes_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
 };
 
 // Deliberately unusable, so that neither a stream nor a test's failure message prints a secret.
