@@ -61,10 +61,10 @@ class Arena {
   struct Free {
     Free* next;
   };
-  static std::size_t index(std::size_t size) { return std::bit_width(size / smallest) - 1U; }
+  static std::size_t index(std::size_t size) { return std::bit_width(size / smallest); }
 
   std::mutex mutex_;
-  std::array<Free*, sizes> free_{};
+  std::array<Free*, sizes + 1> free_{};
   char* chunk_ = nullptr;
   std::size_t left_ = 0;
 };

@@ -23,7 +23,7 @@ struct RegistryLoginOptions {
   std::function<void(std::string_view call, std::string_view outcome)> observer;
   // A way to a realm that is not at the registry's own origin, or nothing: then it gets nothing.
   // Without this function no such realm does.
-  std::function<std::shared_ptr<http::Transport>(const http::Url& realm)> open_realm;
+  std::function<std::shared_ptr<http::Transport>(const http::Url& realm)> open_realm = {};
 };
 
 // For one registry origin. Thread-safe. Caches the challenge until a login fails in a way that a

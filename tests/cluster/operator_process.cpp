@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "cluster/cluster.h"
+#include "support/token_search.h"
 
 namespace quay_rotator::cluster {
 
@@ -38,15 +39,17 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
   static std::atomic<int> count = 0;
   log_file_ = cluster().directory() + "/operator-" + std::to_string(++count) + ".log";
   std::vector<std::string> command{
-      cluster().program("quay-rotator-with-fail-points"), "--kubeconfig",
+      cluster().program("quay-rotator-with-fail-points"),
+      "--kubeconfig",
       options.kubeconfig.empty() ? cluster().operator_kubeconfig() : options.kubeconfig,
       "--leader-election-namespace=" + options.lease_namespace,
       "--health-probe-bind-address=127.0.0.1:0",
       "--metrics-bind-address=127.0.0.1:0",
       "--quay-timeout=" + options.quay_timeout,
-      "--log-level=" + options.log_level,
-      // The simulator is on this machine, which no tenant's url may name unless it is allowed.
-      "--allowed-quay-hosts=localhost", "--allowed-quay-hosts=127.0.0.1", "--allowed-quay-hosts=*"};
+      "--log-level=" + options.log_level};
+  for (const std::string& pattern : options.allowed_quay_hosts) {
+    command.push_back("--allowed-quay-hosts=" + pattern);
+  }
   command.insert(command.end(), options.arguments.begin(), options.arguments.end());
   options.environment["POD_NAME"] = options.pod;
   options.environment["QUAY_ROTATOR_FAIL_POINT"] =
@@ -56,8 +59,17 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
 }
 
 OperatorProcess::~OperatorProcess() {
-  if (testing::UnitTest::GetInstance()->current_test_info() != nullptr &&
-      testing::Test::HasFailure())
+  // Says that, and never what: a test's output is a log, too.
+  quay_rotator::testing::TokenSearch tokens;
+  const nlohmann::json world = cluster().quay().get("/world");
+  for (const char* kind : {"robots", "tokens"}) {
+    for (const nlohmann::json& one : world.value(kind, nlohmann::json::array())) {
+      if (one.value("token", "").size() >= 8) tokens.add(one.at("token").get<std::string>());
+    }
+  }
+  EXPECT_FALSE(tokens.betrayed_by(log())) << "a token of Quay is in the operator's log";
+  if (::testing::UnitTest::GetInstance()->current_test_info() != nullptr &&
+      ::testing::Test::HasFailure())
     std::fprintf(stderr, "---- the operator's log\n%s", log().c_str());
   // An orderly end, so that the next test need not wait for the lease.
   if (!process_->poll()) terminate();

@@ -25,6 +25,8 @@ struct OperatorOptions {
   std::string quay_timeout = "2s";
   std::string lease_namespace = "quay-rotator";
   std::string log_level = "debug";
+  // The simulator is on this machine, which no tenant's url may name unless it is allowed.
+  std::vector<std::string> allowed_quay_hosts{"localhost", "127.0.0.1", "*"};
 };
 
 class OperatorProcess {

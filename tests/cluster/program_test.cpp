@@ -187,7 +187,7 @@ TEST_F(Program, MissingRightsAreNamed) {
       {.arguments = {"--leader-elect=false"}, .kubeconfig = kubeconfig, .wait_until_ready = false});
   expect_readiness(running, HasSubstr("needs the verb list on"));
   EXPECT_THAT(running.wait_for_log("cannot read from the API server").at("error"),
-              AllOf(HasSubstr("cannot list resource"), HasSubstr("quayrotator.dev")));
+              AllOf(HasSubstr("cannot list resource"), HasSubstr("needs the verb list on")));
   EXPECT_EQ(running.terminate(), 0);
   OperatorProcess electing({.kubeconfig = kubeconfig, .wait_until_ready = false});
   EXPECT_THAT(electing.wait_for_log("cannot get or renew the lease").at("error"),

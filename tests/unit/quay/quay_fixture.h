@@ -11,6 +11,7 @@
 #include "quay/registry_login.h"
 #include "quay/robots_api.h"
 #include "support/fake_transport.h"
+#include "support/token_search.h"
 #include "support/virtual_executor.h"
 
 namespace quay_rotator::quay {
@@ -62,6 +63,10 @@ class QuayTest : public ::testing::Test {
              }}};
   }
   static void expect_no_secret(const Error& error) {
+    testing::TokenSearch tokens;
+    tokens.add(api_token);
+    tokens.add(robot_token);
+    EXPECT_FALSE(tokens.betrayed_by(error.message)) << "the message holds a token";
     EXPECT_EQ(error.message.find("MARKED"), std::string::npos) << "the message holds a secret";
     EXPECT_EQ(error.message.find("<html"), std::string::npos);
     EXPECT_FALSE(error.message.empty());
