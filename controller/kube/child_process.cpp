@@ -124,6 +124,8 @@ int spawn(std::vector<std::string> arguments, std::vector<std::string> environme
   ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_adddup2(&actions, output.writer(), STDOUT_FILENO);
   ::posix_spawn_file_actions_adddup2(&actions, diagnostics.writer(), STDERR_FILENO);
+  // The HTTP library's sockets are not close-on-exec, and a connection ends with its last copy.
+  ::posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   // Signals that this program blocks or ignores must work in the child as anywhere.
   sigset_t none;
   sigset_t all;

@@ -45,6 +45,8 @@ pid_t spawn(const std::vector<std::string>& command, int input, int output,
   dup2(input, STDIN_FILENO);
   dup2(output, STDOUT_FILENO);
   dup2(output, STDERR_FILENO);
+  // Asio's sockets would be inherited, and a connection ends only when its last copy is closed.
+  close_range(3, ~0U, 0);
   execvpe(arguments[0], arguments.data(), variables.data());
   _exit(127);
 }

@@ -218,7 +218,6 @@ std::vector<Disaster> disasters() {
                  .meanwhile = let_go,
                  .mend_all = start_api_server});
   all.push_back(watches_expire());
-  all.back().takes_minutes = true;
   all.push_back({.name = "etcd out of space, and back",
                  .strike = begin_a_round,
                  .break_all = [](Etcd& etcd) { etcd.overflow(); },

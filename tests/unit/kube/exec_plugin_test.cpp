@@ -139,6 +139,15 @@ TEST_F(ExecPluginTest, PassesArgumentsAndEnvironmentWithoutAShell) {
                             "kind": "ExecCredential", "spec": {"interactive": false}})"));
 }
 
+TEST_F(ExecPluginTest, InheritsNoConnection) {
+  const int inherited = ::dup(STDIN_FILENO);  // as the HTTP library's sockets: not close-on-exec
+  const auto credentials = plugin("[ ! -e /proc/self/fd/" + std::to_string(inherited) +
+                                  " ] && touch \"$0.clean\"\n" + prints());
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  ::close(inherited);
+  EXPECT_EQ(::access(folder_.path("plugin.clean").c_str(), F_OK), 0);
+}
+
 TEST_F(ExecPluginTest, TellsThePluginOfTheCluster) {
   plugin_.server = "https://api:6443";
   plugin_.ca_certificates = "ca";
