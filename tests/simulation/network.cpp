@@ -25,15 +25,22 @@ http::Response response_of(Reply& reply, bool with_body) {
 
 }  // namespace
 
-Journey draw_journey(Dice& dice, const NetworkFaults& faults) {
+Journey Server::draw_journey(Dice& dice, const NetworkFaults& faults,
+                             const std::array<FaultKind, 4>& kinds, const Message& message,
+                             Process& caller) {
+  const auto strikes_here = [&](double rate, FaultKind kind) {
+    return strikes(dice, rate, kind, message, caller);
+  };
   Journey journey;
   journey.there = dice.between(milliseconds(0), milliseconds(5));
   journey.back = dice.between(milliseconds(0), milliseconds(5));
-  journey.refused = dice.chance(faults.refused);
-  journey.lost_there = dice.chance(faults.lost_there);
-  journey.lost_back = dice.chance(faults.lost_back);
-  if (dice.chance(faults.slow)) journey.there += dice.between(seconds(0), seconds(20));
-  if (dice.chance(faults.slow)) journey.back += dice.between(seconds(0), seconds(40));
+  journey.refused = strikes_here(faults.refused, kinds[0]);
+  journey.lost_there = strikes_here(faults.lost_there, kinds[1]);
+  journey.lost_back = strikes_here(faults.lost_back, kinds[2]);
+  if (strikes_here(faults.slow, kinds[3])) {
+    journey.there += dice.between(seconds(0), seconds(20));
+    journey.back += dice.between(seconds(0), seconds(40));
+  }
   journey.arrives_without_sender = dice.chance(0.5);
   return journey;
 }
@@ -42,32 +49,42 @@ tl::expected<Reply, http::Error> Connection::exchange(const http::Request& reque
                                                       base::Duration deadline,
                                                       const std::stop_token& stop) {
   process_.end_if_dead();
-  const Journey journey = server_.journey();
+  Message message{request.method, request.target, request.authorization.reveal(),
+                  request.content_type, request.body.reveal()};
+  message.held = server_.held(message);
+  process_.freeze(message.held);
+  process_.thaw();
+  const Journey journey = server_.journey(message, process_);
   const base::MonotonicTime end = process_.now() + deadline;
-  const Message message{request.method, request.target, request.authorization.reveal(),
-                        request.content_type, request.body.reveal()};
-  // False: stopped, or the time is up.
-  const auto travel = [&](base::Duration time) {
-    const base::MonotonicTime arrival = process_.now() + time;
-    return process_.sleep_until(std::min(arrival, end), stop) && arrival <= end;
-  };
   const auto given_up = [&] {
     return stop.stop_requested() ? fail(Kind::cancelled, "cancelled")
                                  : fail(Kind::timeout, "no answer in time");
   };
 
   bool arrived = false;
+  const base::MonotonicTime arrival = process_.now() + journey.there;
   try {
-    arrived = travel(journey.there);
+    arrived = process_.travel_until(std::min(arrival, end), stop) && arrival <= end;
   } catch (const Killed&) {
-    if (journey.arrives_without_sender) server_.handle(message, process_);
+    if (journey.arrives_without_sender && !journey.refused && !journey.lost_there) {
+      server_.handle(message, process_);
+    }
     throw;
   }
+  if (arrived && !journey.refused && !journey.lost_there && journey.late) {
+    server_.handle_late(message, process_);
+  }
+  if (journey.refused || journey.lost_there || journey.late) process_.thaw();
   if (journey.refused) return fail(Kind::unreachable, "connection refused", false);
   if (!arrived) return given_up();
   if (journey.lost_there) return fail(Kind::connection_lost, "the connection was lost");
+  if (journey.late) {
+    process_.sleep_until(end, stop);
+    return given_up();
+  }
   Reply reply = server_.handle(message, process_);
-  if (!travel(journey.back)) return given_up();
+  const base::MonotonicTime answered = process_.now() + reply.delay + journey.back;
+  if (!process_.sleep_until(std::min(answered, end), stop) || answered > end) return given_up();
   if (journey.lost_back || reply.lost) {
     return fail(Kind::connection_lost, "the connection was lost");
   }

@@ -1,6 +1,7 @@
 // The way between a process and a server of the simulated world, and what happens on it.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <random>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "http/transport.h"
+#include "simulation/fault.h"
 #include "simulation/process.h"
 
 namespace quay_rotator::simulation {
@@ -19,6 +21,7 @@ struct Message {
   std::string_view authorization;
   std::string_view content_type;
   std::string_view body;
+  base::Duration held{};  // how long its sender was frozen right before it was sent
 };
 
 struct Reply {
@@ -30,8 +33,9 @@ struct Reply {
   int status = 200;
   std::string body = {};
   std::vector<http::Header> headers = {};
-  bool lost = false;   // the connection ends in place of this answer
-  Source source = {};  // for stream(): instead of `body`
+  bool lost = false;       // the connection ends in place of this answer
+  base::Duration delay{};  // the server takes that long to answer
+  Source source = {};      // for stream(): instead of `body`
 };
 
 // What happens to one request on its way.
@@ -41,6 +45,7 @@ struct Journey {
   bool refused = false;     // no connection: certainly not sent
   bool lost_there = false;  // the connection ends before the server has read it
   bool lost_back = false;   // … after the server has done it
+  bool late = false;        // … long before: the server gets to it when nobody waits any more
   bool arrives_without_sender =
       false;  // the sender dies meanwhile: the server does it all the same
 };
@@ -70,14 +75,30 @@ class Dice {
   std::mt19937_64 engine_;
 };
 
-Journey draw_journey(Dice& dice, const NetworkFaults& faults);
-
 // Handles one request at once: time passes only on the way.
 class Server {
  public:
   virtual ~Server() = default;
-  virtual Journey journey() = 0;
-  virtual Reply handle(const Message& message, base::Executor& caller) = 0;
+  // Right before it is sent: how long its sender is frozen there.
+  virtual base::Duration held(const Message& /*message*/) { return {}; }
+  virtual Journey journey(const Message& message, Process& caller) = 0;
+  virtual Reply handle(const Message& message, Process& caller) = 0;
+  // Takes a copy, to handle it at a time of its own.
+  virtual void handle_late(const Message& /*message*/, Process& /*caller*/) {}
+
+  // A fault has met that request. May be empty.
+  std::function<void(FaultKind, const Message&, Process& caller)> on_fault;
+
+ protected:
+  // `kinds`: the names of NetworkFaults' members, in their order.
+  Journey draw_journey(Dice& dice, const NetworkFaults& faults,
+                       const std::array<FaultKind, 4>& kinds, const Message& message,
+                       Process& caller);
+  bool strikes(Dice& dice, double rate, FaultKind kind, const Message& message, Process& caller) {
+    if (!dice.chance(rate)) return false;
+    if (on_fault) on_fault(kind, message, caller);
+    return true;
+  }
 };
 
 // A Transport of one process to one server. Neither is owned.

@@ -21,6 +21,13 @@ using nlohmann::json;
 
 const json::json_pointer ledger_pointer("/status/rotation");
 
+// Of one regenerate call: see ReplicaOptions.
+constexpr base::Duration request_deadline = std::chrono::seconds(30);
+// The way back of Quay's answer, and there of the writes: at most 5 ms each.
+constexpr base::Duration one_round = std::chrono::milliseconds(10);
+// What is late or slow has come to an end after that.
+constexpr base::Duration calm = std::chrono::minutes(2);
+
 std::string text_at(const json& object, const std::string& pointer) {
   return object.value(json::json_pointer(pointer), std::string());
 }
@@ -39,6 +46,22 @@ bool condition_is_true(const json& object, std::string_view type) {
   return std::ranges::any_of(object[conditions], [&](const json& condition) {
     return condition.value("type", "") == type && condition.value("status", "") == "True";
   });
+}
+
+// What changes with each due moment.
+std::string dated(const json& rotation) {
+  return text_at(rotation, "/status/lastRotationTime") +
+         text_at(rotation, "/status/tokenFingerprint");
+}
+
+// "" when there is none.
+std::string password_in(const json& secret) {
+  const auto data =
+      base::base64_decode(text_at(secret, "/data/" + std::string(api::docker_config_key)));
+  const json config =
+      data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
+  if (!config.is_object() || !config.contains("auths") || config["auths"].empty()) return "";
+  return config["auths"].begin()->value("password", "");
 }
 
 std::vector<kube::ObjectKey> target_keys(const json& rotation) {
@@ -75,14 +98,18 @@ std::string robot_of(const json& rotation) {
 }
 
 Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, SimulatedQuay& quay)
-    : world_(world), api_(api), quay_(quay), leaks_(spellings(token_mark)) {
+    : world_(world),
+      api_(api),
+      quay_(quay),
+      disturbed_(world.now()),
+      leaks_(spellings(token_mark)) {
   api_.on_change = [this](const auto& change) { on_change(change); };
   api_.on_request = [this](const auto& message, const auto& address, const auto& caller) {
     on_request(message, address, caller);
   };
   api_.on_dry_run = [this](const kube::ObjectKey& secret) { dry_runs_[secret] = ++order_; };
-  quay_.on_regenerate = [this](const std::string& robot) { on_regenerate(robot); };
-  quay_.on_commit = [this](const std::string& robot) { on_commit(robot); };
+  quay_.on_regenerate = [this](const auto& post) { on_regenerate(post); };
+  quay_.on_commit = [this](const auto& post, const auto& token) { on_commit(post, token); };
   quay_.on_request = [this](const Message& message) { check_public("a URL", message.target); };
 }
 
@@ -163,12 +190,17 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
   if (const std::string request = request_of(after); !request.empty()) {
     account.requests.insert(request);
   }
-  if (!change.before) account.last = world_.wall_now();
+  if (!change.before) {
+    account.last = world_.wall_now();
+  } else if (dated(*change.before) != dated(after)) {
+    ++account.due;
+  }
   if (!has_ledger(after)) return;
   if (change.before && has_ledger(*change.before) &&
       (*change.before)[ledger_pointer] == after[ledger_pointer]) {
     return;
   }
+  ledgers_[{robot_of(after), change.caller}] = {text_at(after, "/metadata/uid"), world_.now()};
   account.unseen.clear();
   for (const kube::ObjectKey& target : target_keys(after)) {
     if (dry_runs_[target] <= posts_[robot_of(after)]) account.unseen.push_back(target);
@@ -178,7 +210,8 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
 }
 
 void Observer::on_secret(const SimulatedApiServer::Change& change) {
-  if (change.caller == nullptr) return;
+  if (change.caller == nullptr) return disturb();
+  end_outages(change);
   const std::vector<Live> all = rotations();
   const auto has = [&](const std::vector<kube::ObjectKey>& keys) {
     return std::ranges::find(keys, change.key) != keys.end();
@@ -207,9 +240,20 @@ void Observer::on_secret(const SimulatedApiServer::Change& change) {
   }
 }
 
-void Observer::on_regenerate(const std::string& robot) {
+void Observer::on_regenerate(const SimulatedQuay::Post& post) {
+  const std::string& robot = post.robot;
   note("POST regenerate " + robot);
   posts_[robot] = ++order_;
+  const Sender sender{robot, post.caller};
+  const auto ledger = ledgers_.find(sender);
+  if (post.held > base::Duration{} && ledger != ledgers_.end() &&
+      world_.now() - ledger->second.time >= request_deadline) {
+    note("… whose sender was frozen after its last check");
+    ++late_sends_;
+    excused_.insert(sender);
+    return;
+  }
+  excused_.erase(sender);
   for (const Live& rotation : claimants(robot)) {
     if (!has_ledger(*rotation.object)) continue;
     for (const auto& target : accounts_[text_at(*rotation.object, "/metadata/uid")].unseen) {
@@ -218,30 +262,88 @@ void Observer::on_regenerate(const std::string& robot) {
   }
 }
 
-void Observer::on_commit(const std::string& robot) {
+void Observer::on_commit(const SimulatedQuay::Post& post, const std::string& token) {
+  const std::string& robot = post.robot;
   note("Quay has a new token for " + robot);
   const auto all = claimants(robot);
-  if (all.empty()) return;  // deleted while the request was on its way
+  const Sender sender{robot, post.caller};
+  const bool excused = excused_.contains(sender);
+  if (const auto ledger = ledgers_.find(sender); ledger != ledgers_.end()) {
+    const bool deleted = std::ranges::none_of(all, [&](const Live& rotation) {
+      return text_at(*rotation.object, "/metadata/uid") == ledger->second.uid;
+    });
+    if (deleted) return;  // while the request was on its way
+  }
   const auto holder =
       std::ranges::find_if(all, [](const Live& rotation) { return has_ledger(*rotation.object); });
-  if (holder == all.end()) return violate("I2 " + robot + " was regenerated without a ledger");
+  if (holder != all.end()) {
+    charge(*holder, excused);
+    return begin_outage(*holder, token);
+  }
+  if (!excused) return violate("I2 " + robot + " was regenerated without a ledger");
+  note("an extra regeneration");
+  ++extra_;
+}
 
-  Account& account = accounts_[text_at(*holder->object, "/metadata/uid")];
-  const json& ledger = (*holder->object)[ledger_pointer];
+void Observer::charge(const Live& holder, bool excused) {
+  Account& account = accounts_[text_at(*holder.object, "/metadata/uid")];
+  const json& ledger = (*holder.object)[ledger_pointer];
   const std::string request = ledger.value("rotateRequest", "");
+  const bool initial = ledger.value("reason", "") == "Initial";
+  if (excused) {
+    if (account.served.contains(request) || (initial && account.initial)) ++extra_;
+    account.excused.insert(request);
+    return;
+  }
   const base::WallTime now = world_.wall_now();
   const base::Duration interval =
-      *base::parse_duration(text_at(*holder->object, "/spec/schedule/interval"));
-  const std::string what = "I2 " + robot + " was regenerated ";
+      *base::parse_duration(text_at(*holder.object, "/spec/schedule/interval"));
+  const std::string what = "I2 " + holder.robot + " was regenerated ";
   if (!request.empty()) {
     if (!account.requests.contains(request)) violate(what + "for a request that nobody made");
     if (!account.served.insert(request).second) violate(what + "again for request " + request);
-  } else if (ledger.value("reason", "") == "Initial") {
+    if (account.excused.contains(request)) ++extra_;
+  } else if (initial) {
     if (std::exchange(account.initial, true)) violate(what + "initially again");
-  } else if (now - account.last < interval - std::chrono::seconds(1)) {
-    violate(what + "before its interval was over");
+  } else {
+    if (std::exchange(account.charged_due, account.due) == account.due) {
+      violate(what + "again for one due moment");
+    }
+    if (!clocks_lie_ && now - account.last < interval - std::chrono::seconds(1)) {
+      violate(what + "before its interval was over");
+    }
   }
   account.last = now;
+}
+
+void Observer::disturb() {
+  disturbed_ = world_.now();
+  for (auto& [robot, outage] : outages_) outage.undisturbed = false;
+}
+
+void Observer::begin_outage(const Live& holder, const std::string& token) {
+  Outage outage{world_.now(), one_round, token, {}, world_.now() - disturbed_ > calm};
+  for (const kube::ObjectKey& target : target_keys(*holder.object)) {
+    outage.pending.insert(target);
+    // Whether there is one that is not ours takes a look at it, all at once again.
+    if (!api_.find(kube::secrets, target)) outage.allowed = 2 * one_round;
+  }
+  outages_[holder.robot] = std::move(outage);
+}
+
+void Observer::end_outages(const SimulatedApiServer::Change& secret) {
+  if (!secret.after) return;
+  for (auto& [robot, outage] : outages_) {
+    if (!outage.pending.contains(secret.key) || password_in(*secret.after) != outage.token)
+      continue;
+    outage.pending.erase(secret.key);
+    if (!outage.pending.empty() || !outage.undisturbed) continue;
+    ++outages_timed_;
+    if (world_.now() - outage.began > outage.allowed) {
+      violate("I6 the outage of " + robot + " was " +
+              base::format_duration(world_.now() - outage.began));
+    }
+  }
 }
 
 std::vector<std::string> Observer::unsettled() {
@@ -268,7 +370,7 @@ std::vector<std::string> Observer::unsettled() {
            "I1 " + who + " has not handled " + request);
     // Whose new token it was that a lost answer left behind cannot be told apart.
     expect(request.empty() || account.served.contains(request) ||
-               quay_.regenerated_in_ui(rotation.robot),
+               account.excused.contains(request) || quay_.regenerated_in_ui(rotation.robot),
            "I1 " + who + " says that it has handled " + request + " and has not");
     for (const kube::ObjectKey& target : target_keys(object)) {
       const std::string problem = check_target(rotation, target, token);

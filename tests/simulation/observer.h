@@ -5,10 +5,16 @@
 //   I2 single shot    each change of a token by a POST is charged to the ledger that the API server
 //                     holds: a request that nobody has served yet, an interval that is over, or the
 //                     one initial rotation
+//                     A POST whose sender was frozen between its last check and the socket until
+//                     its ledger was older than the request deadline is charged to nobody: it may
+//                     cost one more regeneration. While clocks are wrong, one due moment is what
+//                     the status says, whatever the time.
 //   I3 look first     every target has accepted a dry run since the last POST, before the ledger
 //   I4 in place       no operator deletes a Secret that is a target, unless it became one again
 //                     after that operator looked
 //   I5 no leak        no token, nor its base64, in anything but a Secret's data
+//   I6 short outage   from a commit to the last target's write, where nothing is in its way: the
+//                     answer's way back and one round of requests, however many targets there are
 //   I7 one owner      no Secret or ledger is written for a younger resource of the same robot
 #pragma once
 
@@ -39,6 +45,13 @@ class Observer final : public base::LogSink {
   // Everything is calm and reachable: what does not hold what it should? "I1 …", "I7 …"
   [[nodiscard]] std::vector<std::string> unsettled();
   void violate(const std::string& what);
+  // Something has gone wrong or was changed by somebody: what follows is not to be timed.
+  void disturb();
+  void clocks_lie() { clocks_lie_ = true; }
+  // How often a frozen process sent what it should not have; how often that cost a token more.
+  [[nodiscard]] int late_sends() const { return late_sends_; }
+  [[nodiscard]] int extra_regenerations() const { return extra_; }
+  [[nodiscard]] int outages_timed() const { return outages_timed_; }
   // `text` is public: a metric, a message.
   void check_public(std::string_view where, std::string_view text);
   // A line for the trace, with the virtual time; and whether the replicas' logs go there too.
@@ -54,9 +67,24 @@ class Observer final : public base::LogSink {
     std::set<std::string> requests;       // asked for by somebody …
     std::set<std::string> served;         // … and done
     base::WallTime last{};                // its last regeneration, or its creation
+    std::set<std::string> excused;        // … perhaps by a process that was frozen
     bool initial = false;                 // the initial rotation is done
+    int due = 0;                          // the due moment that the status speaks of …
+    int charged_due = -1;                 // … and the one that was used up
     std::vector<kube::ObjectKey> unseen;  // targets without a dry run when it wrote its ledger
   };
+  struct Written {  // a ledger, by one process
+    std::string uid;
+    base::MonotonicTime time;
+  };
+  struct Outage {
+    base::MonotonicTime began;
+    base::Duration allowed{};
+    std::string token;
+    std::set<kube::ObjectKey> pending;
+    bool undisturbed = false;
+  };
+  using Sender = std::pair<std::string, const base::Executor*>;  // the robot, and whose POST it is
   struct Live {  // a RobotTokenRotation as the API server holds it
     kube::ObjectKey key;
     std::string robot;
@@ -68,8 +96,11 @@ class Observer final : public base::LogSink {
   void on_rotation(const SimulatedApiServer::Change& change);
   void on_secret(const SimulatedApiServer::Change& change);
   void on_request(const Message& message, const Address& address, const base::Executor& caller);
-  void on_regenerate(const std::string& robot);
-  void on_commit(const std::string& robot);
+  void on_regenerate(const SimulatedQuay::Post& post);
+  void on_commit(const SimulatedQuay::Post& post, const std::string& token);
+  void charge(const Live& holder, bool excused);
+  void begin_outage(const Live& holder, const std::string& token);
+  void end_outages(const SimulatedApiServer::Change& secret);
   [[nodiscard]] std::vector<Live> rotations() const;
   // Of the robot, the oldest first.
   [[nodiscard]] std::vector<Live> claimants(const std::string& robot) const;
@@ -86,6 +117,14 @@ class Observer final : public base::LogSink {
   std::uint64_t order_ = 0;
   // The targets that a replica read in a rotation, by its process.
   std::map<std::pair<const base::Executor*, kube::ObjectKey>, std::vector<kube::ObjectKey>> read_;
+  std::map<Sender, Written> ledgers_;
+  std::set<Sender> excused_;
+  std::map<std::string, Outage> outages_;  // by robot
+  base::MonotonicTime disturbed_;
+  bool clocks_lie_ = false;
+  int late_sends_ = 0;
+  int extra_ = 0;
+  int outages_timed_ = 0;
   std::vector<std::string> leaks_;  // texts that must not be seen
   std::vector<std::string> violations_;
   std::vector<std::string> trace_;

@@ -1,5 +1,6 @@
 #include "simulation/process.h"
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -16,7 +17,13 @@ class Process::ProcessSignal final : public base::Signal {
   bool wait_until(std::unique_lock<std::mutex>& lock, base::MonotonicTime deadline,
                   const std::stop_token& stop) override {
     process_.end_if_dead();
-    const bool in_time = signal_->wait_until(lock, deadline, stop);
+    bool in_time = signal_->wait_until(lock, deadline, stop);
+    while (process_.frozen() && !process_.dead()) {
+      lock.unlock();  // for those outside who look at what it guards
+      process_.thaw();
+      lock.lock();
+      in_time = in_time && process_.now() < deadline;
+    }
     process_.end_if_dead();
     return in_time;
   }
@@ -27,7 +34,8 @@ class Process::ProcessSignal final : public base::Signal {
   std::unique_ptr<base::Signal> signal_;
 };
 
-Process::Process(testing::VirtualExecutor& world) : world_(world), asleep_(world.make_signal()) {}
+Process::Process(testing::VirtualExecutor& world, base::LogSink& log)
+    : steps(log), world_(world), asleep_(world.make_signal()) {}
 
 void Process::kill() {
   dead_ = true;
@@ -35,7 +43,29 @@ void Process::kill() {
   for (base::Signal* signal : signals_) signal->notify_all();
 }
 
+void Process::freeze(base::Duration duration) {
+  frozen_until_ = std::max(frozen_until_, now() + duration);
+}
+
+void Process::unfreeze() {
+  frozen_until_ = {};
+  asleep_->notify_all();
+}
+
+void Process::thaw() {
+  std::mutex mine;
+  std::unique_lock lock(mine);
+  while (frozen() && !dead_) asleep_->wait_until(lock, frozen_until_, {});
+  end_if_dead();
+}
+
 bool Process::sleep_until(base::MonotonicTime time, const std::stop_token& stop) {
+  const bool in_time = travel_until(time, stop);
+  thaw();
+  return in_time && !stop.stop_requested();
+}
+
+bool Process::travel_until(base::MonotonicTime time, const std::stop_token& stop) {
   end_if_dead();
   std::mutex mine;
   std::unique_lock lock(mine);
@@ -48,7 +78,7 @@ std::unique_ptr<base::Thread> Process::spawn(std::string name,
                                              std::function<void(std::stop_token)> body) {
   return world_.spawn(std::move(name), [this, run = std::move(body)](const std::stop_token& stop) {
     try {
-      end_if_dead();
+      thaw();
       run(stop);
     } catch (const Killed&) {
       // That was its end.

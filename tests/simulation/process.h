@@ -1,4 +1,5 @@
-// One process of the simulated world: an Executor that can be killed at any instant.
+// One process of the simulated world: an Executor that can be killed or frozen at any
+// instant and has a wall clock of its own.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,8 @@
 #include <string>
 
 #include "base/executor.h"
+#include "base/log.h"
+#include "simulation/step_tracker.h"
 #include "support/virtual_executor.h"
 
 namespace quay_rotator::simulation {
@@ -21,7 +24,10 @@ struct Killed {};
 // on it must be gone before it is.
 class Process final : public base::Executor {
  public:
-  explicit Process(testing::VirtualExecutor& world);
+  // What is logged goes to `log`, which must outlive it too.
+  Process(testing::VirtualExecutor& world, base::LogSink& log);
+
+  StepTracker steps;  // also the sink of its log
 
   // Returns to the caller, who may be a thread of this process: it should throw Killed itself.
   void kill();
@@ -30,10 +36,25 @@ class Process final : public base::Executor {
     if (dead_) throw Killed{};
   }
 
+  // As with SIGSTOP: no thread of it goes on before that time has passed; the world's time and what
+  // is on its way go on. Then all of them go on as if nothing had been.
+  void freeze(base::Duration duration);
+  // SIGCONT.
+  void unfreeze();
+  [[nodiscard]] bool frozen() const { return world_.now() < frozen_until_; }
+  // Waits while the process is frozen.
+  void thaw();
+  // Its machine's wall clock is that far off.
+  void set_clock(base::Duration offset) { clock_offset_ = offset; }
+
   [[nodiscard]] base::MonotonicTime now() const override { return world_.now(); }
-  [[nodiscard]] base::WallTime wall_now() const override { return world_.wall_now(); }
+  [[nodiscard]] base::WallTime wall_now() const override {
+    return world_.wall_now() + std::chrono::floor<base::WallTime::duration>(clock_offset_);
+  }
   [[nodiscard]] std::uint64_t random() override { return world_.random(); }
   bool sleep_until(base::MonotonicTime time, const std::stop_token& stop) override;
+  // What is on its way does not stop with a frozen sender: as sleep_until(), but it ends in time.
+  bool travel_until(base::MonotonicTime time, const std::stop_token& stop);
   [[nodiscard]] std::unique_ptr<base::Thread> spawn(
       std::string name, std::function<void(std::stop_token)> body) override;
   [[nodiscard]] std::unique_ptr<base::Signal> make_signal() override;
@@ -43,6 +64,8 @@ class Process final : public base::Executor {
 
   testing::VirtualExecutor& world_;
   bool dead_ = false;
+  base::MonotonicTime frozen_until_{};
+  base::Duration clock_offset_{};
   std::set<base::Signal*> signals_;
   std::unique_ptr<base::Signal> asleep_;  // what sleepers wait for: only kill() notifies it
 };

@@ -51,10 +51,10 @@ runtime::ElectionOptions election_options(const ReplicaOptions& options) {
 // Everything, in the order in which it is made.
 struct Replica::Parts {
   Parts(ReplicaOptions options_given, Process& process_given, SimulatedApiServer& api,
-        SimulatedQuay& quay, base::LogSink& sink, Replica::DiesAfter dies_after_given)
+        SimulatedQuay& quay, Replica::DiesAfter dies_after_given)
       : options(std::move(options_given)),
         process(process_given),
-        log(base::Log(sink, base::LogLevel::debug).with({{"replica", options.name}})),
+        log(base::Log(process.steps, base::LogLevel::debug).with({{"replica", options.name}})),
         dies_after(std::move(dies_after_given)),
         requests(process, api),
         watches(process, api),
@@ -113,6 +113,7 @@ struct Replica::Parts {
     workers.push_back(process.spawn("worker", [this, &keys, &worker](const std::stop_token& stop) {
       while (const auto key = keys.take(stop)) {
         worker.reconcile(*key, abandon.get_token());
+        process.steps.leave(key->text());
         keys.done(*key);
       }
     }));
@@ -180,11 +181,11 @@ struct Replica::Parts {
   std::unique_ptr<base::Thread> leader;
 };
 
-Replica::Replica(ReplicaOptions options, testing::VirtualExecutor& world, SimulatedApiServer& api,
-                 SimulatedQuay& quay, base::LogSink& log, DiesAfter dies_after)
-    : process_(world),
-      parts_(std::make_unique<Parts>(std::move(options), process_, api, quay, log,
-                                     std::move(dies_after))) {
+Replica::Replica(ReplicaOptions options, Process& process, SimulatedApiServer& api,
+                 SimulatedQuay& quay, DiesAfter dies_after)
+    : process_(process),
+      parts_(
+          std::make_unique<Parts>(std::move(options), process_, api, quay, std::move(dies_after))) {
   parts_->start();
 }
 

@@ -6,7 +6,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/log.h"
 #include "simulation/process.h"
 #include "simulation/simulated_api_server.h"
 #include "simulation/simulated_quay.h"
@@ -29,8 +28,9 @@ class Replica {
   // Asked after each protocol step (see rotation::StepHook): does it die there? May be empty.
   using DiesAfter = std::function<bool(std::string_view step)>;
 
-  Replica(ReplicaOptions options, testing::VirtualExecutor& world, SimulatedApiServer& api,
-          SimulatedQuay& quay, base::LogSink& log, DiesAfter dies_after);
+  // Runs on `process`, which nothing else ran on before.
+  Replica(ReplicaOptions options, Process& process, SimulatedApiServer& api, SimulatedQuay& quay,
+          DiesAfter dies_after);
   ~Replica();  // as a crash
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
@@ -39,6 +39,7 @@ class Replica {
   void kill();
   // SIGTERM: finishes what is under way and releases the lease.
   void stop();
+  [[nodiscard]] Process& process() const { return process_; }
   // It was killed, or has lost its lease.
   [[nodiscard]] bool dead() const;
   [[nodiscard]] bool leading() const;
@@ -47,7 +48,7 @@ class Replica {
 
  private:
   struct Parts;
-  Process process_;
+  Process& process_;
   std::unique_ptr<Parts> parts_;
 };
 

@@ -277,11 +277,11 @@ TEST_F(Scenario, SurvivesWatchesThatExpire) {
 
 TEST_F(Scenario, WaitsForAQuayThatIsDown) {
   adopt();
-  world.quay.down = true;
+  world.quay.troubles.down = true;
   world.rotate_now(rotation);
   world.advance(hours(2));
   EXPECT_EQ(world.commits(robot), 0);
-  world.quay.down = false;
+  world.quay.troubles.down = false;
   world.advance(minutes(10));
   EXPECT_EQ(world.commits(robot), 1);
   expect_settled();

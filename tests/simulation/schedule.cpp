@@ -1,12 +1,13 @@
 #include "simulation/schedule.h"
 
-#include <array>
+#include <algorithm>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include <nlohmann/json.hpp>
-
-#include "simulation/world.h"
 
 namespace quay_rotator::simulation {
 
@@ -16,67 +17,402 @@ using nlohmann::json;
 using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
-
-constexpr std::array<std::string_view, 9> steps{
-    "read-robot", "dry-run", "login",  "ledger", "before-regenerate",
-    "regenerate", "publish", "commit", "event"};
+using Kind = FaultKind;
 
 constexpr base::Duration longest_lease = minutes(4);
 
+// The actions of the driver that end a step: see rotation::StepHook.
+bool ends(std::string_view action, Step step) {
+  switch (step) {
+    case Step::idle:
+      return false;
+    case Step::observe:
+      return action == "read-robot";
+    case Step::preflight:
+      return action == "dry-run" || action == "login";
+    case Step::record:
+      return action == "ledger" || action == "before-regenerate";
+    case Step::regenerate:
+      return action == "regenerate";
+    case Step::publish:
+      return action == "publish";
+    case Step::verify:
+      return action == "login";
+    case Step::commit:
+      return action == "commit" || action == "event";
+  }
+  return false;
+}
+
 class Life {
  public:
-  Life(std::uint64_t seed, bool with_logs) : world_(seed), dice_(world_.dice) {
+  Life(const Plan& plan, bool with_logs)
+      : plan_(plan), world_(plan.seed), changed_(world_.executor.make_signal()) {
     world_.observer.trace_logs(with_logs);
+    for (const Fault& fault : plan_.faults) states_.push_back({&fault});
+    options_.leader_elect = plan_.leader_elect;
+    options_.election_scale = 10;
+    world_.on_enter = [this](Step step, Process& process) { on_enter(step, process); };
   }
 
   Outcome run() {
     set_up();
-    const std::uint64_t events = 6 + dice_.below(12);
-    for (std::uint64_t event = 0; event < events; ++event) {
-      happen();
-      pause();
-      restart_the_dead();
+    const base::MonotonicTime end = began_ + plan_.length;
+    while (step_until(end)) {
     }
     settle();
     outcome_.violations = world_.observer.violations();
     outcome_.trace = world_.observer.trace();
     outcome_.requests = world_.api.requests() + world_.quay.requests();
+    outcome_.coverage = world_.coverage;
+    outcome_.late_sends = world_.observer.late_sends();
+    outcome_.extra_regenerations = world_.observer.extra_regenerations();
+    outcome_.outages_timed = world_.observer.outages_timed();
     for (const std::string& robot : robots_) outcome_.commits += world_.commits(robot);
     return std::move(outcome_);
   }
 
  private:
+  struct State {
+    const Fault* fault;
+    enum class Phase { waiting, armed, active, over } phase = Phase::waiting;
+    base::MonotonicTime until{};
+    std::size_t victim = 0;  // a replica
+    std::string subject{};   // a robot
+    kube::ObjectKey secret{};
+  };
+
   void note(const std::string& text) { world_.observer.note(text); }
 
   void set_up() {
     world_.create_connection();
-    replicas_ = 1 + dice_.below(3);
-    options_.leader_elect = dice_.chance(0.8);
-    options_.election_scale = 10;
-    const std::uint64_t rotations = 1 + dice_.below(2);
-    for (std::uint64_t number = 0; number < rotations; ++number) add_rotation();
-    draw_faults();
-    for (std::size_t replica = 0; replica < replicas_; ++replica) start(replica);
-    note(std::to_string(replicas_) + " replicas" +
-         (options_.leader_elect ? "" : ", all of which lead"));
+    for (std::size_t number = 0; number < plan_.at_start; ++number) add_rotation();
+    began_ = world_.executor.now();
+    for (std::size_t replica = 0; replica < plan_.replicas; ++replica) start(replica);
+    note(std::to_string(plan_.replicas) + " replicas" +
+         (plan_.leader_elect ? "" : ", all of which lead"));
+  }
+
+  // Begins and ends what is due, then lets time pass until something is again. False at the end.
+  bool step_until(base::MonotonicTime end) {
+    const base::MonotonicTime now = world_.executor.now();
+    base::MonotonicTime next = end;
+    for (State& state : states_) {
+      if (state.phase == State::Phase::waiting && began_ + state.fault->at <= now) {
+        if (state.fault->step) {
+          state.phase = State::Phase::armed;
+        } else {
+          begin(state);
+        }
+      }
+      if (state.phase == State::Phase::active && state.until <= now) finish(state);
+      if (state.phase == State::Phase::waiting) next = std::min(next, began_ + state.fault->at);
+      if (state.phase == State::Phase::active) next = std::min(next, state.until);
+    }
+    restart_the_dead();
+    if (now >= end) return false;
+    std::mutex mine;
+    std::unique_lock lock(mine);
+    changed_->wait_until(lock, next, {});
+    while (!entered_.empty()) {
+      State& state = *std::exchange(entered_.back(), nullptr);
+      entered_.pop_back();
+      if (state.phase == State::Phase::active) begin_now(state);
+    }
+    return true;
+  }
+
+  // A replica enters a step: what waited for that begins. In that replica's thread of control.
+  void on_enter(Step step, Process& process) {
+    for (State& state : states_) {
+      if (state.phase != State::Phase::armed || state.fault->step != step) continue;
+      if (state.fault->kind == Kind::crash_after_step) continue;  // see start()
+      state.victim = number_of(process);
+      activate(state);
+      if (is_window(state.fault->kind) || state.fault->kind == Kind::freeze) {
+        begin_now(state);  // at once
+      } else {
+        entered_.push_back(&state);  // what is done to processes is done from outside of them
+      }
+      changed_->notify_all();
+    }
+  }
+
+  std::size_t number_of(const Process& process) {
+    for (std::size_t replica = 0; replica < plan_.replicas; ++replica) {
+      const Replica* one = world_.replica(replica);
+      if (one != nullptr && &one->process() == &process) return replica;
+    }
+    return 0;
+  }
+
+  // Those that do nothing but set rates and switches.
+  static bool is_window(Kind kind) {
+    return (kind >= Kind::api_refused && kind <= Kind::quota_denied && kind != Kind::history_lost &&
+            kind != Kind::admission_denied) ||
+           (kind >= Kind::quay_refused && kind <= Kind::organization_missing) ||
+           kind == Kind::robots_disallowed || kind == Kind::owner_disabled ||
+           kind == Kind::concurrent_post || kind == Kind::freeze_before_send;
+  }
+
+  void activate(State& state) {
+    state.phase = State::Phase::active;
+    state.until = world_.executor.now() + state.fault->duration;
+  }
+
+  void begin(State& state) {
+    if (plan_.replicas > 0) state.victim = state.fault->choice % plan_.replicas;
+    activate(state);
+    begin_now(state);
+  }
+
+  void begin_now(State& state) {
+    note("begin " + state.fault->text());
+    if (is_window(state.fault->kind)) return set_windows();
+    happen(state);
+  }
+
+  void finish(State& state) {
+    state.phase = State::Phase::over;
+    if (is_window(state.fault->kind)) {
+      note("end " + std::string(name(state.fault->kind)));
+      return set_windows();
+    }
+    cure(state);
+  }
+
+  // The most of what is active, of each kind.
+  double rate(Kind kind) const {
+    double most = 0;
+    for (const State& state : states_) {
+      if (state.phase == State::Phase::active && state.fault->kind == kind) {
+        most = std::max(most, state.fault->rate);
+      }
+    }
+    return most;
+  }
+  bool any(Kind kind) const { return rate(kind) > 0; }
+
+  void set_windows() {
+    ApiFaults& api = world_.api.faults;
+    api.network = {rate(Kind::api_refused), rate(Kind::api_request_lost),
+                   rate(Kind::api_answer_lost), rate(Kind::api_slow)};
+    api.too_many = rate(Kind::api_too_many);
+    api.broken = rate(Kind::api_broken);
+    api.broken_after = rate(Kind::api_broken_after);
+    api.late_write = rate(Kind::api_late_write);
+    api.page_expired = rate(Kind::page_expired);
+    api.watch_cut = rate(Kind::watch_cut);
+    api.watch_mute = rate(Kind::watch_mute);
+    const base::Duration lag =
+        any(Kind::watch_lag)
+            ? base::Duration(static_cast<base::Duration::rep>(
+                  rate(Kind::watch_lag) * static_cast<double>(base::Duration(seconds(20)).count())))
+            : base::Duration{};
+    if (std::exchange(api.watch_lag, lag) != lag) world_.api.lag_watches(lag);
+    if (std::exchange(api_down_, down()) != down()) world_.api.set_down(down());
+    world_.api.quota_exceeded = any(Kind::quota_denied);
+
+    QuayFaults& quay = world_.quay.faults;
+    quay.network = {rate(Kind::quay_refused), rate(Kind::quay_request_lost),
+                    rate(Kind::quay_answer_lost), rate(Kind::quay_slow)};
+    quay.broken_before = rate(Kind::quay_broken);
+    quay.broken_after = rate(Kind::quay_broken_after);
+    quay.bad_gateway = rate(Kind::quay_bad_gateway);
+    quay.gateway_timeout = rate(Kind::quay_gateway_timeout);
+    quay.rate_limited = rate(Kind::quay_rate_limited);
+    quay.unreadable = rate(Kind::quay_unreadable);
+    quay.late_commit = rate(Kind::quay_late_commit);
+    quay.undecryptable = rate(Kind::quay_undecryptable);
+    quay.concurrent = rate(Kind::concurrent_post);
+    quay.held = rate(Kind::freeze_before_send);
+    for (const State& state : states_) {
+      if (state.phase == State::Phase::active && state.fault->kind == Kind::freeze_before_send) {
+        quay.held_for = state.fault->duration;
+      }
+    }
+    QuayTroubles& troubles = world_.quay.troubles;
+    troubles.down = any(Kind::quay_down) || any(Kind::everything_down);
+    troubles.read_only = any(Kind::quay_read_only);
+    troubles.audit_broken = any(Kind::quay_audit_broken);
+    troubles.locked = any(Kind::quay_locked);
+    troubles.no_rights = any(Kind::quay_no_rights);
+    troubles.organization_missing = any(Kind::organization_missing);
+    troubles.robots_disallowed = any(Kind::robots_disallowed);
+    troubles.owner_disabled = any(Kind::owner_disabled);
+  }
+
+  bool down() const { return any(Kind::api_down) || any(Kind::everything_down); }
+
+  Process* victim(const State& state) {
+    Replica* replica = world_.replica(state.victim);
+    return replica == nullptr || replica->dead() ? nullptr : &replica->process();
+  }
+
+  void happen(State& state) {
+    const Fault& fault = *state.fault;
+    Process* process = victim(state);
+    switch (fault.kind) {
+      case Kind::history_lost:
+        world_.api.compact();
+        return world_.api.cut_watches();
+      case Kind::admission_denied:
+        state.secret = some_target(fault);
+        world_.api.denied.insert(state.secret);
+        return;
+      case Kind::namespace_gone:
+        return begin_end_of_namespace(state);
+      case Kind::secret_immutable:
+        world_.struck(fault.kind);
+        state.secret = some_target(fault);
+        return world_.api.edit(kube::secrets, state.secret,
+                               [](json& secret) { secret["immutable"] = true; });
+      case Kind::secret_wrong_type:
+        world_.struck(fault.kind);
+        state.secret = some_target(fault);
+        if (state.secret.name.empty()) return;
+        world_.api.remove(kube::secrets, state.secret);
+        return world_.api.create(
+            kube::secrets,
+            {{"apiVersion", "v1"},
+             {"kind", "Secret"},
+             {"metadata", {{"name", state.secret.name}, {"namespace", state.secret.name_space}}},
+             {"type", "Opaque"},
+             {"data", json::object()}});
+      case Kind::secret_damaged:
+        world_.struck(fault.kind);
+        return world_.api.edit(kube::secrets, some_target(fault), [&](json& secret) {
+          if (fault.choice % 3 == 0) {
+            secret["metadata"]["labels"].clear();
+          } else {
+            secret["data"][".dockerconfigjson"] = "e30=";
+          }
+        });
+      case Kind::secret_deleted:
+        world_.struck(fault.kind);
+        return world_.api.remove(kube::secrets, some_target(fault));
+      case Kind::robot_missing:
+        state.subject = some_robot(fault);
+        if (!state.subject.empty()) world_.quay.troubles.robots_missing.insert(state.subject);
+        return;
+      case Kind::api_token_replaced:
+        world_.quay.replace_api_token();
+        return;
+      case Kind::api_token_foreign:
+        return world_.store_api_token(foreign_jwt);
+      case Kind::ui_regenerate: {
+        world_.struck(fault.kind);
+        const std::string robot = some_robot(fault);
+        if (robot.empty()) return;
+        ++outcome_.foreign;
+        return world_.quay.regenerate_in_ui(robot);
+      }
+      case Kind::crash:
+      case Kind::stop:
+        if (process == nullptr) return;
+        world_.struck(fault.kind, *process);
+        ++outcome_.deaths;
+        if (fault.kind == Kind::stop && !process->frozen()) return world_.stop(state.victim);
+        return world_.crash(state.victim);
+      case Kind::freeze:
+        if (process == nullptr) return;
+        world_.struck(fault.kind, *process);
+        return process->freeze(fault.duration);
+      case Kind::clock_jump:
+        if (process == nullptr) return;
+        world_.struck(fault.kind, *process);
+        world_.observer.clocks_lie();
+        return process->set_clock(clock_offset(fault));
+      case Kind::everything_down:
+        world_.struck(fault.kind);
+        for (std::size_t replica = 0; replica < plan_.replicas; ++replica) {
+          if (world_.replica(replica) == nullptr) continue;
+          ++outcome_.deaths;
+          world_.crash(replica);
+        }
+        return set_windows();
+      case Kind::rotate_now: {
+        const kube::ObjectKey rotation = some_rotation(fault);
+        world_.struck(fault.kind);
+        return world_.rotate_now(rotation);
+      }
+      case Kind::edit_targets:
+        world_.struck(fault.kind);
+        return edit_targets(fault);
+      case Kind::suspend:
+        world_.struck(fault.kind);
+        return world_.edit_rotation(some_rotation(fault), [](json& object) {
+          object["spec"]["suspend"] = !object["spec"].value("suspend", false);
+        });
+      case Kind::delete_rotation:
+        world_.struck(fault.kind);
+        if (rotations_.size() > 1) world_.api.remove(kube::rotations, some_rotation(fault));
+        return;
+      case Kind::create_rotation:
+        world_.struck(fault.kind);
+        if (rotations_.size() < plan_.rotations.size()) add_rotation();
+        return;
+      default:  // windows, and crash_after_step
+        return;
+    }
+  }
+
+  // The end of what lasts. What people broke, people mend: they delete the Secret.
+  void cure(State& state) {
+    const Fault& fault = *state.fault;
+    switch (fault.kind) {
+      case Kind::admission_denied:
+        world_.api.denied.erase(state.secret);
+        break;
+      case Kind::namespace_gone:
+        finish_end_of_namespace();
+        break;
+      case Kind::secret_immutable:
+      case Kind::secret_wrong_type: {
+        const auto secret = world_.api.find(kube::secrets, state.secret);
+        if (secret &&
+            (secret->value("immutable", false) || secret->value("type", "") == "Opaque")) {
+          world_.api.remove(kube::secrets, state.secret);
+        }
+        break;
+      }
+      case Kind::robot_missing:
+        if (world_.quay.troubles.robots_missing.contains(state.subject)) {
+          world_.quay.restore_robot(state.subject);
+        }
+        break;
+      case Kind::api_token_replaced:
+      case Kind::api_token_foreign:
+        world_.store_api_token();
+        break;
+      case Kind::crash:
+      case Kind::stop:
+        if (world_.replica(state.victim) == nullptr) start(state.victim);
+        break;
+      case Kind::clock_jump:
+        if (Process* process = victim(state)) process->set_clock({});
+        break;
+      case Kind::everything_down:
+        set_windows();
+        for (std::size_t replica = 0; replica < plan_.replicas; ++replica) {
+          if (world_.replica(replica) == nullptr) start(replica);
+        }
+        break;
+      default:  // it was over at once
+        return;
+    }
+    note("end " + std::string(name(fault.kind)));
+  }
+
+  static base::Duration clock_offset(const Fault& fault) {
+    Dice dice(fault.choice);
+    const base::Duration most =
+        dice.chance(0.5) ? base::Duration(minutes(2)) : base::Duration(std::chrono::hours(48));
+    return dice.between(-most, most);
   }
 
   void add_rotation() {
-    RotationOptions options;
-    const std::string number = std::to_string(rotations_.size());
-    options.name = "rotation-" + number;
-    // Sometimes the robot of another resource.
-    options.robot = "robot-" + (dice_.chance(0.15) ? "0" : number);
-    if (dice_.chance(0.2)) options.organization = "";
-    constexpr std::array<const char*, 4> intervals{"10m", "25m", "1h", "24h"};
-    options.interval = intervals.at(dice_.below(intervals.size()));
-    options.jitter = dice_.chance(0.5) ? "2m" : "0s";
-    options.initially_rotate = dice_.chance(0.3);
-    options.verify = dice_.chance(0.8);
-    options.targets.clear();
-    for (std::uint64_t target = 0; target <= dice_.below(3); ++target) {
-      options.targets.push_back("secret-" + number + "-" + std::to_string(target));
-    }
+    const RotationOptions& options = plan_.rotations.at(rotations_.size());
     note("create " + options.name + " of " + options.organization + "+" + options.robot +
          " every " + options.interval + " for " + std::to_string(options.targets.size()) +
          " Secrets");
@@ -86,144 +422,90 @@ class Life {
     world_.advance(seconds(1));
   }
 
-  // Each schedule has its own weather: some kinds of faults, each rare or common.
-  void draw_faults() {
-    const auto rate = [&](double most) {
-      return dice_.chance(0.4) ? most * static_cast<double>(1 + dice_.below(4)) / 4 : 0;
-    };
-    ApiFaults& api = world_.api.faults;
-    api.network = {rate(0.05), rate(0.05), rate(0.1), rate(0.03)};
-    api.too_many = rate(0.1);
-    api.broken = rate(0.1);
-    api.broken_after = rate(0.1);
-    api.watch_cut = rate(0.2);
-    api.watch_mute = rate(0.05);
-    if (dice_.chance(0.5)) {
-      api.watch_lag = dice_.chance(0.5) ? seconds(20) : milliseconds(200);
+  // Half of what is in it goes at once, the rest at the end; then people make it anew.
+  void begin_end_of_namespace(const State& state) {
+    if (!world_.api.terminating.empty()) return;
+    world_.observer.disturb();
+    world_.api.terminating.insert(World::name_space);
+    Dice dice(state.fault->choice);
+    for (const kube::Resource* resource : {&kube::secrets, &kube::rotations, &kube::connections}) {
+      for (const auto& object : world_.api.list(*resource)) {
+        if (dice.chance(0.5)) {
+          world_.api.remove(*resource, {World::name_space, (*object)["metadata"]["name"]});
+        }
+      }
     }
-    QuayFaults& quay = world_.quay.faults;
-    quay.network = {rate(0.1), rate(0.1), rate(0.3), rate(0.1)};
-    quay.broken_before = rate(0.3);
-    quay.broken_after = rate(0.5);
-    quay.bad_gateway = rate(0.2);
-    quay.gateway_timeout = rate(0.3);
-    quay.rate_limited = rate(0.2);
-    quay.unreadable = rate(0.3);
-    quay.late_commit = rate(0.5);
+  }
+
+  void finish_end_of_namespace() {
+    if (world_.api.terminating.empty()) return;
+    for (const kube::Resource* resource : {&kube::secrets, &kube::rotations, &kube::connections}) {
+      for (const auto& object : world_.api.list(*resource)) {
+        world_.api.remove(*resource, {World::name_space, (*object)["metadata"]["name"]});
+      }
+    }
+    world_.api.terminating.clear();
+    world_.create_connection();
+    for (std::size_t number = 0; number < rotations_.size(); ++number) {
+      world_.create_rotation(plan_.rotations[number]);
+      world_.advance(seconds(1));
+    }
   }
 
   void start(std::size_t replica) {
-    Replica::DiesAfter dies_after;
-    if (dice_.chance(0.4)) {
-      const std::string_view fatal = steps.at(dice_.below(steps.size()));
-      const auto times = static_cast<int>(1 + dice_.below(2));
-      dies_after = [this, replica, fatal, left = times](std::string_view step) mutable {
-        if (settling_ || step != fatal || --left != 0) return false;
-        note("replica " + std::to_string(replica) + " dies after " + std::string(step));
+    world_.start(replica, options_, [this, replica](std::string_view action) {
+      if (settling_) return false;
+      for (State& state : states_) {
+        if (state.fault->kind != Kind::crash_after_step || state.phase != State::Phase::armed ||
+            !ends(action, *state.fault->step)) {
+          continue;
+        }
+        state.phase = State::Phase::over;
+        note("replica " + std::to_string(replica) + " dies after " + std::string(action));
+        world_.observer.disturb();
+        world_.coverage.add(Kind::crash_after_step, *state.fault->step);
         return true;
-      };
-    }
-    world_.start(replica, options_, std::move(dies_after));
+      }
+      return false;
+    });
   }
 
   void restart_the_dead() {
-    for (std::size_t replica = 0; replica < replicas_; ++replica) {
+    for (std::size_t replica = 0; replica < plan_.replicas; ++replica) {
       const Replica* one = world_.replica(replica);
-      if (one != nullptr && !one->dead()) continue;
+      if (one == nullptr ? !settling_ : !one->dead()) continue;
       if (one != nullptr) {
         ++outcome_.deaths;
         world_.crash(replica);
       }
-      if (settling_ || dice_.chance(0.7)) start(replica);
+      start(replica);
     }
   }
 
-  // Long enough for something to happen: often in the middle of it.
-  void pause() {
-    switch (dice_.below(3)) {
-      case 0:
-        return world_.advance(dice_.between(milliseconds(0), milliseconds(100)));
-      case 1:
-        return world_.advance(dice_.between(seconds(0), seconds(90)));
-      default:
-        return world_.advance(dice_.between(minutes(0), minutes(20)));
-    }
+  kube::ObjectKey some_rotation(const Fault& fault) const {
+    return rotations_[fault.choice % rotations_.size()];
   }
 
-  const kube::ObjectKey& some_rotation() { return rotations_[dice_.below(rotations_.size())]; }
-
-  // A target of a rotation; its name is empty when the rotation is gone.
-  kube::ObjectKey some_target() {
-    const auto rotation = world_.api.find(kube::rotations, some_rotation());
+  // Its name is empty when the rotation is gone.
+  kube::ObjectKey some_target(const Fault& fault) const {
+    const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
     if (!rotation) return {};
     const json& targets = (*rotation)["spec"]["targets"];
-    const json& target = targets[dice_.below(targets.size())];
+    const json& target = targets[(fault.choice / 4) % targets.size()];
     return {World::name_space, target["secret"].value("name", "")};
   }
 
-  void happen() {
-    switch (dice_.below(13)) {
-      case 0:
-      case 1:
-      case 2:
-        return rotate_now();
-      case 3:
-        return damage();
-      case 4:
-        return regenerate_in_ui();
-      case 5:
-        return edit_targets();
-      case 6:
-      case 7:
-        return crash_one();
-      case 8:
-        return deny();
-      case 9:
-        return cut_off();
-      case 10:
-        return draw_faults();
-      case 11:
-        return replace_api_token();
-      default:
-        return change_resources();
-    }
+  std::string some_robot(const Fault& fault) const {
+    const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
+    return rotation ? robot_of(*rotation) : "";
   }
 
-  void rotate_now() {
-    const kube::ObjectKey& rotation = some_rotation();
-    note("rotate " + rotation.name + " now");
-    world_.rotate_now(rotation);
-  }
-
-  void damage() {
-    const kube::ObjectKey secret = some_target();
-    note("damage Secret " + secret.name);
-    if (dice_.chance(0.3)) return world_.api.remove(kube::secrets, secret);
-    const bool label = dice_.chance(0.3);
-    world_.api.edit(kube::secrets, secret, [&](json& object) {
-      if (label) {
-        object["metadata"]["labels"].clear();
-      } else {
-        object["data"][".dockerconfigjson"] = "e30=";
-      }
-    });
-  }
-
-  void regenerate_in_ui() {
-    const auto rotation = world_.api.find(kube::rotations, some_rotation());
-    if (!rotation) return;
-    note("somebody regenerates " + robot_of(*rotation) + " in the UI");
-    ++outcome_.foreign;
-    world_.quay.regenerate_in_ui(robot_of(*rotation));
-  }
-
-  void edit_targets() {
-    const kube::ObjectKey& rotation = some_rotation();
-    note("edit the targets of " + rotation.name);
-    const std::string added = rotation.name + "-more-" + std::to_string(dice_.below(3));
+  void edit_targets(const Fault& fault) {
+    const kube::ObjectKey rotation = some_rotation(fault);
+    const std::string added = rotation.name + "-more-" + std::to_string(fault.choice / 8 % 3);
     world_.edit_rotation(rotation, [&](json& object) {
       json& targets = object["spec"]["targets"];
-      if (targets.size() > 1 && dice_.chance(0.5)) {
+      if (targets.size() > 1 && fault.choice / 4 % 2 == 0) {
         targets.erase(0);
         return;
       }
@@ -234,80 +516,13 @@ class Life {
     });
   }
 
-  void crash_one() {
-    const std::size_t replica = dice_.below(replicas_);
-    const bool orderly = dice_.chance(0.3);
-    note((orderly ? "stop replica " : "kill replica ") + std::to_string(replica));
-    if (world_.replica(replica) == nullptr) return;
-    ++outcome_.deaths;
-    if (orderly && !world_.replica(replica)->dead()) return world_.stop(replica);
-    world_.crash(replica);
-  }
-
-  void deny() {
-    if (!world_.api.denied.empty()) {
-      note("admit all Secrets again");
-      return world_.api.denied.clear();
-    }
-    const kube::ObjectKey secret = some_target();
-    note("refuse writes of Secret " + secret.name);
-    world_.api.denied.insert(secret);
-  }
-
-  void cut_off() {
-    switch (dice_.below(4)) {
-      case 0:
-        note("Quay down or up");
-        world_.quay.down = !world_.quay.down;
-        break;
-      case 1:
-        note("Quay read-only or not");
-        world_.quay.read_only = !world_.quay.read_only;
-        break;
-      case 2:
-        note("the API server forgets its history");
-        world_.api.compact();
-        world_.api.cut_watches();
-        break;
-      default:
-        note("the API server is down for a while");
-        world_.api.set_down(true);
-        world_.advance(dice_.between(seconds(1), minutes(5)));
-        world_.api.set_down(false);
-    }
-  }
-
-  void replace_api_token() {
-    note("replace the API token");
-    world_.quay.replace_api_token();
-    if (dice_.chance(0.5)) world_.advance(dice_.between(seconds(0), minutes(2)));
-    world_.store_api_token();
-  }
-
-  void change_resources() {
-    switch (dice_.below(3)) {
-      case 0:
-        if (rotations_.size() < 4) add_rotation();
-        return;
-      case 1: {
-        if (rotations_.size() < 2) return;
-        const kube::ObjectKey& rotation = some_rotation();
-        note("delete " + rotation.name);
-        return world_.api.remove(kube::rotations, rotation);
-      }
-      default: {
-        const kube::ObjectKey& rotation = some_rotation();
-        note("suspend or resume " + rotation.name);
-        world_.edit_rotation(rotation, [](json& object) {
-          object["spec"]["suspend"] = !object["spec"].value("suspend", false);
-        });
-      }
-    }
-  }
-
   void settle() {
     note("faults stop");
     settling_ = true;
+    for (State& state : states_) {
+      if (std::exchange(state.phase, State::Phase::over) == State::Phase::active) cure(state);
+    }
+    set_windows();
     world_.stop_faults();
     for (const kube::ObjectKey& rotation : rotations_) {
       world_.edit_rotation(rotation, [](json& object) { object["spec"]["suspend"] = false; });
@@ -326,26 +541,30 @@ class Life {
     for (const std::string& problem : world_.observer.unsettled()) {
       world_.observer.violate(problem);
     }
-    for (std::size_t replica = 0; replica < replicas_; ++replica) {
+    for (std::size_t replica = 0; replica < plan_.replicas; ++replica) {
       if (world_.replica(replica)->dead()) world_.observer.violate("a replica died by itself");
     }
-    for (std::size_t replica = 0; replica < replicas_; ++replica) world_.crash(replica);
+    for (std::size_t replica = 0; replica < plan_.replicas; ++replica) world_.crash(replica);
   }
 
+  const Plan plan_;
   World world_;
-  Dice& dice_;
-  std::uint64_t replicas_ = 1;
+  std::unique_ptr<base::Signal> changed_;
   ReplicaOptions options_;
+  base::MonotonicTime began_{};
+  std::vector<State> states_;
+  std::vector<State*> entered_;
   std::vector<kube::ObjectKey> rotations_;
   std::set<std::string> robots_;
+  bool api_down_ = false;
   bool settling_ = false;
   Outcome outcome_;
 };
 
 }  // namespace
 
-Outcome run_schedule(std::uint64_t seed, bool with_logs) {
-  return Life(seed, with_logs).run();
+Outcome run_schedule(const Plan& plan, bool with_logs) {
+  return Life(plan, with_logs).run();
 }
 
 }  // namespace quay_rotator::simulation

@@ -15,6 +15,8 @@ using std::chrono::seconds;
 
 constexpr std::size_t most_events = 2000;
 constexpr base::Duration bookmark_period = seconds(60);
+// How late: kube-apiserver gives a request up after its --request-timeout.
+constexpr base::Duration latest_write = seconds(60);
 constexpr std::string_view person = "kubectl-edit";
 
 bool has_status(std::string_view plural) {
@@ -186,31 +188,62 @@ void SimulatedApiServer::cut_watches() {
   }
 }
 
-Journey SimulatedApiServer::journey() {
-  Journey journey = draw_journey(dice_, faults.network);
-  journey.refused = journey.refused || down_;
+void SimulatedApiServer::lag_watches(base::Duration most) {
+  for (const auto& weak : watches_) {
+    const auto watch = weak.lock();
+    if (!watch) continue;
+    watch->lag = dice_.between({}, most);
+    watch->signal->notify_all();
+  }
+}
+
+Journey SimulatedApiServer::journey(const Message& message, Process& caller) {
+  Journey journey = draw_journey(dice_, faults.network,
+                                 {FaultKind::api_refused, FaultKind::api_request_lost,
+                                  FaultKind::api_answer_lost, FaultKind::api_slow},
+                                 message, caller);
+  if (down_) {
+    if (on_fault) on_fault(FaultKind::api_down, message, caller);
+    journey.refused = true;
+  }
+  journey.late = message.method != http::Method::get &&
+                 strikes(dice_, faults.late_write, FaultKind::api_late_write, message, caller);
   return journey;
 }
 
-Reply SimulatedApiServer::handle(const Message& message, base::Executor& caller) {
+void SimulatedApiServer::handle_late(const Message& message, Process& caller) {
+  struct Copy {
+    http::Method method;
+    std::string target, authorization, content_type, body;
+  };
+  const Copy copy{message.method, std::string(message.target), std::string(message.authorization),
+                  std::string(message.content_type), std::string(message.body)};
+  const base::MonotonicTime time = world_.now() + dice_.between({}, latest_write);
+  late_.push_back(world_.spawn("late", [this, copy, time, &caller](const std::stop_token& stop) {
+    if (!world_.sleep_until(time, stop)) return;
+    handle({copy.method, copy.target, copy.authorization, copy.content_type, copy.body}, caller);
+  }));
+}
+
+Reply SimulatedApiServer::handle(const Message& message, Process& caller) {
   ++requests_;
   const auto address = Address::parse(message.target);
   if (!address) return failure(404, "NotFound", "the server could not find the resource", {});
   if (on_request) on_request(message, *address, caller);
-  if (dice_.chance(faults.too_many)) {
+  if (strikes(dice_, faults.too_many, FaultKind::api_too_many, message, caller)) {
     Reply reply = failure(429, "TooManyRequests", "too many requests", *address);
     reply.headers.push_back({"Retry-After", "1"});
     return reply;
   }
-  if (dice_.chance(faults.broken)) {
+  if (strikes(dice_, faults.broken, FaultKind::api_broken, message, caller)) {
     return failure(500, "InternalError", "etcdserver: request timed out", *address);
   }
   const bool broken_after = dice_.chance(faults.broken_after);
   Reply reply = [&] {
     switch (message.method) {
       case http::Method::get:
-        if (address->option("watch") == "true") return watch(*address, caller);
-        return address->key.name.empty() ? get_list(*address) : get(*address);
+        if (address->option("watch") == "true") return watch(*address, message, caller);
+        return address->key.name.empty() ? get_list(*address, message, caller) : get(*address);
       case http::Method::post:
         return post(*address, message, caller);
       case http::Method::put:
@@ -225,6 +258,7 @@ Reply SimulatedApiServer::handle(const Message& message, base::Executor& caller)
     return not_found(*address);
   }();
   if (broken_after && reply.status < 300 && !reply.source) {
+    if (on_fault) on_fault(FaultKind::api_broken_after, message, caller);
     return failure(500, "InternalError", "etcdserver: request timed out", *address);
   }
   return reply;
@@ -247,27 +281,55 @@ Reply SimulatedApiServer::get(const Address& address) const {
   return success(object);
 }
 
-Reply SimulatedApiServer::get_list(const Address& address) const {
-  std::string items;
-  const auto collection = collections_.find(address.plural);
-  if (collection != collections_.end()) {
-    for (const auto& [key, entry] : collection->second) {
-      if (!address.key.name_space.empty() && key.name_space != address.key.name_space) continue;
-      if (!selected(*entry.object, address.option("labelSelector"))) continue;
-      items += (items.empty() ? "" : ",") + entry.object->dump();
+Reply SimulatedApiServer::get_list(const Address& address, const Message& message,
+                                   Process& caller) {
+  std::vector<std::string> items;
+  const std::string given = address.option("continue");
+  std::string version = std::to_string(version_);
+  if (given.empty()) {
+    const auto collection = collections_.find(address.plural);
+    if (collection != collections_.end()) {
+      for (const auto& [key, entry] : collection->second) {
+        if (!address.key.name_space.empty() && key.name_space != address.key.name_space) continue;
+        if (!selected(*entry.object, address.option("labelSelector"))) continue;
+        items.push_back(entry.object->dump());
+      }
     }
+  } else {
+    const auto rest = pages_.find(given);
+    if (rest == pages_.end() ||
+        strikes(dice_, faults.page_expired, FaultKind::page_expired, message, caller)) {
+      return failure(410, "Expired", "The provided continue parameter is too old", address);
+    }
+    items = std::move(rest->second);
+    version = given.substr(0, given.find('-'));
+    pages_.erase(rest);
   }
+  // A server may send fewer than the limit allows.
+  const std::string limit = address.option("limit");
+  const bool paged = faults.page_expired > 0 && !limit.empty() && limit != "0";
+  std::string next;
+  if (paged && items.size() > 1) {
+    next = version + "-" + std::to_string(++next_uid_);
+    pages_[next].assign(items.begin() + 1, items.end());
+    items.resize(1);
+  }
+  std::string text;
+  for (const std::string& item : items) text += (text.empty() ? "" : ",") + item;
   return {200, R"({"kind":"List","apiVersion":")" + address.api_version +
-                   R"(","metadata":{"resourceVersion":")" + std::to_string(version_) +
-                   R"("},"items":[)" + items + "]}"};
+                   R"(","metadata":{"resourceVersion":")" + version + R"(","continue":")" + next +
+                   R"("},"items":[)" + text + "]}"};
 }
 
-Reply SimulatedApiServer::watch(const Address& address, base::Executor& caller) {
+Reply SimulatedApiServer::watch(const Address& address, const Message& message, Process& caller) {
   auto watch = std::make_shared<Watch>();
   watch->plural = address.plural;
   watch->name_space = address.key.name_space;
   watch->selector = address.option("labelSelector");
   watch->position = std::strtoull(address.option("resourceVersion").c_str(), nullptr, 10);
+  if (watch->position + 1 < oldest_version()) {
+    if (on_fault) on_fault(FaultKind::history_lost, message, caller);
+  }
   if (watch->position + 1 < oldest_version() && dice_.chance(0.5)) {
     return failure(410, "Expired", "too old resource version", address);
   }
@@ -287,11 +349,13 @@ Reply SimulatedApiServer::watch(const Address& address, base::Executor& caller) 
 }
 
 tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_piece(
-    Watch& watch, base::Executor& caller, base::MonotonicTime silence,
-    const std::stop_token& stop) {
+    Watch& watch, Process& caller, base::MonotonicTime silence, const std::stop_token& stop) {
+  const Message message{http::Method::get, "", "", "", "", {}};
   const auto line = [&](std::string_view type, const std::string& object) {
-    watch.cut = watch.cut || dice_.chance(faults.watch_cut);
-    watch.mute = watch.mute || dice_.chance(faults.watch_mute);
+    watch.cut =
+        watch.cut || strikes(dice_, faults.watch_cut, FaultKind::watch_cut, message, caller);
+    watch.mute =
+        watch.mute || strikes(dice_, faults.watch_mute, FaultKind::watch_mute, message, caller);
     return R"({"type":")" + std::string(type) + R"(","object":)" + object + "}\n";
   };
   std::unique_lock lock(watch.mutex);
@@ -312,6 +376,7 @@ tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_p
       for (; watch.position < version_; ++watch.position) {
         const Event& event = events_[watch.position + 1 - oldest_version()];
         if (event.time + watch.lag > now) {
+          if (on_fault) on_fault(FaultKind::watch_lag, message, caller);
           wake = std::min(wake, event.time + watch.lag);
           break;
         }
@@ -340,6 +405,27 @@ tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_p
     watch.signal->wait_until(lock, wake, stop);
     if (stop.stop_requested()) return std::nullopt;
   }
+}
+
+std::optional<Reply> SimulatedApiServer::refused_creation(const Address& address,
+                                                          const Message& message, Process& caller) {
+  if (terminating.contains(address.key.name_space)) {
+    if (on_fault) on_fault(FaultKind::namespace_gone, message, caller);
+    return failure(403, "Forbidden",
+                   address.plural + " \"" + address.key.name +
+                       "\" is forbidden: unable to create new content in namespace " +
+                       address.key.name_space + " because it is being terminated",
+                   address, {{{"reason", "NamespaceTerminating"}}});
+  }
+  if (quota_exceeded && address.plural == kube::secrets.plural) {
+    if (on_fault) on_fault(FaultKind::quota_denied, message, caller);
+    return failure(403, "Forbidden",
+                   "secrets \"" + address.key.name +
+                       "\" is forbidden: exceeded quota: few, requested: secrets=1, used: "
+                       "secrets=9, limited: secrets=9",
+                   address);
+  }
+  return std::nullopt;
 }
 
 Reply SimulatedApiServer::post(const Address& address, const Message& message,
@@ -388,7 +474,7 @@ Reply SimulatedApiServer::merge(const Address& address, const Message& message,
 }
 
 Reply SimulatedApiServer::apply_manifest(const Address& address, const Message& message,
-                                         const base::Executor& caller) {
+                                         Process& caller) {
   const json manifest = json::parse(message.body);
   const std::string manager = address.option("fieldManager");
   const bool dry_run = address.option("dryRun") == "All";
@@ -398,6 +484,8 @@ Reply SimulatedApiServer::apply_manifest(const Address& address, const Message& 
   } else if (!text_at(manifest, "/metadata/uid").empty() ||
              !text_at(manifest, "/metadata/resourceVersion").empty()) {
     return conflict(address, "uid mismatch: no existing object was found");
+  } else if (auto refused = refused_creation(address, message, caller)) {
+    return *refused;
   }
   json object =
       entry != nullptr
@@ -418,6 +506,7 @@ Reply SimulatedApiServer::apply_manifest(const Address& address, const Message& 
     if (auto refused = forbidden_change(address, *entry->object, object)) return *refused;
   }
   if (denied.contains(address.key)) {
+    if (on_fault) on_fault(FaultKind::admission_denied, message, caller);
     return failure(403, "Forbidden",
                    "admission webhook \"policy.example.com\" denied the request: not today",
                    address);

@@ -28,6 +28,8 @@ struct ApiFaults {
   double too_many = 0;         // 429 with Retry-After
   double broken = 0;           // 500 before the write …
   double broken_after = 0;     // … and after it
+  double late_write = 0;       // applied after the client has given up
+  double page_expired = 0;     // 410 to a continue token; lists come in small pages meanwhile
   double watch_cut = 0;        // a watch's connection ends, at each event or bookmark
   double watch_mute = 0;       // … or falls silent
   base::Duration watch_lag{};  // an event is seen up to that much later
@@ -68,16 +70,21 @@ class SimulatedApiServer final : public Server {
   [[nodiscard]] std::vector<Object> list(const kube::Resource& resource) const;
 
   ApiFaults faults;
-  std::set<kube::ObjectKey> denied;  // an admission policy refuses writes of these Secrets
+  std::set<kube::ObjectKey> denied;   // an admission policy refuses writes of these Secrets
+  bool quota_exceeded = false;        // no new Secrets
+  std::set<std::string> terminating;  // namespaces in which nothing new is made
   // While down every connection is refused and every watch ends.
   void set_down(bool down);
   // Watches from before now get 410.
   void compact();
   void cut_watches();
+  // Watches that are open see events up to that much later, from now on.
+  void lag_watches(base::Duration most);
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
 
-  Journey journey() override;
-  Reply handle(const Message& message, base::Executor& caller) override;
+  Journey journey(const Message& message, Process& caller) override;
+  Reply handle(const Message& message, Process& caller) override;
+  void handle_late(const Message& message, Process& caller) override;
 
  private:
   struct Stored {
@@ -92,16 +99,14 @@ class SimulatedApiServer final : public Server {
   using Collection = std::map<kube::ObjectKey, Stored>;
 
   Reply get(const Address& address) const;
-  Reply get_list(const Address& address) const;
-  Reply watch(const Address& address, base::Executor& caller);
+  Reply get_list(const Address& address, const Message& message, Process& caller);
+  Reply watch(const Address& address, const Message& message, Process& caller);
   Reply post(const Address& address, const Message& message, const base::Executor& caller);
   Reply put(const Address& address, const Message& message, const base::Executor& caller);
   Reply merge(const Address& address, const Message& message, const base::Executor& caller);
-  Reply apply_manifest(const Address& address, const Message& message,
-                       const base::Executor& caller);
+  Reply apply_manifest(const Address& address, const Message& message, Process& caller);
   Reply del(const Address& address, const Message& message, const base::Executor& caller);
-  tl::expected<std::optional<std::string>, http::Error> next_piece(Watch& watch,
-                                                                   base::Executor& caller,
+  tl::expected<std::optional<std::string>, http::Error> next_piece(Watch& watch, Process& caller,
                                                                    base::MonotonicTime silence,
                                                                    const std::stop_token& stop);
 
@@ -109,6 +114,8 @@ class SimulatedApiServer final : public Server {
   Object commit(Change change, nlohmann::json* object, Owners owners);
   void collect_garbage(const std::string& owner_uid);
   [[nodiscard]] const Stored* stored(const Address& address) const;
+  [[nodiscard]] std::optional<Reply> refused_creation(const Address& address,
+                                                      const Message& message, Process& caller);
   [[nodiscard]] std::uint64_t oldest_version() const { return version_ - events_.size() + 1; }
 
   testing::VirtualExecutor& world_;
@@ -120,6 +127,9 @@ class SimulatedApiServer final : public Server {
   std::uint64_t version_ = 1000;
   std::uint64_t next_uid_ = 1;
   std::uint64_t requests_ = 0;
+  // What is left of lists that were begun, by continue token.
+  std::map<std::string, std::vector<std::string>> pages_;
+  std::vector<std::unique_ptr<base::Thread>> late_;  // each handles one late request
 };
 
 }  // namespace quay_rotator::simulation

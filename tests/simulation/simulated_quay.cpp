@@ -65,8 +65,23 @@ void SimulatedQuay::add_robot(const std::string& full_name) {
   robots_[full_name].token = new_token();
 }
 
+void SimulatedQuay::restore_robot(std::string full_name) {  // a copy: it may be the set's own
+  troubles.robots_missing.erase(full_name);
+  regenerate_in_ui(full_name);
+}
+
+bool SimulatedQuay::exists(const std::string& full_name) const {
+  return robots_.contains(full_name) && !troubles.robots_missing.contains(full_name);
+}
+
+bool SimulatedQuay::met(bool trouble, FaultKind kind, const Message& message, Process& caller) {
+  if (trouble && on_fault) on_fault(kind, message, caller);
+  return trouble;
+}
+
 void SimulatedQuay::regenerate_in_ui(const std::string& full_name) {
   catch_up();
+  if (!exists(full_name)) return;
   Robot& robot = robots_.at(full_name);
   robot.token = new_token();
   robot.in_ui = true;
@@ -79,7 +94,7 @@ const std::string& SimulatedQuay::replace_api_token() {
 std::string SimulatedQuay::token(const std::string& full_name) {
   catch_up();
   const auto found = robots_.find(full_name);
-  return found == robots_.end() ? "" : found->second.token;
+  return found == robots_.end() || !exists(full_name) ? "" : found->second.token;
 }
 
 int SimulatedQuay::commits(const std::string& full_name) {
@@ -87,48 +102,72 @@ int SimulatedQuay::commits(const std::string& full_name) {
   return robots_.at(full_name).commits;
 }
 
-void SimulatedQuay::commit(const std::string& full_name) {
-  Robot& robot = robots_.at(full_name);
+void SimulatedQuay::commit(const Post& post) {
+  if (!exists(post.robot)) return;
+  Robot& robot = robots_.at(post.robot);
   robot.token = new_token();
   ++robot.commits;
-  if (on_commit) on_commit(full_name);
+  if (on_commit) on_commit(post, robot.token);
 }
 
-void SimulatedQuay::commit_late(const std::string& full_name) {
-  late_.push_back({world_.now() + dice_.between({}, latest_commit), full_name});
+void SimulatedQuay::commit_late(const Post& post) {
+  late_.push_back({world_.now() + dice_.between({}, latest_commit), post});
 }
 
 // Commits whose time has come, before anybody looks.
 void SimulatedQuay::catch_up() {
   std::ranges::stable_sort(late_, {}, &LateCommit::time);
   while (!late_.empty() && late_.front().time <= world_.now()) {
-    const std::string robot = late_.front().robot;
+    const Post post = late_.front().post;
     late_.erase(late_.begin());
-    commit(robot);
+    commit(post);
   }
 }
 
-Journey SimulatedQuay::journey() {
-  Journey journey = draw_journey(dice_, faults.network);
-  journey.refused = journey.refused || down;
+base::Duration SimulatedQuay::held(const Message& message) {
+  const bool posts = message.method == http::Method::post;
+  return posts && dice_.chance(faults.held) ? faults.held_for : base::Duration{};
+}
+
+Journey SimulatedQuay::journey(const Message& message, Process& caller) {
+  if (message.held > base::Duration{} && on_fault) {
+    on_fault(FaultKind::freeze_before_send, message, caller);
+  }
+  Journey journey = draw_journey(dice_, faults.network,
+                                 {FaultKind::quay_refused, FaultKind::quay_request_lost,
+                                  FaultKind::quay_answer_lost, FaultKind::quay_slow},
+                                 message, caller);
+  if (met(troubles.down, FaultKind::quay_down, message, caller)) journey.refused = true;
   return journey;
 }
 
-Reply SimulatedQuay::handle(const Message& message, base::Executor& /*caller*/) {
+Reply SimulatedQuay::handle(const Message& message, Process& caller) {
   ++requests_;
   catch_up();
   if (on_request) on_request(message);
   std::string_view path = message.target;
-  if (take_prefix(path, "/v2/")) return registry(message, path);
-  if (take_prefix(path, "/api/v1/")) return api(message, path);
+  if (strikes(dice_, faults.bad_gateway, FaultKind::quay_bad_gateway, message, caller)) {
+    return html(502);
+  }
+  if (strikes(dice_, faults.rate_limited, FaultKind::quay_rate_limited, message, caller)) {
+    return html(429);
+  }
+  if (take_prefix(path, "/v2/")) return registry(message, path, caller);
+  if (take_prefix(path, "/api/v1/")) return api(message, path, caller);
   return html(404);
 }
 
-Reply SimulatedQuay::api(const Message& message, std::string_view path) {
+Reply SimulatedQuay::api(const Message& message, std::string_view path, Process& caller) {
   const bool posted = message.method == http::Method::post;
-  if (dice_.chance(faults.bad_gateway)) return html(502);
-  if (dice_.chance(faults.rate_limited)) return html(429);
   if (message.authorization != "Bearer " + api_token_) {
+    const bool foreign = message.authorization == "Bearer " + std::string(foreign_jwt);
+    met(true, foreign ? FaultKind::api_token_foreign : FaultKind::api_token_replaced, message,
+        caller);
+    if (posted && foreign) {
+      return {401,
+              R"({"error": "Issuer https://accounts.example.com not configured"})",
+              {{"Content-Type", "text/html"}}};
+    }
     if (posted) {
       return {403,
               R"({"error": "CSRF token was invalid or missing."})",
@@ -151,7 +190,18 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path) {
     return html(404);
   }
   if (!take_prefix(path, "robots")) return html(404);
-  if (posted && read_only) {
+  if (met(troubles.no_rights, FaultKind::quay_no_rights, message, caller)) {
+    return json_reply(403, {{"detail", "Unauthorized"},
+                            {"error_message", "Unauthorized"},
+                            {"error_type", "insufficient_scope"},
+                            {"title", "insufficient_scope"},
+                            {"status", 403}});
+  }
+  if (met(troubles.organization_missing && owner != user, FaultKind::organization_missing, message,
+          caller)) {
+    return json_reply(400, {{"message", "Organization does not exist: " + owner}});
+  }
+  if (posted && met(troubles.read_only, FaultKind::quay_read_only, message, caller)) {
     return json_reply(503, {{"is_readonly", true},
                             {"message",
                              "System is currently read-only. Pulls will succeed but "
@@ -160,45 +210,77 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path) {
   if (path.empty()) {
     json list = json::array();
     for (const auto& [name, robot] : robots_) {
-      if (name.starts_with(owner + "+")) list.push_back(robot_json(name, robot.token));
+      if (!name.starts_with(owner + "+")) continue;
+      if (met(!exists(name), FaultKind::robot_missing, message, caller)) continue;
+      list.push_back(robot_json(name, robot.token));
     }
-    if (dice_.chance(faults.broken_before)) return html(500);
+    if (strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
+      return html(500);
+    }
+    if (strikes(dice_, faults.gateway_timeout, FaultKind::quay_gateway_timeout, message, caller)) {
+      return html(504);
+    }
     return json_reply(200, {{"robots", std::move(list)}});
   }
   const bool regenerating = take_suffix(path, "/regenerate");
   if (!take_prefix(path, "/") || regenerating != posted) return html(405);
   const std::string name = owner + "+" + std::string(path);
-  const auto robot = robots_.find(name);
-  if (robot == robots_.end()) {
+  if (!exists(name)) {
+    met(true, FaultKind::robot_missing, message, caller);
     return json_reply(400, {{"message", "Could not find robot with specified username"}});
   }
-  if (posted) return regenerate(name);
-  if (dice_.chance(faults.broken_before)) return html(500);
-  if (dice_.chance(faults.gateway_timeout)) return html(504);
-  return json_reply(200, robot_json(name, robot->second.token));
+  if (posted) return regenerate(name, message, caller);
+  if (strikes(dice_, faults.undecryptable, FaultKind::quay_undecryptable, message, caller) ||
+      strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
+    return html(500);
+  }
+  if (strikes(dice_, faults.gateway_timeout, FaultKind::quay_gateway_timeout, message, caller)) {
+    return html(504);
+  }
+  return json_reply(200, robot_json(name, robots_.at(name).token));
 }
 
-Reply SimulatedQuay::regenerate(const std::string& full_name) {
-  if (on_regenerate) on_regenerate(full_name);
-  if (dice_.chance(faults.broken_before)) return html(500);
-  if (dice_.chance(faults.late_commit)) {
-    commit_late(full_name);
+Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& message,
+                                Process& caller) {
+  const auto struck = [&](double rate, FaultKind kind) {
+    return strikes(dice_, rate, kind, message, caller);
+  };
+  const Post post{full_name, message.held, &caller};
+  if (on_regenerate) on_regenerate(post);
+  if (met(troubles.locked, FaultKind::quay_locked, message, caller)) {
+    Reply reply = html(500);
+    reply.delay = seconds(10);
+    return reply;
+  }
+  if (struck(faults.broken_before, FaultKind::quay_broken)) return html(500);
+  if (struck(faults.late_commit, FaultKind::quay_late_commit)) {
+    commit_late(post);
     Reply reply;
     reply.lost = true;
     return reply;
   }
-  if (dice_.chance(faults.gateway_timeout)) {
-    if (dice_.chance(0.5)) commit_late(full_name);
+  if (struck(faults.gateway_timeout, FaultKind::quay_gateway_timeout)) {
+    if (dice_.chance(0.5)) commit_late(post);
     return html(504);
   }
-  commit(full_name);
-  if (dice_.chance(faults.broken_after)) return html(500);
-  Reply reply = json_reply(200, robot_json(full_name, robots_.at(full_name).token));
-  if (dice_.chance(faults.unreadable)) reply.body.resize(reply.body.size() / 2);
+  const bool concurrent = struck(faults.concurrent, FaultKind::concurrent_post);
+  const bool ours_is_last = dice_.chance(0.5);
+  if (concurrent && ours_is_last) regenerate_in_ui(full_name);
+  commit(post);
+  const std::string token = robots_.at(full_name).token;
+  if (concurrent && !ours_is_last) regenerate_in_ui(full_name);
+  if (met(troubles.audit_broken, FaultKind::quay_audit_broken, message, caller) ||
+      struck(faults.broken_after, FaultKind::quay_broken_after)) {
+    return html(500);
+  }
+  Reply reply = json_reply(200, robot_json(full_name, token));
+  if (struck(faults.unreadable, FaultKind::quay_unreadable)) {
+    reply.body.resize(reply.body.size() / 2);
+  }
   return reply;
 }
 
-Reply SimulatedQuay::registry(const Message& message, std::string_view path) const {
+Reply SimulatedQuay::registry(const Message& message, std::string_view path, Process& caller) {
   if (path.empty()) {
     Reply reply = unauthorized("authentication required");
     reply.headers.push_back({"WWW-Authenticate", "Bearer realm=\"" + std::string(origin) +
@@ -206,17 +288,39 @@ Reply SimulatedQuay::registry(const Message& message, std::string_view path) con
     return reply;
   }
   if (!take_prefix(path, "auth")) return html(404);
+  if (met(troubles.locked, FaultKind::quay_locked, message, caller)) {
+    Reply reply = html(504);
+    reply.delay = seconds(60);
+    return reply;
+  }
+  if (strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
+    return html(500);
+  }
+  if (strikes(dice_, faults.gateway_timeout, FaultKind::quay_gateway_timeout, message, caller)) {
+    return html(504);
+  }
   std::string_view authorization = message.authorization;
   if (!take_prefix(authorization, "Basic ")) return json_reply(200, {{"token", "anonymous"}});
   const auto pair = base::base64_decode(authorization);
   const std::string_view text = pair ? pair->reveal() : std::string_view();
   const std::size_t colon = text.find(':');
   const auto robot = robots_.find(std::string(text.substr(0, colon)));
-  if (robot == robots_.end()) return unauthorized("Could not find robot with specified username");
+  if (robot == robots_.end() || !exists(robot->first)) {
+    if (robot != robots_.end()) met(true, FaultKind::robot_missing, message, caller);
+    return unauthorized("Could not find robot with specified username");
+  }
+  if (met(troubles.robots_disallowed, FaultKind::robots_disallowed, message, caller)) {
+    return unauthorized("Robot account have been disabled. Please contact your administrator.");
+  }
+  if (met(troubles.owner_disabled, FaultKind::owner_disabled, message, caller)) {
+    return unauthorized("Robot " + robot->first + " owner " +
+                        robot->first.substr(0, robot->first.find('+')) + " is disabled");
+  }
   if (colon == std::string_view::npos || text.substr(colon + 1) != robot->second.token) {
     return unauthorized("Could not find robot with username: " + robot->first +
                         " and supplied password.");
   }
+  if (met(troubles.audit_broken, FaultKind::quay_audit_broken, message, caller)) return html(500);
   return json_reply(200, {{"token", "a-registry-bearer"}});
 }
 

@@ -19,6 +19,8 @@ namespace quay_rotator::simulation {
 
 // Every secret of the simulation begins with this, so that one search finds any leak.
 inline constexpr std::string_view token_mark = "QRSIMTOKEN";
+// A token of somebody else's identity provider, which Quay does not know.
+inline constexpr std::string_view foreign_jwt = "eyJhbGciOiJSUzI1NiJ9.QRSIMTOKEN.c2lnbmF0dXJl";
 
 // Probabilities for each request. "Before" leaves the token as it is, "after" has changed it.
 struct QuayFaults {
@@ -30,6 +32,23 @@ struct QuayFaults {
   double rate_limited = 0;     // 429
   double unreadable = 0;       // 200 with half a body, after the commit
   double late_commit = 0;      // the connection is lost and the commit comes a while later
+  double undecryptable = 0;    // 500 to a GET of the robot
+  double concurrent = 0;       // somebody presses the UI's button during a POST
+  double held = 0;             // the sender of a POST is frozen right before it is sent …
+  base::Duration held_for{};   // … and for how long
+};
+
+// What is so until it is cured.
+struct QuayTroubles {
+  bool down = false;
+  bool read_only = false;
+  bool audit_broken = false;  // 500 to a POST that has changed the token and to a good login
+  bool locked = false;        // 500 after 10 s to a POST, 504 after 60 s to a login
+  bool no_rights = false;     // the API token has lost its scope
+  bool organization_missing = false;
+  bool robots_disallowed = false;
+  bool owner_disabled = false;
+  std::set<std::string> robots_missing;
 };
 
 class SimulatedQuay final : public Server {
@@ -43,13 +62,20 @@ class SimulatedQuay final : public Server {
 
   // Whoever looks on: a POST of an operator that Quay will perform has arrived, or has changed the
   // token. `robot` is the full name.
-  std::function<void(const std::string& robot)> on_regenerate;
-  std::function<void(const std::string& robot)> on_commit;
+  struct Post {
+    std::string robot;
+    base::Duration held{};  // how long its sender was frozen right before it was sent
+    const base::Executor* caller = nullptr;
+  };
+  std::function<void(const Post&)> on_regenerate;
+  std::function<void(const Post&, const std::string& token)> on_commit;
   std::function<void(const Message&)> on_request;
 
   void add_robot(const std::string& full_name);
   // What somebody does in the UI.
   void regenerate_in_ui(const std::string& full_name);
+  // The robot is made anew, which gives it another token.
+  void restore_robot(std::string full_name);
   // The API token that is valid from now on, instead of the one before.
   const std::string& replace_api_token();
   [[nodiscard]] const std::string& api_token() const { return api_token_; }
@@ -63,11 +89,11 @@ class SimulatedQuay final : public Server {
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
 
   QuayFaults faults;
-  bool down = false;
-  bool read_only = false;
+  QuayTroubles troubles;
 
-  Journey journey() override;
-  Reply handle(const Message& message, base::Executor& caller) override;
+  base::Duration held(const Message& message) override;
+  Journey journey(const Message& message, Process& caller) override;
+  Reply handle(const Message& message, Process& caller) override;
 
  private:
   struct Robot {
@@ -77,14 +103,17 @@ class SimulatedQuay final : public Server {
   };
   struct LateCommit {
     base::MonotonicTime time;
-    std::string robot;
+    Post post;
   };
 
-  Reply api(const Message& message, std::string_view path);
-  Reply regenerate(const std::string& full_name);
-  Reply registry(const Message& message, std::string_view path) const;
-  void commit(const std::string& full_name);
-  void commit_late(const std::string& full_name);
+  Reply api(const Message& message, std::string_view path, Process& caller);
+  Reply regenerate(const std::string& full_name, const Message& message, Process& caller);
+  Reply registry(const Message& message, std::string_view path, Process& caller);
+  // It is so, and has met that request.
+  bool met(bool trouble, FaultKind kind, const Message& message, Process& caller);
+  [[nodiscard]] bool exists(const std::string& full_name) const;
+  void commit(const Post& post);
+  void commit_late(const Post& post);
   void catch_up();
   std::string new_token();
 

@@ -25,9 +25,34 @@ World::World(std::uint64_t seed)
       api(executor, seed ^ 0xA1U),
       quay(executor, seed ^ 0xB2U),
       observer(executor, api, quay),
-      dice(seed ^ 0xC3U) {}
+      dice(seed ^ 0xC3U) {
+  const auto count = [this](FaultKind kind, const Message& message, const Process& caller) {
+    coverage.add(kind, caller.steps.step_of(message));
+    observer.disturb();
+  };
+  api.on_fault = count;
+  quay.on_fault = count;
+}
 
-World::~World() = default;
+World::~World() {
+  replicas_.clear();
+}
+
+void World::struck(FaultKind kind, const Process& process) {
+  for (const Step step : process.steps.current()) coverage.add(kind, step);
+  observer.disturb();
+}
+
+void World::struck(FaultKind kind) {
+  observer.disturb();
+  bool anybody = false;
+  for (const auto& replica : replicas_) {
+    if (!replica || replica->dead()) continue;
+    anybody = true;
+    struck(kind, replica->process());
+  }
+  if (!anybody) coverage.add(kind, Step::idle);
+}
 
 void World::create_connection() {
   api.create(kube::secrets, {{"apiVersion", "v1"},
@@ -45,10 +70,9 @@ void World::create_connection() {
         {{"url", SimulatedQuay::origin}, {"credentialsSecretRef", {{"name", "quay-api"}}}}}});
 }
 
-void World::store_api_token() {
-  api.edit(kube::secrets, {name_space, "quay-api"}, [&](json& secret) {
-    secret["data"]["token"] = base::base64_encode(quay.api_token()).reveal();
-  });
+void World::store_api_token(std::string_view token) {
+  api.edit(kube::secrets, {name_space, "quay-api"},
+           [&](json& secret) { secret["data"]["token"] = base::base64_encode(token).reveal(); });
 }
 
 kube::ObjectKey World::create_rotation(const RotationOptions& options) {
@@ -86,12 +110,17 @@ void World::start(std::size_t replica, ReplicaOptions options, Replica::DiesAfte
   if (replicas_.size() <= replica) replicas_.resize(replica + 1);
   crash(replica);
   if (options.name.empty()) options.name = "quay-rotator-" + std::to_string(replica);
-  replicas_[replica] = std::make_unique<Replica>(std::move(options), executor, api, quay, observer,
-                                                 std::move(dies_after));
+  Process& process = *processes_.emplace_back(std::make_unique<Process>(executor, observer));
+  process.steps.on_enter = [this, &process](Step step) {
+    if (on_enter) on_enter(step, process);
+  };
+  replicas_[replica] =
+      std::make_unique<Replica>(std::move(options), process, api, quay, std::move(dies_after));
 }
 
 void World::crash(std::size_t replica) {
   if (this->replica(replica) == nullptr) return;
+  observer.disturb();
   observer.check_public("the metrics", replicas_[replica]->metrics());
   replicas_[replica].reset();
 }
@@ -109,10 +138,19 @@ Replica* World::replica(std::size_t number) {
 void World::stop_faults() {
   api.faults = {};
   api.denied.clear();
+  api.quota_exceeded = false;
+  api.terminating.clear();
+  api.lag_watches({});
   api.set_down(false);
   quay.faults = {};
-  quay.down = false;
-  quay.read_only = false;
+  while (!quay.troubles.robots_missing.empty()) {
+    quay.restore_robot(*quay.troubles.robots_missing.begin());
+  }
+  quay.troubles = {};
+  for (const auto& process : processes_) {
+    process->set_clock({});
+    process->unfreeze();
+  }
   store_api_token();
 }
 

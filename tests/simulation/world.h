@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json_fwd.hpp>
@@ -49,7 +50,10 @@ class World {
   SimulatedApiServer api;
   SimulatedQuay quay;
   Observer observer;
-  Dice dice;  // for what people do, and when
+  Dice dice;          // for what people do, and when
+  Coverage coverage;  // which fault met which step
+  // A replica enters a step of the protocol. May be empty.
+  std::function<void(Step, Process&)> on_enter;
 
   // The QuayConnection "quay" and the Secret of its API token.
   void create_connection();
@@ -59,7 +63,8 @@ class World {
                      const std::function<void(nlohmann::json&)>& change);
   void rotate_now(const kube::ObjectKey& key);
   // Quay gets a new API token; the Secret gets it with store_api_token().
-  void store_api_token();
+  void store_api_token() { store_api_token(quay.api_token()); }
+  void store_api_token(std::string_view token);
 
   // Replicas have a number; a pod of the same number keeps its name.
   void start(std::size_t replica, ReplicaOptions options = {}, Replica::DiesAfter dies_after = {});
@@ -67,8 +72,11 @@ class World {
   void stop(std::size_t replica);
   [[nodiscard]] Replica* replica(std::size_t number);
   void advance(base::Duration time) { executor.advance(time); }
-  // Everything is reachable again and nothing more goes wrong.
+  // Everything is reachable again and nothing more goes wrong; clocks are right.
   void stop_faults();
+  // A fault that meets no request: it is counted for what each live replica is doing.
+  void struck(FaultKind kind);
+  void struck(FaultKind kind, const Process& process);
 
   // Changes of a robot's token by the operator.
   [[nodiscard]] int commits(const std::string& robot) { return quay.commits(robot); }
@@ -77,6 +85,9 @@ class World {
   [[nodiscard]] std::string token_in(const std::string& secret) const;
 
  private:
+  // All that ever ran: what is late comes from a process that may be dead, and none gets another's
+  // address.
+  std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<Replica>> replicas_;
   std::uint64_t requests_ = 0;
 };

@@ -1,0 +1,121 @@
+// What can go wrong in a simulated world, as data: a schedule is a list of these.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/time.h"
+
+namespace quay_rotator::simulation {
+
+// Where in the rotation protocol a replica is; `idle` is everything else that it does.
+enum class Step { idle, observe, preflight, record, regenerate, publish, verify, commit };
+inline constexpr std::size_t step_count = 8;
+std::string_view name(Step step);
+
+enum class FaultKind {
+  // The way to the API server and what it does.
+  api_refused,
+  api_request_lost,
+  api_answer_lost,  // the write is applied
+  api_slow,
+  api_late_write,  // applied after the client has given up
+  api_too_many,    // 429 with Retry-After
+  api_broken,      // 500, nothing written
+  api_broken_after,
+  api_down,
+  watch_cut,
+  watch_mute,
+  watch_lag,
+  history_lost,  // watches get 410
+  page_expired,  // lists come in pages, and their continue tokens expire
+  admission_denied,
+  quota_denied,    // no new Secrets
+  namespace_gone,  // terminating, then gone with all that is in it; made anew later
+  secret_immutable,
+  secret_wrong_type,
+  secret_damaged,
+  secret_deleted,
+  // The way to Quay and what it does.
+  quay_refused,
+  quay_request_lost,
+  quay_answer_lost,  // of a regeneration too: commit, then reset
+  quay_slow,
+  quay_broken,        // 500, nothing changed
+  quay_broken_after,  // commit, then 500
+  quay_bad_gateway,
+  quay_gateway_timeout,  // a regeneration may be committed later
+  quay_rate_limited,
+  quay_unreadable,   // half an answer after the commit
+  quay_late_commit,  // committed after the client has given up
+  quay_down,
+  quay_read_only,
+  quay_audit_broken,     // 500 to what it has done
+  quay_locked,           // the database: 500 after 10 s, 504 after 60 s
+  quay_undecryptable,    // a GET of the robot is 500
+  quay_no_rights,        // insufficient_scope
+  organization_missing,  // 400
+  robot_missing,         // deleted, and made anew with another token
+  robots_disallowed,     // at the registry
+  owner_disabled,        // at the registry
+  api_token_replaced,    // the Secret gets the new one later
+  api_token_foreign,     // a JWT of somebody else's
+  ui_regenerate,
+  concurrent_post,  // the UI's button at the very moment of a POST
+  // The processes.
+  crash,
+  crash_after_step,
+  stop,
+  freeze,
+  freeze_before_send,  // between the driver's last check and the socket
+  clock_jump,
+  everything_down,
+  // What people want.
+  rotate_now,
+  edit_targets,
+  suspend,
+  delete_rotation,
+  create_rotation,
+};
+inline constexpr std::size_t fault_kind_count =
+    static_cast<std::size_t>(FaultKind::create_rotation) + 1;
+std::string_view name(FaultKind kind);
+
+struct Fault {
+  FaultKind kind{};
+  base::Duration at{};       // after the start of the schedule
+  std::optional<Step> step;  // begins when, from `at` on, a replica enters this step
+  base::Duration duration{};
+  double rate = 1;           // of the requests that it is about
+  std::uint64_t choice = 0;  // of a victim, or a variety
+
+  // One line for people: "quay-late-commit from +12.3s on entering regenerate for 40s, 50 %".
+  [[nodiscard]] std::string text() const;
+};
+
+// Which fault met which step, how often.
+class Coverage {
+ public:
+  void add(FaultKind kind, Step step, std::uint64_t times = 1) {
+    counts_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(step)] += times;
+  }
+  void add(const Coverage& other);
+  [[nodiscard]] std::uint64_t count(FaultKind kind, Step step) const {
+    return counts_[static_cast<std::size_t>(kind)][static_cast<std::size_t>(step)];
+  }
+  [[nodiscard]] std::string table() const;
+  // "crash-after-step × idle": zero cells for which impossible() has no reason.
+  [[nodiscard]] std::string unexplained() const;
+
+ private:
+  std::array<std::array<std::uint64_t, step_count>, fault_kind_count> counts_{};
+};
+
+// Why a fault cannot meet a step; "" when it can.
+std::string_view impossible(FaultKind kind, Step step);
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,169 @@
+#include <algorithm>
+#include <array>
+
+#include "simulation/schedule.h"
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Kind = FaultKind;
+
+RotationOptions draw_rotation(Dice& dice, std::size_t count) {
+  RotationOptions options;
+  const std::string number = std::to_string(count);
+  options.name = "rotation-" + number;
+  // Sometimes the robot of another resource.
+  options.robot = "robot-" + (dice.chance(0.15) ? "0" : number);
+  if (dice.chance(0.2)) options.organization = "";
+  constexpr std::array<const char*, 4> intervals{"10m", "25m", "1h", "24h"};
+  options.interval = intervals.at(dice.below(intervals.size()));
+  options.jitter = dice.chance(0.5) ? "2m" : "0s";
+  options.initially_rotate = dice.chance(0.3);
+  options.verify = dice.chance(0.8);
+  options.targets.clear();
+  for (std::uint64_t target = 0; target <= dice.below(3); ++target) {
+    options.targets.push_back("secret-" + number + "-" + std::to_string(target));
+  }
+  return options;
+}
+
+base::Duration draw_pause(Dice& dice) {
+  switch (dice.below(3)) {
+    case 0:
+      return dice.between(milliseconds(0), milliseconds(100));
+    case 1:
+      return dice.between(seconds(0), seconds(90));
+    default:
+      return dice.between(minutes(0), minutes(20));
+  }
+}
+
+base::Duration draw_duration(Dice& dice) {
+  switch (dice.below(4)) {
+    case 0:
+      return dice.between(milliseconds(0), seconds(2));
+    case 1:
+      return dice.between(seconds(0), seconds(90));
+    case 2:
+      return dice.between(seconds(30), minutes(4));
+    default:
+      return dice.between(minutes(0), minutes(15));
+  }
+}
+
+double draw_rate(Dice& dice) {
+  constexpr std::array<double, 5> rates{0.05, 0.1, 0.3, 0.6, 1};
+  return rates.at(dice.below(rates.size()));
+}
+
+Fault draw_fault(Dice& dice, Kind kind, base::Duration at) {
+  Fault fault;
+  fault.kind = kind;
+  fault.at = at;
+  fault.duration = draw_duration(dice);
+  fault.rate = draw_rate(dice);
+  fault.choice = dice.below(1'000'000);
+  if (kind == Kind::crash_after_step || dice.chance(0.5)) {
+    fault.step = static_cast<Step>(1 + dice.below(step_count - 1));
+  }
+  return fault;
+}
+
+// What goes wrong all the time, a little.
+constexpr std::array<Kind, 18> weather{Kind::api_refused,
+                                       Kind::api_request_lost,
+                                       Kind::api_answer_lost,
+                                       Kind::api_slow,
+                                       Kind::api_too_many,
+                                       Kind::api_broken,
+                                       Kind::api_broken_after,
+                                       Kind::watch_cut,
+                                       Kind::watch_lag,
+                                       Kind::quay_request_lost,
+                                       Kind::quay_answer_lost,
+                                       Kind::quay_slow,
+                                       Kind::quay_broken,
+                                       Kind::quay_broken_after,
+                                       Kind::quay_bad_gateway,
+                                       Kind::quay_rate_limited,
+                                       Kind::quay_gateway_timeout,
+                                       Kind::quay_late_commit};
+
+}  // namespace
+
+Plan draw_plan(std::uint64_t seed) {
+  Dice dice(seed ^ 0xD4U);
+  Plan plan;
+  plan.seed = seed;
+  plan.replicas = 1 + dice.below(3);
+  plan.leader_elect = dice.chance(0.8);
+  plan.at_start = 1 + dice.below(2);
+  for (std::size_t number = 0; number < 4; ++number) {
+    plan.rotations.push_back(draw_rotation(dice, number));
+  }
+  if (dice.chance(0.4)) {
+    for (const Kind kind : weather) {
+      if (!dice.chance(0.25)) continue;
+      Fault fault = draw_fault(dice, kind, {});
+      fault.step.reset();
+      fault.duration = dice.between(minutes(5), minutes(90));
+      fault.rate = std::min(fault.rate, 0.3) / 2;
+      plan.faults.push_back(fault);
+    }
+  }
+  const std::uint64_t events = 5 + dice.below(10);
+  for (std::uint64_t event = 0; event < events; ++event) {
+    plan.length += draw_pause(dice);
+    const auto kind =
+        dice.chance(0.2) ? Kind::rotate_now : static_cast<Kind>(dice.below(fault_kind_count));
+    plan.faults.push_back(draw_fault(dice, kind, plan.length));
+    if (plan.faults.back().step && kind != Kind::rotate_now && dice.chance(0.7)) {
+      // So that the step is entered soon.
+      Fault wish;
+      wish.kind = Kind::rotate_now;
+      wish.at = plan.length + dice.between(milliseconds(0), seconds(2));
+      wish.choice = dice.below(1'000'000);
+      plan.faults.push_back(wish);
+    }
+  }
+  plan.length += draw_pause(dice);
+  std::ranges::stable_sort(plan.faults, {}, &Fault::at);
+  return plan;
+}
+
+namespace {
+
+// "I2" of "I2 acme+puller was regenerated …".
+std::string promise(const Outcome& outcome) {
+  return outcome.violations.empty() ? "" : outcome.violations.front().substr(0, 2);
+}
+
+}  // namespace
+
+Plan shrink(const Plan& failing) {
+  const std::string broken = promise(run_schedule(failing));
+  Plan best = failing;
+  for (std::size_t chunk = std::max<std::size_t>(best.faults.size() / 2, 1);;) {
+    bool smaller = false;
+    for (std::size_t from = 0; from < best.faults.size();) {
+      Plan fewer = best;
+      const auto first = fewer.faults.begin() + static_cast<std::ptrdiff_t>(from);
+      const auto left = static_cast<std::size_t>(fewer.faults.end() - first);
+      fewer.faults.erase(first, first + static_cast<std::ptrdiff_t>(std::min(chunk, left)));
+      if (promise(run_schedule(fewer)) == broken) {
+        best = std::move(fewer);
+        smaller = true;
+      } else {
+        from += chunk;
+      }
+    }
+    if (chunk == 1 && !smaller) return best;
+    chunk = std::max<std::size_t>(chunk / 2, 1);
+  }
+}
+
+}  // namespace quay_rotator::simulation
