@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test torture soak lint format clean
+.PHONY: help build demo test simulate torture soak lint format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -24,6 +24,10 @@ test: ## Run every test, up to a real API server, registry and node
 	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
 	@echo "==> Testing the program"
 	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 2 --output-on-failure --no-tests=error
+
+simulate: ## Simulate SEEDS=1000000 schedules under faults and check every promise
+	@tests/prepare.sh simulate
+	@build/bin/simulate --seeds $(or $(SEEDS),1000000) --first $(or $(FIRST),1) --jobs $(or $(JOBS),2)
 
 torture: ## Kill, cut off and freeze everything, RUNS times each (SEED=, ONLY= a disaster's name)
 	@tests/prepare.sh test

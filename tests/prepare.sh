@@ -1,13 +1,14 @@
 #!/bin/bash
 # Builds what a target of the Makefile needs, packages included. A second run takes seconds.
 #   tests/prepare.sh program    build/bin/quay-rotator
+#   tests/prepare.sh simulate   build/bin/simulate
 #   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin, and
 #                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
 #   tests/prepare.sh test       … and every test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/step.sh
-what=${1:?program, demo or test}
+what=${1:?program, simulate, demo or test}
 
 mkdir -p build
 exec 9>build/.lock # two at once: the second finds everything done
@@ -24,7 +25,9 @@ go_parts() {
   directory=$(tests/control-plane/build.sh helm) # renders the chart's RBAC
   ln -sfn "$directory" build/helm
 }
-if [ "$what" != program ]; then
+go=true # what is in Go too
+case $what in program | simulate) go=false ;; esac
+if $go; then
   GO=$(tests/go.sh)
   export GO
   mkdir -p build/bin
@@ -36,17 +39,18 @@ if [ "$what" != program ]; then
 fi
 
 groups=(build)
-[ "$what" = program ] || groups+=(test)
+if $go; then groups+=(test); fi
 tests/packages.sh "${groups[@]}"
 [ -e build/build.ninja ] || step "Configuring with CMake" cmake --preset release >/dev/null
 case $what in
   test) targets=(all) ;;
+  simulate) targets=(simulate) ;;
   *) targets=(quay-rotator) ;;
 esac
 echo "==> Compiling ${targets[*]} (C++; ccache keeps what was compiled before)" >&2
 ninja -C build "${targets[@]}" >&2
 
-if [ "$what" != program ]; then
+if $go; then
   wait_for_go() { while kill -0 "$go_pid" 2>/dev/null; do sleep 0.2; done; }
   step "Building the Go programs and the control plane (minutes, once; see build/go.log)" wait_for_go
   trap - EXIT

@@ -200,7 +200,8 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
       (*change.before)[ledger_pointer] == after[ledger_pointer]) {
     return;
   }
-  ledgers_[{robot_of(after), change.caller}] = {text_at(after, "/metadata/uid"), world_.now()};
+  ledgers_[{robot_of(after), change.caller}] = {text_at(after, "/metadata/uid"),
+                                                after[ledger_pointer], world_.now()};
   account.unseen.clear();
   for (const kube::ObjectKey& target : target_keys(after)) {
     if (dry_runs_[target] <= posts_[robot_of(after)]) account.unseen.push_back(target);
@@ -254,6 +255,11 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
     return;
   }
   excused_.erase(sender);
+  if (ledger == ledgers_.end() || std::exchange(ledger->second.used, true)) {
+    bare_.insert(sender);
+  } else {
+    bare_.erase(sender);
+  }
   for (const Live& rotation : claimants(robot)) {
     if (!has_ledger(*rotation.object)) continue;
     for (const auto& target : accounts_[text_at(*rotation.object, "/metadata/uid")].unseen) {
@@ -265,33 +271,30 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
 void Observer::on_commit(const SimulatedQuay::Post& post, const std::string& token) {
   const std::string& robot = post.robot;
   note("Quay has a new token for " + robot);
-  const auto all = claimants(robot);
   const Sender sender{robot, post.caller};
-  const bool excused = excused_.contains(sender);
-  if (const auto ledger = ledgers_.find(sender); ledger != ledgers_.end()) {
-    const bool deleted = std::ranges::none_of(all, [&](const Live& rotation) {
-      return text_at(*rotation.object, "/metadata/uid") == ledger->second.uid;
-    });
-    if (deleted) return;  // while the request was on its way
-  }
-  const auto holder =
-      std::ranges::find_if(all, [](const Live& rotation) { return has_ledger(*rotation.object); });
-  if (holder != all.end()) {
-    charge(*holder, excused);
-    return begin_outage(*holder, token);
-  }
-  if (!excused) return violate("I2 " + robot + " was regenerated without a ledger");
-  note("an extra regeneration");
-  ++extra_;
+  if (bare_.contains(sender)) return violate("I2 " + robot + " was regenerated without a ledger");
+  const Written& written = ledgers_.at(sender);
+  const std::vector<Live> all = claimants(robot);
+  const auto holder = std::ranges::find_if(all, [&](const Live& rotation) {
+    return text_at(*rotation.object, "/metadata/uid") == written.uid;
+  });
+  if (holder == all.end()) return;  // deleted while the request was on its way
+  charge(*holder, written.ledger, excused_.contains(sender));
+  begin_outage(*holder, token);
 }
 
-void Observer::charge(const Live& holder, bool excused) {
+void Observer::charge(const Live& holder, const json& ledger, bool excused) {
   Account& account = accounts_[text_at(*holder.object, "/metadata/uid")];
-  const json& ledger = (*holder.object)[ledger_pointer];
   const std::string request = ledger.value("rotateRequest", "");
   const bool initial = ledger.value("reason", "") == "Initial";
   if (excused) {
-    if (account.served.contains(request) || (initial && account.initial)) ++extra_;
+    const bool again =
+        request.empty() ? (initial && account.initial) : account.served.contains(request);
+    const bool without = !has_ledger(*holder.object);
+    if (again || without) {
+      note("an extra regeneration");
+      ++extra_;
+    }
     account.excused.insert(request);
     return;
   }
@@ -302,7 +305,10 @@ void Observer::charge(const Live& holder, bool excused) {
   if (!request.empty()) {
     if (!account.requests.contains(request)) violate(what + "for a request that nobody made");
     if (!account.served.insert(request).second) violate(what + "again for request " + request);
-    if (account.excused.contains(request)) ++extra_;
+    if (account.excused.contains(request)) {
+      note("an extra regeneration");
+      ++extra_;
+    }
   } else if (initial) {
     if (std::exchange(account.initial, true)) violate(what + "initially again");
   } else {

@@ -2,13 +2,12 @@
 //
 //   I1 no loss        unsettled(): every target has Quay's token, every resource is
 //                     Ready and has handled the request it was given
-//   I2 single shot    each change of a token by a POST is charged to the ledger that the API server
-//                     holds: a request that nobody has served yet, an interval that is over, or the
-//                     one initial rotation
-//                     A POST whose sender was frozen between its last check and the socket until
-//                     its ledger was older than the request deadline is charged to nobody: it may
-//                     cost one more regeneration. While clocks are wrong, one due moment is what
-//                     the status says, whatever the time.
+//   I2 single shot    each change of a token by a POST is charged to the ledger that its sender had
+//                     written for it: a request that nobody has served yet, an interval that is
+//                     over, or the one initial rotation A POST whose sender was frozen between its
+//                     last check and the socket until its ledger was older than the request
+//                     deadline is charged to nobody: it may cost one more regeneration. While
+//                     clocks are wrong, one due moment is what the status says, whatever the time.
 //   I3 look first     every target has accepted a dry run since the last POST, before the ledger
 //   I4 in place       no operator deletes a Secret that is a target, unless it became one again
 //                     after that operator looked
@@ -24,6 +23,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "base/log.h"
 #include "simulation/simulated_api_server.h"
@@ -75,7 +76,9 @@ class Observer final : public base::LogSink {
   };
   struct Written {  // a ledger, by one process
     std::string uid;
+    nlohmann::json ledger;
     base::MonotonicTime time;
+    bool used = false;  // by a POST
   };
   struct Outage {
     base::MonotonicTime began;
@@ -98,7 +101,7 @@ class Observer final : public base::LogSink {
   void on_request(const Message& message, const Address& address, const base::Executor& caller);
   void on_regenerate(const SimulatedQuay::Post& post);
   void on_commit(const SimulatedQuay::Post& post, const std::string& token);
-  void charge(const Live& holder, bool excused);
+  void charge(const Live& holder, const nlohmann::json& ledger, bool excused);
   void begin_outage(const Live& holder, const std::string& token);
   void end_outages(const SimulatedApiServer::Change& secret);
   [[nodiscard]] std::vector<Live> rotations() const;
@@ -119,6 +122,7 @@ class Observer final : public base::LogSink {
   std::map<std::pair<const base::Executor*, kube::ObjectKey>, std::vector<kube::ObjectKey>> read_;
   std::map<Sender, Written> ledgers_;
   std::set<Sender> excused_;
+  std::set<Sender> bare_;                  // has sent a POST without a ledger for it
   std::map<std::string, Outage> outages_;  // by robot
   base::MonotonicTime disturbed_;
   bool clocks_lie_ = false;
