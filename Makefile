@@ -27,7 +27,7 @@ test: ## Run every test, up to a real API server, registry and node
 
 simulate: ## Simulate SEEDS=1000000 schedules under faults and check every promise
 	@tests/prepare.sh simulate
-	@build/bin/simulate --seeds $(or $(SEEDS),1000000) --first $(or $(FIRST),1) --jobs $(or $(JOBS),2)
+	@build/bin/simulate --seeds $(or $(SEEDS),1000000) --first $(or $(FIRST),1) --fresh 0 --jobs $(or $(JOBS),2)
 
 torture: ## Kill, cut off and freeze everything, RUNS times each (SEED=, ONLY= a disaster's name)
 	@tests/prepare.sh test

@@ -94,6 +94,8 @@ constexpr Reach api_token_requests =
     reach({Step::idle, Step::observe, Step::regenerate}, "the step needs no API token");
 constexpr Reach secret_writes =
     reach({Step::preflight, Step::publish}, "the step writes no Secret, tried or real");
+constexpr Reach posts_and_logins =
+    reach({Step::preflight, Step::regenerate, Step::verify}, "the step neither POSTs nor logs in");
 constexpr Reach logins = reach({Step::preflight, Step::verify}, "the step logs in nowhere");
 constexpr Reach robot_reads = reach({Step::observe}, "the step does not read one robot");
 constexpr Reach after_actions = reach({Step::observe, Step::preflight, Step::record,
@@ -115,7 +117,11 @@ const Reach* reach_of(Kind kind) {
     case Kind::quay_gateway_timeout:
     case Kind::quay_rate_limited:
     case Kind::quay_down:
+    case Kind::robot_missing:
       return &quay_requests;
+    case Kind::quay_audit_broken:
+    case Kind::quay_locked:
+      return &posts_and_logins;
     case Kind::quay_broken_after:
     case Kind::quay_unreadable:
     case Kind::quay_late_commit:

@@ -51,9 +51,10 @@ tl::expected<Reply, http::Error> Connection::exchange(const http::Request& reque
   process_.end_if_dead();
   Message message{request.method, request.target, request.authorization.reveal(),
                   request.content_type, request.body.reveal()};
-  message.held = server_.held(message);
-  process_.freeze(message.held);
+  const base::MonotonicTime ready = process_.now();
+  process_.freeze(server_.held(message));
   process_.thaw();
+  message.held = process_.now() - ready;
   const Journey journey = server_.journey(message, process_);
   const base::MonotonicTime end = process_.now() + deadline;
   const auto given_up = [&] {

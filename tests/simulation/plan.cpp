@@ -121,6 +121,16 @@ Plan draw_plan(std::uint64_t seed) {
     const auto kind =
         dice.chance(0.2) ? Kind::rotate_now : static_cast<Kind>(dice.below(fault_kind_count));
     plan.faults.push_back(draw_fault(dice, kind, plan.length));
+    if (plan.faults.back().step && dice.chance(0.3)) {
+      // So that the step takes a while.
+      Fault slow = plan.faults.back();
+      const bool asks_quay = slow.step == Step::observe || slow.step == Step::preflight ||
+                             slow.step == Step::regenerate || slow.step == Step::verify;
+      slow.kind = asks_quay ? Kind::quay_slow : Kind::api_slow;
+      slow.duration = dice.between(seconds(5), seconds(60));
+      slow.rate = 1;
+      plan.faults.push_back(slow);
+    }
     if (plan.faults.back().step && kind != Kind::rotate_now && dice.chance(0.7)) {
       // So that the step is entered soon.
       Fault wish;
@@ -146,6 +156,10 @@ std::string promise(const Outcome& outcome) {
 
 Plan shrink(const Plan& failing) {
   const std::string broken = promise(run_schedule(failing));
+  return shrink(failing, [&](const Plan& plan) { return promise(run_schedule(plan)) == broken; });
+}
+
+Plan shrink(const Plan& failing, const std::function<bool(const Plan&)>& fails) {
   Plan best = failing;
   for (std::size_t chunk = std::max<std::size_t>(best.faults.size() / 2, 1);;) {
     bool smaller = false;
@@ -154,7 +168,7 @@ Plan shrink(const Plan& failing) {
       const auto first = fewer.faults.begin() + static_cast<std::ptrdiff_t>(from);
       const auto left = static_cast<std::size_t>(fewer.faults.end() - first);
       fewer.faults.erase(first, first + static_cast<std::ptrdiff_t>(std::min(chunk, left)));
-      if (promise(run_schedule(fewer)) == broken) {
+      if (fails(fewer)) {
         best = std::move(fewer);
         smaller = true;
       } else {

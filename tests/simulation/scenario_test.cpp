@@ -58,6 +58,7 @@ TEST_F(Scenario, RotatesOnItsInterval) {
   adopt({.interval = "1h"});
   world.advance(hours(5));
   EXPECT_EQ(world.commits(robot), 5);
+  EXPECT_EQ(world.observer.outages_timed(), 5);
   expect_settled();
 }
 
@@ -227,6 +228,114 @@ TEST_F(Scenario, AnAttemptOfAnotherLeaderKeepsItsLedger) {
   world.api.denied.clear();
   world.advance(minutes(10));
   EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+// The one exception to "once": see docs/how-it-works.md.
+TEST_F(Scenario, ASenderFrozenAfterItsLastCheckCostsOneMoreAndLosesNothing) {
+  adopt();
+  world.crash(0);
+  world.start(0, {.leader_elect = false});
+  world.start(1, {.leader_elect = false});
+  world.advance(minutes(1));
+  world.quay.faults.held = 1;
+  world.quay.faults.held_for = minutes(4);
+  world.rotate_now(rotation);
+  world.advance(seconds(1));
+  world.quay.faults = {};
+  world.advance(minutes(3));
+  EXPECT_EQ(world.commits(robot), 1);  // the other's
+  world.advance(minutes(2));
+  EXPECT_EQ(world.commits(robot), 2);
+  EXPECT_EQ(world.observer.late_sends(), 1);
+  EXPECT_EQ(world.observer.extra_regenerations(), 1);
+  world.advance(minutes(15));
+  expect_settled();
+}
+
+TEST_F(Scenario, ALeaderFrozenBeforeItsLastCheckSendsNothing) {
+  adopt();
+  world.start(1);
+  bool frozen = false;
+  world.on_enter = [&](Step step, Process& process) {
+    if (step == Step::record && !std::exchange(frozen, true)) process.freeze(minutes(5));
+  };
+  world.rotate_now(rotation);
+  world.advance(minutes(4));
+  ASSERT_TRUE(frozen);
+  EXPECT_TRUE(world.replica(1)->leading());
+  EXPECT_EQ(world.commits(robot), 1);
+  world.advance(minutes(20));
+  EXPECT_EQ(world.observer.late_sends(), 0);
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, ReplicasWhoseClocksDisagreeRotateOnce) {
+  adopt({.interval = "24h"});
+  world.observer.clocks_lie();
+  world.replica(0)->process().set_clock(hours(3));
+  world.advance(hours(20));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.advance(hours(2));
+  EXPECT_EQ(world.commits(robot), 1);
+  world.crash(0);
+  world.start(1);
+  world.replica(1)->process().set_clock(-hours(3));
+  world.advance(hours(20));
+  world.replica(1)->process().set_clock({});
+  world.advance(hours(2));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, ListsThatExpireBetweenTwoPagesStartOver) {
+  adopt();
+  for (int number = 0; number < 4; ++number) {
+    const std::string name = "more-" + std::to_string(number);
+    world.create_rotation({.name = name, .robot = name, .targets = {name}});
+  }
+  world.advance(minutes(2));
+  world.api.faults.page_expired = 0.5;
+  world.start(0);
+  world.advance(minutes(5));
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, WritesThatComeLateDoNoHarm) {
+  adopt();
+  for (int round = 1; round <= 3; ++round) {
+    world.api.faults.late_write = 0.5;
+    world.rotate_now(rotation);
+    world.advance(seconds(40));
+    world.api.faults = {};
+    world.advance(minutes(10));
+    if (world.replica(0)->dead()) world.start(0);  // its lease was not renewed in time
+    world.advance(minutes(15));
+    EXPECT_EQ(world.commits(robot), round);
+  }
+  expect_settled();
+}
+
+TEST_F(Scenario, TheNamespaceOfAllGoesAwayAndComesBack) {
+  adopt();
+  world.api.terminating.insert(World::name_space);
+  world.api.remove(kube::secrets, {World::name_space, "quay-pull"});
+  world.rotate_now(rotation);
+  world.advance(minutes(2));
+  EXPECT_EQ(world.commits(robot), 0);  // a target could not be written
+  world.api.remove(kube::rotations, rotation);
+  world.api.remove(kube::secrets, {World::name_space, "quay-api"});
+  world.api.remove(kube::connections, {World::name_space, "quay"});
+  world.api.terminating.clear();
+  world.advance(minutes(2));
+  world.create_connection();
+  world.create_rotation({});
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 0);
   expect_settled();
 }
 

@@ -168,6 +168,11 @@ class Life {
 
   void begin_now(State& state) {
     note("begin " + state.fault->text());
+    if (state.fault->kind == Kind::page_expired) {
+      // So that there are lists.
+      world_.api.compact();
+      world_.api.cut_watches();
+    }
     if (is_window(state.fault->kind)) return set_windows();
     happen(state);
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -47,5 +48,7 @@ inline Outcome run_schedule(std::uint64_t seed, bool with_logs = false) {
 
 // A plan of as few of the faults as break the same promise, found by leaving out more and more.
 Plan shrink(const Plan& failing);
+// … or as still `fails`.
+Plan shrink(const Plan& failing, const std::function<bool(const Plan&)>& fails);
 
 }  // namespace quay_rotator::simulation

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -14,6 +15,7 @@
 
 #include <CLI/CLI.hpp>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "simulation/schedule.h"
@@ -30,8 +32,8 @@ constexpr std::uint64_t enough_for_coverage = 10'000;
 
 struct Settings {
   std::uint64_t first = 1;
-  std::uint64_t count = 1000;
-  double fresh_seconds = 0;
+  std::uint64_t count = 500;
+  double fresh_seconds = 20;
   std::size_t jobs = 2;
 };
 
@@ -126,6 +128,7 @@ class Run {
       const pid_t child = fork();
       if (child < 0) throw std::bad_alloc();
       if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);  // no job outlives the program
         work(job);
         _exit(0);
       }
@@ -134,6 +137,10 @@ class Run {
     bool good = watch();
     const Tally all = sum();
     std::cout << "\n" << all.coverage.table() << "\n" << summary(all) << std::endl;
+    if (all.commits < all.schedules) {
+      std::cout << "Too few regenerations: this tests nothing\n";
+      good = false;
+    }
     const std::string uncovered = all.coverage.unexplained();
     if (!uncovered.empty()) {
       std::cout << "Zero without a reason: " << uncovered << "\n";
@@ -228,7 +235,9 @@ int main(int argc, char** argv) {
   CLI::App app("Simulates lives of the operator under faults and checks every promise");
   Settings settings;
   std::uint64_t seed = 0;
-  app.add_option("--seeds", settings.count, "How many schedules")->capture_default_str();
+  app.add_option("--seeds", settings.count, "How many schedules")
+      ->envname("QUAY_ROTATOR_SEEDS")
+      ->capture_default_str();
   app.add_option("--first", settings.first, "The first seed")->capture_default_str();
   app.add_option("--fresh", settings.fresh_seconds,
                  "Then seeds from the clock, for that many seconds")

@@ -95,9 +95,9 @@ class Soak {
       world_.rotate_now(keys_[any()]);
     }
     world_.advance(hours(6));
-    world_.quay.down = true;
+    world_.quay.troubles.down = true;
     world_.advance(hours(1));
-    world_.quay.down = false;
+    world_.quay.troubles.down = false;
     world_.advance(hours(5));
     world_.api.set_down(true);
     world_.advance(std::chrono::seconds(30));
