@@ -130,15 +130,18 @@ void Observer::note(const std::string& text) {
 
 void Observer::write(base::LogLevel /*level*/, std::string_view message,
                      const std::vector<base::LogField>& fields) {
+  check_public("the log", message);
+  for (const base::LogField& field : fields) {
+    if (const auto* text = std::get_if<std::string>(&field.value)) check_public("the log", *text);
+  }
+  if (!trace_logs_) return;
   std::ostringstream line;
   line << "    log: " << message;
   for (const base::LogField& field : fields) {
     line << ' ' << field.key << '=';
     std::visit([&line](const auto& value) { line << value; }, field.value);
   }
-  const std::string text = std::move(line).str();
-  check_public("the log", text);
-  if (trace_logs_) note(text);
+  note(std::move(line).str());
 }
 
 void Observer::check_public(std::string_view where, std::string_view text) {

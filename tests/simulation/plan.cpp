@@ -31,11 +31,14 @@ RotationOptions draw_rotation(Dice& dice, std::size_t count) {
   return options;
 }
 
+// Mostly short: in a long one little happens, and it takes most of the time that a life takes.
 base::Duration draw_pause(Dice& dice) {
-  switch (dice.below(3)) {
+  switch (dice.below(5)) {
     case 0:
-      return dice.between(milliseconds(0), milliseconds(100));
     case 1:
+      return dice.between(milliseconds(0), milliseconds(100));
+    case 2:
+    case 3:
       return dice.between(seconds(0), seconds(90));
     default:
       return dice.between(minutes(0), minutes(20));

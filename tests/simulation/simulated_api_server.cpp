@@ -14,7 +14,9 @@ using nlohmann::json;
 using std::chrono::seconds;
 
 constexpr std::size_t most_events = 2000;
-constexpr base::Duration bookmark_period = seconds(60);
+// Rarer than a real one's minute, which is most of what is sent in a quiet time; the operator takes
+// 150 seconds of silence for a dead connection.
+constexpr base::Duration bookmark_period = seconds(120);
 // How late: kube-apiserver gives a request up after its --request-timeout.
 constexpr base::Duration latest_write = seconds(60);
 constexpr std::string_view person = "kubectl-edit";
@@ -38,8 +40,8 @@ Reply failure(int code, std::string_view reason, const std::string& message, con
   return {code, status.dump(), {{"Content-Type", "application/json"}}};
 }
 
-Reply success(const json& object, int code = 200) {
-  return {code, object.dump(), {{"Content-Type", "application/json"}}};
+Reply success(std::string object, int code = 200) {
+  return {code, std::move(object), {{"Content-Type", "application/json"}}};
 }
 
 Reply not_found(const Address& address) {
@@ -274,11 +276,12 @@ const SimulatedApiServer::Stored* SimulatedApiServer::stored(const Address& addr
 Reply SimulatedApiServer::get(const Address& address) const {
   const Stored* entry = stored(address);
   if (entry == nullptr) return not_found(address);
+  if (entry->owners.empty()) return success(*entry->text);
   json object = *entry->object;
   for (const auto& [manager, fields] : entry->owners) {
     object["metadata"]["managedFields"].push_back({{"manager", manager}});
   }
-  return success(object);
+  return success(object.dump());
 }
 
 Reply SimulatedApiServer::get_list(const Address& address, const Message& message,
@@ -292,7 +295,7 @@ Reply SimulatedApiServer::get_list(const Address& address, const Message& messag
       for (const auto& [key, entry] : collection->second) {
         if (!address.key.name_space.empty() && key.name_space != address.key.name_space) continue;
         if (!selected(*entry.object, address.option("labelSelector"))) continue;
-        items.push_back(entry.object->dump());
+        items.push_back(*entry.text);
       }
     }
   } else {
@@ -389,16 +392,15 @@ tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_p
         const bool has = watch.sees(change.after);
         if (!had && !has) continue;
         ++watch.position;
-        if (has) return line(had ? "MODIFIED" : "ADDED", change.after->dump());
+        if (has) return line(had ? "MODIFIED" : "ADDED", *event.after);
         json gone = change.after ? *change.after : *change.before;
         gone["metadata"]["resourceVersion"] = std::to_string(watch.position);
         return line("DELETED", gone.dump());
       }
       if (now >= watch.next_bookmark) {
         watch.next_bookmark = now + bookmark_period;
-        return line(
-            "BOOKMARK",
-            json{{"metadata", {{"resourceVersion", std::to_string(watch.position)}}}}.dump());
+        return line("BOOKMARK", R"({"metadata":{"resourceVersion":")" +
+                                    std::to_string(watch.position) + R"("}})");
       }
       wake = std::min(wake, watch.next_bookmark);
     }
@@ -438,7 +440,8 @@ Reply SimulatedApiServer::post(const Address& address, const Message& message,
                    address.plural + " \"" + named.key.name + "\" already exists", named);
   }
   if (has_status(address.plural)) object.erase("status");
-  if (address.plural == kube::events.plural) return success(object, 201);  // nobody reads them
+  if (address.plural == kube::events.plural)
+    return success(object.dump(), 201);  // nobody reads them
   return success(*commit({address.plural, named.key, nullptr, nullptr, &caller, ""}, &object, {}),
                  201);
 }
@@ -513,7 +516,7 @@ Reply SimulatedApiServer::apply_manifest(const Address& address, const Message& 
   }
   if (dry_run) {
     if (on_dry_run) on_dry_run(address.key);
-    return success(object);
+    return success(object.dump());
   }
   return success(*commit({address.plural, address.key, entry != nullptr ? entry->object : nullptr,
                           nullptr, &caller, manager},
@@ -528,11 +531,12 @@ Reply SimulatedApiServer::del(const Address& address, const Message& message,
   const json wanted{{"metadata", options.value("preconditions", json::object())}};
   if (auto refused = unmet(address, wanted, *entry->object)) return *refused;
   commit({address.plural, address.key, entry->object, nullptr, &caller, ""}, nullptr, {});
-  return success({{"kind", "Status"}, {"apiVersion", "v1"}, {"status", "Success"}});
+  return success(R"({"kind":"Status","apiVersion":"v1","status":"Success"})");
 }
 
-SimulatedApiServer::Object SimulatedApiServer::commit(Change change, json* object, Owners owners) {
+SimulatedApiServer::Text SimulatedApiServer::commit(Change change, json* object, Owners owners) {
   Collection& collection = collections_[change.plural];
+  Text text;
   if (object == nullptr) {
     collection.erase(change.key);
   } else {
@@ -550,24 +554,26 @@ SimulatedApiServer::Object SimulatedApiServer::commit(Change change, json* objec
         metadata["generation"] = metadata.value("generation", 1) + 1;
       }
       if (*object == *change.before) {
-        collection[change.key].owners = std::move(owners);
-        return change.before;
+        Stored& entry = collection[change.key];
+        entry.owners = std::move(owners);
+        return entry.text;
       }
     }
     metadata["resourceVersion"] = std::to_string(version_ + 1);
     change.after = std::make_shared<const json>(std::move(*object));
-    collection[change.key] = {change.after, std::move(owners)};
+    text = std::make_shared<const std::string>(change.after->dump());
+    collection[change.key] = {change.after, text, std::move(owners)};
   }
   ++version_;
   if (events_.size() == most_events) events_.pop_front();
-  events_.push_back({change, world_.now()});
+  events_.push_back({change, text, world_.now()});
   for (const auto& weak : watches_) {
     const auto watch = weak.lock();
     if (watch && watch->plural == change.plural) watch->signal->notify_all();
   }
   if (on_change) on_change(change);
   if (!change.after) collect_garbage(text_at(*change.before, "/metadata/uid"));
-  return change.after;
+  return text;
 }
 
 // As the controller-manager does it for what names a deleted owner.

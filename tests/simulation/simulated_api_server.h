@@ -87,12 +87,15 @@ class SimulatedApiServer final : public Server {
   void handle_late(const Message& message, Process& caller) override;
 
  private:
+  using Text = std::shared_ptr<const std::string>;
   struct Stored {
     Object object;
+    Text text;  // the object's, as most of its readers want it
     Owners owners;
   };
   struct Event {
     Change change;
+    Text after;
     base::MonotonicTime time;
   };
   struct Watch;
@@ -110,8 +113,9 @@ class SimulatedApiServer final : public Server {
                                                                    base::MonotonicTime silence,
                                                                    const std::stop_token& stop);
 
-  // Stores and tells everybody, unless nothing changed. Null `object`: deletes.
-  Object commit(Change change, nlohmann::json* object, Owners owners);
+  // Stores and tells everybody, unless nothing changed; returns what is stored now. Null `object`:
+  // deletes.
+  Text commit(Change change, nlohmann::json* object, Owners owners);
   void collect_garbage(const std::string& owner_uid);
   [[nodiscard]] const Stored* stored(const Address& address) const;
   [[nodiscard]] std::optional<Reply> refused_creation(const Address& address,
