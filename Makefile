@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test simulate torture soak lint format clean
+.PHONY: help build demo test simulate mutants torture soak lint format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -28,6 +28,11 @@ test: ## Run every test, up to a real API server, registry and node
 simulate: ## Simulate SEEDS=1000000 schedules under faults and check every promise
 	@tests/prepare.sh simulate
 	@build/bin/simulate --seeds $(or $(SEEDS),1000000) --first $(or $(FIRST),1) --fresh 0 --jobs $(or $(JOBS),2)
+
+mutants: ## Plant deliberate bugs and show which promise breaks, and how soon (SCHEDULES=1000)
+	@tests/prepare.sh mutants
+	@set -o pipefail; QUAY_ROTATOR_SEEDS=$(or $(SCHEDULES),1000) ctest --test-dir build -L mutants \
+	  --parallel 2 --verbose --no-tests=error | sed -En 's/^[0-9]+: //p'
 
 torture: ## Kill, cut off and freeze everything, RUNS times each (SEED=, ONLY= a disaster's name)
 	@tests/prepare.sh test

@@ -204,6 +204,7 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
   } else if (dated(*change.before) != dated(after)) {
     ++account.due;
   }
+  check_finished(change, account);
   if (!has_ledger(after)) return;
   if (change.before && has_ledger(*change.before) &&
       (*change.before)[ledger_pointer] == after[ledger_pointer]) {
@@ -219,9 +220,34 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
   if (all.front().key != change.key) violate("I7 a ledger in the younger " + change.key.text());
 }
 
+// A rotation that ends with a new token ends when every target has it.
+void Observer::check_finished(const SimulatedApiServer::Change& change, Account& account) {
+  const json& after = *change.after;
+  const std::vector<kube::ObjectKey> targets = target_keys(after);
+  if (!change.before || !has_ledger(*change.before)) {
+    account.promised = targets;
+    return;
+  }
+  std::erase_if(account.promised, [&](const kube::ObjectKey& target) {
+    return std::ranges::find(targets, target) == targets.end();
+  });
+  const std::string token = text_at(after, "/status/tokenFingerprint");
+  if (has_ledger(after) || token == text_at(*change.before, "/status/tokenFingerprint")) return;
+  for (const kube::ObjectKey& target : account.promised) {
+    if (held_[target].contains(token)) continue;
+    violate("I1 the rotation of " + change.key.text() + " is over and Secret " + target.text() +
+            " never had its token");
+  }
+}
+
 void Observer::on_secret(const SimulatedApiServer::Change& change) {
+  const std::string token = change.after ? password_in(*change.after) : "";
+  if (!token.empty()) held_[change.key].insert(base::Fingerprint::of(token).text());
   if (change.caller == nullptr) return disturb();
   end_outages(change);
+  if (!token.empty() && !token.starts_with(token_mark)) {
+    violate("I1 what the operator wrote in " + change.key.text() + " is no token");
+  }
   const std::vector<Live> all = rotations();
   const auto has = [&](const std::vector<kube::ObjectKey>& keys) {
     return std::ranges::find(keys, change.key) != keys.end();

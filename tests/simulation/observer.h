@@ -1,10 +1,12 @@
 // Knows what Quay and the API server really hold, and holds every step against the promises.
 //
 //   I1 no loss        unsettled(): every target has Quay's token, every resource is
-//                     Ready and has handled the request it was given
+//                     Ready and has handled the request it was given; and at every step, a
+//                     rotation is over only when each target has had its token, and only tokens
+//                     are written
 //   I2 single shot    each change of a token by a POST is charged to the ledger that its sender had
 //                     written for it: a request that nobody has served yet, an interval that is
-//                     over, or the one initial rotation A POST whose sender was frozen between its
+//                     over, or the one initial rotation. A POST whose sender was frozen between its
 //                     last check and the socket until its ledger was older than the request
 //                     deadline is charged to nobody: it may cost one more regeneration. While
 //                     clocks are wrong, one due moment is what the status says, whatever the time.
@@ -64,15 +66,16 @@ class Observer final : public base::LogSink {
              const std::vector<base::LogField>& fields) override;
 
  private:
-  struct Account {                        // of one RobotTokenRotation, by uid
-    std::set<std::string> requests;       // asked for by somebody …
-    std::set<std::string> served;         // … and done
-    base::WallTime last{};                // its last regeneration, or its creation
-    std::set<std::string> excused;        // … perhaps by a process that was frozen
-    bool initial = false;                 // the initial rotation is done
-    int due = 0;                          // the due moment that the status speaks of …
-    int charged_due = -1;                 // … and the one that was used up
-    std::vector<kube::ObjectKey> unseen;  // targets without a dry run when it wrote its ledger
+  struct Account {                          // of one RobotTokenRotation, by uid
+    std::set<std::string> requests;         // asked for by somebody …
+    std::set<std::string> served;           // … and done
+    base::WallTime last{};                  // its last regeneration, or its creation
+    std::set<std::string> excused;          // … perhaps by a process that was frozen
+    bool initial = false;                   // the initial rotation is done
+    int due = 0;                            // the due moment that the status speaks of …
+    int charged_due = -1;                   // … and the one that was used up
+    std::vector<kube::ObjectKey> unseen;    // targets without a dry run when it wrote its ledger
+    std::vector<kube::ObjectKey> promised;  // its targets ever since it wrote its ledger
   };
   struct Written {  // a ledger, by one process
     std::string uid;
@@ -97,6 +100,7 @@ class Observer final : public base::LogSink {
 
   void on_change(const SimulatedApiServer::Change& change);
   void on_rotation(const SimulatedApiServer::Change& change);
+  void check_finished(const SimulatedApiServer::Change& change, Account& account);
   void on_secret(const SimulatedApiServer::Change& change);
   void on_request(const Message& message, const Address& address, const base::Executor& caller);
   void on_regenerate(const SimulatedQuay::Post& post);
@@ -116,7 +120,9 @@ class Observer final : public base::LogSink {
   SimulatedQuay& quay_;
   std::map<std::string, Account> accounts_;
   std::map<kube::ObjectKey, std::uint64_t> dry_runs_;  // the last that was accepted
-  std::map<std::string, std::uint64_t> posts_;         // the last, by robot
+  // The tokens, by their fingerprints, that a Secret has ever had: none comes twice.
+  std::map<kube::ObjectKey, std::set<std::string>> held_;
+  std::map<std::string, std::uint64_t> posts_;  // the last, by robot
   std::uint64_t order_ = 0;
   // The targets that a replica read in a rotation, by its process.
   std::map<std::pair<const base::Executor*, kube::ObjectKey>, std::vector<kube::ObjectKey>> read_;

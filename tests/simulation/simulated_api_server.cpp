@@ -511,7 +511,8 @@ Reply SimulatedApiServer::apply_manifest(const Address& address, const Message& 
   if (denied.contains(address.key)) {
     if (on_fault) on_fault(FaultKind::admission_denied, message, caller);
     return failure(403, "Forbidden",
-                   "admission webhook \"policy.example.com\" denied the request: not today",
+                   "admission webhook \"policy.example.com\" denied the request: not today: " +
+                       object.value("data", json::object()).dump(),
                    address);
   }
   if (dry_run) {
