@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test simulate mutants torture soak lint format clean
+.PHONY: help build demo test simulate mutants fuzz torture soak lint format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -44,6 +44,9 @@ soak: ## HOURS=1 (or MINUTES=) on a real API server and DAYS=24 simulated ones: 
 	@build/bin/soak-simulated --days=$(or $(DAYS),24)
 	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
 	  build/bin/soak-real --minutes=$(or $(MINUTES),$(shell echo $$((60 * $(or $(HOURS),1)))))
+
+fuzz: ## Feed damaged input to every parser, TIME=60 seconds each (TARGET=url for one of them)
+	@tests/fuzz/run.sh $(or $(TIME),60) $(TARGET)
 
 lint: ## Check format and style of C++, Go and shell code
 	@tests/lint.sh

@@ -2,7 +2,7 @@
 # Installs what is missing from Debian 12, by need. Touches nothing when all of it is there.
 #   tests/packages.sh build        to compile the program and its tests
 #   tests/packages.sh build test   … and to run the cluster tests and the demonstration
-# Groups: build, test, go (only needed where there is no Go to start from), lint.
+# Groups: build, test, fuzz, lint, and go (only needed where there is no Go to start from).
 set -euo pipefail
 . "$(dirname "$0")/step.sh"
 
@@ -16,6 +16,7 @@ packages_of() {
       ;;
     test) echo containerd runc docker-registry skopeo iproute2 ;;
     go) echo python3-venv ;;
+    fuzz) echo clang libclang-rt-14-dev ;; # Debian 12's clang is 14
     lint) echo clang-format clang-tidy shellcheck ;;
     *) echo "packages.sh: no such group: $1" >&2; return 2 ;;
   esac

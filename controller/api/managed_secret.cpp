@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -31,13 +32,16 @@ class DockerConfig : public base::JsonVisitor {
     if (path.size() != 3) return refuse();
     const std::string& key = path[2];
     if (key == "username" && !username_) {
+      if (!is_plain(value)) refuse();
       username_ = value;
     } else if (key == "password" && !password_) {
       password_ = base::Fingerprint::of(value);
     } else if (key == "auth" && !auth_) {
       const std::optional<base::SecretString> pair = base::base64_decode(value);
       const std::size_t colon = pair ? pair->reveal().find(':') : std::string_view::npos;
-      if (colon == std::string_view::npos) return refuse();
+      if (colon == std::string_view::npos || !is_plain(pair->reveal().substr(0, colon))) {
+        return refuse();
+      }
       auth_ = Login{std::string(pair->reveal().substr(0, colon)),
                     base::Fingerprint::of(pair->reveal().substr(colon + 1))};
     } else {
@@ -47,6 +51,8 @@ class DockerConfig : public base::JsonVisitor {
   void on_other(const base::JsonPath& /*path*/) override { refuse(); }
   void on_begin(const base::JsonPath& path) override {
     if (path.size() > 2 || (!path.empty() && path[0] != "auths")) refuse();
+    // Of two lists of logins every reader chooses for itself.
+    if (path.size() == 1 && std::exchange(listed_, true)) refuse();
   }
   void on_end(const base::JsonPath& path) override {
     if (path.size() == 2) finish_entry(path[1]);
@@ -63,7 +69,10 @@ class DockerConfig : public base::JsonVisitor {
 
  private:
   void refuse() { refused_ = true; }
+  // The digest joins its parts with zero bytes.
+  static bool is_plain(std::string_view text) { return text.find('\0') == std::string_view::npos; }
   void finish_entry(const std::string& registry) {
+    if (!is_plain(registry) || registry == "[]") refuse();  // "[]": an array's element
     std::optional<Login> login = auth_;
     if (username_.has_value() != password_.has_value()) refuse();
     if (username_ && password_) {
@@ -79,6 +88,7 @@ class DockerConfig : public base::JsonVisitor {
   }
 
   bool refused_ = false;
+  bool listed_ = false;  // `auths` began
   std::vector<std::string> registries_;
   std::optional<Login> login_;  // of the entries so far
   // Of the entry that is being read.

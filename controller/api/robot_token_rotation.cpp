@@ -1,7 +1,6 @@
 #include "api/robot_token_rotation.h"
 
 #include <algorithm>
-#include <limits>
 
 #include <nlohmann/json.hpp>
 
@@ -68,7 +67,9 @@ RobotTokenRotationSpec read_spec(FieldReader& object) {
 
 int read_count(FieldReader& object, std::string_view path, int fallback) {
   const std::int64_t count = object.integer(path, fallback);
-  if (count >= 0 && count <= std::numeric_limits<int>::max()) return static_cast<int>(count);
+  // Nothing was counted that far, and whoever goes on counting must not overflow.
+  constexpr std::int64_t most = 1'000'000'000;
+  if (count >= 0) return static_cast<int>(std::min(count, most));
   object.fail(path, "expected a number from 0 on");
   return fallback;
 }

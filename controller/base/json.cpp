@@ -9,6 +9,9 @@ namespace {
 
 using nlohmann::json;
 
+// Nothing that the program reads nests this deep, and what walks a document may recurse.
+constexpr int most_depth = 100;
+
 template <class T>
 Expected<T> mismatch(std::string_view path, std::string_view expected, const json& value) {
   return tl::unexpected(Error{std::string(path) + ": expected " + std::string(expected) + ", got " +
@@ -18,8 +21,18 @@ Expected<T> mismatch(std::string_view path, std::string_view expected, const jso
 }  // namespace
 
 Expected<json> parse_json(std::string_view text) {
+  bool too_deep = false;
+  using Event = json::parse_event_t;
+  const auto keep = [&too_deep](int depth, Event event, const json& /*parsed*/) {
+    const bool opens = event == Event::array_start || event == Event::object_start;
+    too_deep = too_deep || (opens && depth >= most_depth);
+    return !too_deep;
+  };
   try {
-    return json::parse(text);
+    json document = json::parse(text, keep);
+    if (!too_deep) return document;
+    return tl::unexpected(
+        Error{"JSON that nests deeper than " + std::to_string(most_depth) + " levels"});
   } catch (const json::parse_error& error) {
     // what() quotes the text, which may hold a secret.
     return tl::unexpected(Error{"not JSON: error at byte " + std::to_string(error.byte)});

@@ -15,7 +15,7 @@
 
 namespace quay_rotator::base {
 
-// Parses one document. The error says "not JSON" and the byte, and never quotes the text.
+// One document, of at most 100 levels. The error says what is wrong and never quotes the text.
 Expected<nlohmann::json> parse_json(std::string_view text);
 
 // `path` is dot-separated: "metadata.name". A missing or null member is nullptr.

@@ -167,8 +167,16 @@ Expected<WallTime> parse_time(std::string_view text) {
         Error{"expected an RFC 3339 time like 2026-03-01T12:00:00Z, got " + quoted(text)});
   }
   const minutes offset = hours{offset_hours} + minutes{offset_minutes};
-  return sys_days{date} + hours{hour} + minutes{minute} + seconds{second} + fraction -
-         (zone == '-' ? -offset : offset);
+  const WallTime time = sys_days{date} + hours{hour} + minutes{minute} + seconds{second} +
+                        fraction - (zone == '-' ? -offset : offset);
+  // Its offset may take a time out of the years that can be written.
+  constexpr WallTime first = sys_days{std::chrono::year{0} / 1 / 1};
+  constexpr WallTime end = sys_days{std::chrono::year{10'000} / 1 / 1};
+  if (time < first || time >= end) {
+    return tl::unexpected(
+        Error{"expected a time in the years 0000 to 9999 of UTC, got " + quoted(text)});
+  }
+  return time;
 }
 
 Expected<Duration> parse_duration(std::string_view text) {

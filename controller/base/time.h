@@ -22,7 +22,7 @@ using WallTime = std::chrono::sys_time<std::chrono::microseconds>;
 std::string format_time(WallTime time);
 // The same with microseconds: "2026-03-01T12:00:00.000000Z" (metav1.MicroTime).
 std::string format_micro_time(WallTime time);
-// Accepts any RFC 3339 time stamp, with fraction and offset. The error names what was expected.
+// Any RFC 3339 time stamp in the years 0000 to 9999 of UTC. The error names what was expected.
 Expected<WallTime> parse_time(std::string_view text);
 
 // Go's durations as Kubernetes users write them: "720h", "1h30m", "10s", "250ms", "0s".

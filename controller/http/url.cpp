@@ -41,13 +41,19 @@ std::optional<std::string> canonical_ipv6(std::string_view text) {
 }
 
 bool is_host_name(std::string_view host) {
-  return !host.empty() && std::ranges::all_of(host, [](char c) {
+  constexpr std::size_t most = 253;  // of DNS
+  return !host.empty() && host.size() <= most && std::ranges::all_of(host, [](char c) {
     return is_alphanumeric(c) || c == '-' || c == '.' || c == '_';
   });
 }
 
 tl::unexpected<base::Error> refused(std::string_view text, std::string_view why) {
-  return tl::unexpected(base::Error{"the URL \"" + std::string(text) + "\" " + std::string(why)});
+  constexpr std::size_t most = 256;  // enough to recognize it
+  std::string quoted = "the URL \"" + std::string(text.substr(0, most));
+  quoted += text.size() > most ? "…\" " : "\" ";
+  // With an "@" anywhere it may be a misspelt "user:password@host".
+  if (text.find('@') != std::string_view::npos) quoted = "a URL (not shown: it has an \"@\") ";
+  return tl::unexpected(base::Error{quoted + std::string(why)});
 }
 
 }  // namespace

@@ -117,14 +117,27 @@ std::string text_of(const json& object, std::string_view path) {
   return base::string_or(object, path, "").value_or("");
 }
 
+// What is shown of the server's words: an admission webhook may answer any amount, and a status
+// that repeats it would itself be refused. Ends at a whole UTF-8 character.
+std::string shortened(std::string text) {
+  constexpr std::size_t most = 1024;
+  if (text.size() <= most) return text;
+  std::size_t end = most;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  text.resize(end);
+  return text + "…";
+}
+
 std::vector<Error::Cause> causes_of(const json& status) {
+  constexpr std::size_t most = 16;
   std::vector<Error::Cause> causes;
   const json* list = base::find(status, "details.causes");
   if (list == nullptr || !list->is_array()) return causes;
   for (const json& cause : *list) {
-    causes.push_back({.reason = text_of(cause, "reason"),
-                      .field = text_of(cause, "field"),
-                      .message = text_of(cause, "message")});
+    if (causes.size() == most) break;
+    causes.push_back({.reason = shortened(text_of(cause, "reason")),
+                      .field = shortened(text_of(cause, "field")),
+                      .message = shortened(text_of(cause, "message"))});
   }
   return causes;
 }
@@ -205,7 +218,7 @@ struct Client::Call {
   [[nodiscard]] Error error(const http::Response& response) const {
     const auto parsed = base::parse_json(response.body.reveal());
     const json status = parsed && text_of(*parsed, "kind") == "Status" ? *parsed : json();
-    const std::string reason = text_of(status, "reason");
+    const std::string reason = shortened(text_of(status, "reason"));
     Error result = error(kind_of_status(response.status, reason), sentence(response, status));
     result.status = response.status;
     result.reason = reason;
@@ -232,7 +245,7 @@ struct Client::Call {
       return text;
     }
     const std::string message = text_of(status, "message");
-    std::string text(without_subject(message));
+    std::string text = shortened(std::string(without_subject(message)));
     if (response.status == 401) {
       text = "the API server refused our credentials (401 Unauthorized)";
     } else if (message.empty()) {

@@ -92,40 +92,12 @@ class ExecCredentials final : public Credentials {
   }
 
   base::Expected<void> take(const SecretString& output) {
-    auto parsed = base::parse_json(output.reveal());
-    if (!parsed)
-      return tl::unexpected(error("printed no ExecCredential: " + parsed.error().message));
-    const auto version = base::required_string(*parsed, "apiVersion");
-    if (!version || *version != plugin_.api_version) {
-      return tl::unexpected(error("printed an ExecCredential of " +
-                                  (version ? *version : std::string("no version")) +
-                                  "; the kubeconfig asks for " + plugin_.api_version));
-    }
-    const json* token = base::find(*parsed, "status.token");
-    if (token == nullptr || !token->is_string() || token->get_ref<const std::string&>().empty()) {
-      const bool certificate = base::find(*parsed, "status.clientCertificateData") != nullptr;
-      return tl::unexpected(error(certificate ? "printed a client certificate and no token, which "
-                                                "quay-rotator does not support"
-                                              : "printed no status.token"));
-    }
-    const auto expiry = base::string_or(*parsed, "status.expirationTimestamp", "");
-    if (!expiry) return tl::unexpected(error("printed a wrong " + expiry.error().message));
-    base::MonotonicTime renew = base::MonotonicTime::max();
-    if (!expiry->empty()) {
-      const auto time = base::parse_time(*expiry);
-      if (!time) {
-        return tl::unexpected(
-            error("printed a wrong status.expirationTimestamp: " + time.error().message));
-      }
-      const base::Duration left = *time - executor_.wall_now();
-      // Before it expires, but never at every request, should the clocks differ: a token that is
-      // really too old is refused with 401 and renewed for that.
-      const base::Duration margin = std::min<base::Duration>(left / 10, 1min);
-      renew = executor_.now() + std::max<base::Duration>(left - margin, 1min);
-    }
-    // Moved out of the document, so that no copy stays there.
-    token_ = SecretString(std::move((*parsed)["status"]["token"].get_ref<std::string&>()));
-    renew_ = renew;
+    auto credential = read_exec_credential(output, plugin_.api_version);
+    if (!credential) return tl::unexpected(error(credential.error().message));
+    token_ = std::move(credential->token);
+    renew_ = credential->expiry
+                 ? executor_.now() + renewal_delay(*credential->expiry, executor_.wall_now())
+                 : base::MonotonicTime::max();
     return {};
   }
 
@@ -139,6 +111,47 @@ class ExecCredentials final : public Credentials {
 };
 
 }  // namespace
+
+base::Expected<ExecCredential> read_exec_credential(const SecretString& output,
+                                                    const std::string& api_version) {
+  const auto error = [](std::string message) { return tl::unexpected(Error{std::move(message)}); };
+  auto parsed = base::parse_json(output.reveal());
+  if (!parsed) return error("printed no ExecCredential: " + parsed.error().message);
+  const auto version = base::required_string(*parsed, "apiVersion");
+  if (!version || *version != api_version) {
+    return error("printed an ExecCredential of " +
+                 (version ? *version : std::string("no version")) + "; the kubeconfig asks for " +
+                 api_version);
+  }
+  const json* token = base::find(*parsed, "status.token");
+  if (token == nullptr || !token->is_string() || token->get_ref<const std::string&>().empty()) {
+    const bool certificate = base::find(*parsed, "status.clientCertificateData") != nullptr;
+    return error(certificate ? "printed a client certificate and no token, which quay-rotator does "
+                               "not support"
+                             : "printed no status.token");
+  }
+  const auto expiry = base::string_or(*parsed, "status.expirationTimestamp", "");
+  if (!expiry) return error("printed a wrong " + expiry.error().message);
+  ExecCredential credential;
+  if (!expiry->empty()) {
+    const auto time = base::parse_time(*expiry);
+    if (!time) return error("printed a wrong status.expirationTimestamp: " + time.error().message);
+    credential.expiry = *time;
+  }
+  // Moved out of the document, so that no copy stays there.
+  credential.token = SecretString(std::move((*parsed)["status"]["token"].get_ref<std::string&>()));
+  return credential;
+}
+
+base::Duration renewal_delay(base::WallTime expiry, base::WallTime now) {
+  // First of all to what fits: nanoseconds end in the year 2262, and "9999-12-31" is common.
+  constexpr base::WallTime::duration year = std::chrono::hours(24 * 365);
+  const base::Duration left = std::clamp(expiry - now, -year, year);
+  // Before it expires, but never at every request, should the clocks differ: a token that is really
+  // too old is refused with 401 and renewed for that.
+  const base::Duration margin = std::min<base::Duration>(left / 10, 1min);
+  return std::max<base::Duration>(left - margin, 1min);
+}
 
 std::unique_ptr<Credentials> make_exec_credentials(ExecPlugin plugin, std::string place,
                                                    base::Executor& executor, ExecLimits limits) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,19 @@ struct ExecLimits {
   base::Duration deadline = std::chrono::seconds(60);
   std::size_t max_output = 1U << 20U;
 };
+
+// What a plugin prints.
+struct ExecCredential {
+  base::SecretString token;              // never empty
+  std::optional<base::WallTime> expiry;  // nothing: valid until it is refused
+};
+// The error continues "exec plugin … " and never holds the token.
+base::Expected<ExecCredential> read_exec_credential(const base::SecretString& output,
+                                                    const std::string& api_version);
+
+// How long after `now` a token of that expiry is to be renewed: a while before it expires, at least
+// a minute, and at most a year, however far the expiry is.
+base::Duration renewal_delay(base::WallTime expiry, base::WallTime now);
 
 // Runs the plugin (no shell, no terminal) when there is no token, its expiry is near, or
 // invalidate() was called; one call at a time. The child is always reaped; one that takes too long

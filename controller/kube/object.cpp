@@ -14,6 +14,8 @@
 namespace quay_rotator::kube {
 namespace {
 
+constexpr std::size_t most_depth = 100;  // as base::parse_json has it
+
 bool is_integer(std::string_view text) {
   return !text.empty() && text[0] != '0' &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -75,6 +77,7 @@ class ObjectBuilder {
     return true;
   }
   bool open(json::value_t type) {
+    if (open_.size() + left_out_depth_ == most_depth) return false;
     json* value = place(type);
     if (value == nullptr) {
       ++left_out_depth_;

@@ -1,6 +1,8 @@
 #include "runtime/election.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <mutex>
 #include <string_view>
 #include <utility>
@@ -20,8 +22,10 @@ LeaseRecord read_record(const nlohmann::json& lease) {
   const auto text = [&](std::string_view path) {
     return base::string_or(lease, path, "").value_or("");
   };
+  // Kubernetes has 32 bits for these; the largest leaves room to count one more.
   const auto number = [&](std::string_view path) {
-    return base::integer_or(lease, path, 0).value_or(0);
+    return std::clamp<std::int64_t>(base::integer_or(lease, path, 0).value_or(0), 0,
+                                    std::numeric_limits<std::int32_t>::max() - 1);
   };
   return {text("spec.holderIdentity"), std::chrono::seconds(number("spec.leaseDurationSeconds")),
           text("spec.acquireTime"), text("spec.renewTime"),
@@ -30,6 +34,7 @@ LeaseRecord read_record(const nlohmann::json& lease) {
 
 void write_record(const LeaseRecord& record, nlohmann::json& lease) {
   nlohmann::json& spec = lease["spec"];
+  if (!spec.is_object()) spec = nlohmann::json::object();
   spec["holderIdentity"] = record.holder;
   spec["leaseDurationSeconds"] =
       std::chrono::duration_cast<std::chrono::seconds>(record.duration).count();

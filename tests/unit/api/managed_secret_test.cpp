@@ -93,11 +93,22 @@ TEST(ManagedSecretTest, AnythingElseIsNotWhatWeWrite) {
   EXPECT_EQ(content({{"auths", {{"a", entry()}}}, {"credHelpers", {{"b", "x"}}}}), 0U);
   EXPECT_EQ(content({{"auths", json::object()}}), 0U);
   EXPECT_EQ(content({{"auths", "x"}}), 0U);
+  EXPECT_EQ(content({{"auths", json::array({entry()})}}), 0U);
   EXPECT_EQ(content(json::array({entry()})), 0U);
   EXPECT_EQ(content(json("")), 0U);
   EXPECT_EQ(content(json("{\"auths\":{\"a\"")), 0U);
   const std::string twice = entry().dump();
   EXPECT_EQ(content(json("{\"auths\":{\"a\":" + twice + ",\"a\":" + twice + "}}")), 0U);
+  EXPECT_EQ(content(json("{\"auths\":{\"a\":" + twice + "},\"auths\":{\"b\":" + twice + "}}")), 0U);
+}
+
+TEST(ManagedSecretTest, AZeroByteMakesNoTwoPartsOfOne) {
+  const std::string two = std::string(user) + '\0' + "a";
+  const json entry_of_two{{"username", two}, {"password", token}};
+  EXPECT_EQ(content({{"auths", {{"b", entry_of_two}}}}), 0U);
+  const json auth_of_two{{"auth", base64(two + ":" + std::string(token))}};
+  EXPECT_EQ(content({{"auths", {{"b", auth_of_two}}}}), 0U);
+  EXPECT_EQ(content({{"auths", {{std::string("a") + '\0' + "b", entry()}}}}), 0U);
 }
 
 TEST(ManagedSecretTest, ReadsTheRest) {

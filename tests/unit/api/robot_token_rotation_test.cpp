@@ -170,6 +170,19 @@ TEST(RobotTokenRotationTest, AnUnreadableStatusIsAnError) {
   EXPECT_EQ(error("/status/robot", nullptr), "none");
 }
 
+TEST(RobotTokenRotationTest, CountsCanGoOn) {
+  json object = minimal();
+  object["status"] = to_json(full_status());
+  for (const std::int64_t most : {std::int64_t{2147483647}, std::int64_t{9223372036854775807}}) {
+    object["status"]["consecutiveFailures"] = most;
+    object["status"]["rotation"]["attempt"] = most;
+    const auto rotation = RobotTokenRotation::from_json(object);
+    ASSERT_TRUE(rotation.has_value());
+    EXPECT_EQ(rotation->status.consecutive_failures, 1'000'000'000);
+    EXPECT_EQ(rotation->status.rotation->attempt, 1'000'000'000);
+  }
+}
+
 TEST(RobotTokenRotationTest, StatusRoundTrips) {
   for (const RobotTokenRotationStatus& status : {RobotTokenRotationStatus{}, full_status()}) {
     json object = minimal();

@@ -26,9 +26,15 @@ TEST(Json, ParsesAndNeverQuotesTheText) {
   EXPECT_FALSE(parse_json("\"\xff\""));
 }
 
-TEST(Json, SurvivesDeepNesting) {
+TEST(Json, BoundsNesting) {
+  const auto nested = [](std::size_t levels) {
+    return parse_json(std::string(levels, '[') + std::string(levels, ']'));
+  };
   EXPECT_FALSE(parse_json(std::string(100'000, '[')));
-  EXPECT_TRUE(parse_json(std::string(100'000, '[') + std::string(100'000, ']')));
+  EXPECT_TRUE(nested(100));
+  for (const std::size_t levels : {101U, 100'000U}) {
+    EXPECT_EQ(message(nested(levels)), "JSON that nests deeper than 100 levels");
+  }
 }
 
 TEST(Json, FindsByPath) {

@@ -49,6 +49,18 @@ TEST(Time, RefusesWhatIsNoTime) {
   }
 }
 
+TEST(Time, RefusesWhatCouldNotBeWritten) {
+  for (const std::string_view text : {"0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"}) {
+    const auto time = parse_time(text);
+    ASSERT_FALSE(time) << text;
+    EXPECT_EQ(time.error().message,
+              "expected a time in the years 0000 to 9999 of UTC, got \"" + std::string(text) + '"');
+  }
+  for (const std::string_view text : {"0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"}) {
+    EXPECT_EQ(format_time(parse_time(text).value()), text);
+  }
+}
+
 TEST(Duration, ParsesGoDurations) {
   struct Case {
     std::string_view text;

@@ -77,6 +77,23 @@ TEST(Url, APasswordIsRefusedAndNotQuoted) {
   }
 }
 
+TEST(Url, NothingWithAnAtIsQuoted) {
+  for (const char* text : {"https:/user:hunter2@quay.io/", "https:///user:hunter2@quay.io/",
+                           "ftp://quay.io/user:hunter2@", "https://quay.io/#user:hunter2@"}) {
+    const auto url = parse_url(text);
+    ASSERT_FALSE(url) << text;
+    EXPECT_EQ(url.error().message.find("hunter2"), std::string::npos) << text;
+  }
+}
+
+TEST(Url, WhatIsQuotedIsShort) {
+  const std::string label(300, 'x');
+  const auto url = parse_url("https://" + label);
+  ASSERT_FALSE(url) << "no name of DNS is that long";
+  EXPECT_EQ(url.error().message,
+            "the URL \"https://" + label.substr(0, 248) + "…\" has a malformed host");
+}
+
 TEST(Url, PercentEncodesAllButUnreserved) {
   EXPECT_EQ(percent_encode("acme+puller/x y~-_.%"), "acme%2Bpuller%2Fx%20y~-_.%25");
   EXPECT_EQ(percent_encode("\xc3\xa4"), "%C3%A4");

@@ -303,6 +303,22 @@ TEST_F(ClientTest, KeepsReasonAndCauses) {
   EXPECT_EQ(error.causes[0].field, ".data.x");
 }
 
+TEST_F(ClientTest, KeepsLittleOfMuch) {
+  json causes = json::array();
+  for (int i = 0; i < 1000; ++i) causes.push_back({{"message", std::string(5000, 'm')}});
+  std::string long_message = "a";  // so that the limit is within an "é"
+  for (int i = 0; i < 100'000; ++i) long_message += "é";
+  answer({Answer{.status = 400,
+                 .body = status_body(400, std::string(5000, 'r'), long_message,
+                                     {{"causes", std::move(causes)}})}});
+  const Error error = error_of_get();
+  EXPECT_THAT(error.message, ::testing::EndsWith("éé…"));
+  EXPECT_LT(error.message.size(), 1200U);
+  EXPECT_LT(error.reason.size(), 1200U);
+  ASSERT_EQ(error.causes.size(), 16U);
+  EXPECT_LT(error.causes[0].message.size(), 1200U);
+}
+
 TEST_F(ClientTest, TellsWhetherALostWriteMayHaveHappened) {
   using Kind = http::Error::Kind;
   struct Case {

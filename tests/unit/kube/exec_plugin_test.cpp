@@ -123,6 +123,18 @@ TEST_F(ExecPluginTest, DoesNotRunForEveryRequestWhenTheTokenSeemsExpired) {
   EXPECT_EQ(token_of(*credentials), "token-1");
 }
 
+TEST(RenewalDelay, IsBetweenAMinuteAndAYear) {
+  static constexpr base::WallTime now = ShiftedExecutor::wall_start;
+  const auto delay = [](std::string_view expiry) {
+    return renewal_delay(base::parse_time(expiry).value(), now);
+  };
+  EXPECT_EQ(delay("2026-03-01T12:15:00Z"), 14min);
+  EXPECT_EQ(delay("2026-03-01T12:05:00Z"), 4min + 30s);
+  EXPECT_EQ(delay("2026-03-01T12:00:30Z"), 1min);
+  EXPECT_EQ(delay("0000-01-01T00:00:00Z"), 1min);
+  EXPECT_EQ(delay("9999-12-31T23:59:59Z"), 365 * 24h - 1min);
+}
+
 TEST_F(ExecPluginTest, PassesArgumentsAndEnvironmentWithoutAShell) {
   plugin_.arguments = {"a b", "$(touch injected)", ""};
   plugin_.environment = {{"REGION", "eu; west"}, {"HOME", "/nowhere"}};

@@ -38,6 +38,18 @@ TEST(Object, ParsingLeavesOutManagedFieldsAndNothingElse) {
       "metadata": {"continue": "t"}, "managedFields": 1})"));
 }
 
+TEST(Object, ParsingBoundsNesting) {
+  const auto nested = [](std::size_t levels) {
+    return parse_object(R"({"data":)" + std::string(levels, '[') + std::string(levels, ']') + "}");
+  };
+  EXPECT_TRUE(nested(99));
+  for (const std::size_t levels : {100U, 1'000'000U}) {
+    const auto object = nested(levels);
+    ASSERT_FALSE(object) << levels;
+    EXPECT_EQ(object.error().message, "JSON that nests deeper than 100 levels");
+  }
+}
+
 TEST(Object, ParsingNamesTheByteAndQuotesNothing) {
   const auto broken = parse_object(R"({"token": "s3cr3t" x})");
   ASSERT_FALSE(broken);

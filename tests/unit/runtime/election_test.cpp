@@ -1,5 +1,7 @@
 #include "runtime/election.h"
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -242,6 +244,37 @@ TEST_F(ElectionTest, WaitsForALivingHolderAndFollowsADeadOne) {
   EXPECT_EQ(server_.holder(), "pod-a");
   EXPECT_EQ((*server_.lease)["spec"]["leaseTransitions"], 2);
   EXPECT_EQ((*server_.lease)["metadata"]["labels"]["kept"], "yes");
+}
+
+TEST_F(ElectionTest, ALeaseOfNonsenseIsOneLikeAnyOther) {
+  constexpr auto most = std::numeric_limits<std::int64_t>::max();
+  server_.hold("", "0");
+  const nlohmann::json sound = *server_.lease;
+  nlohmann::json numbers = sound;
+  numbers["spec"]["leaseDurationSeconds"] = most;
+  numbers["spec"]["leaseTransitions"] = most;
+  nlohmann::json negative = sound;
+  negative["spec"]["leaseDurationSeconds"] = -most;
+  negative["spec"]["leaseTransitions"] = -most;
+  nlohmann::json text = sound;
+  text["spec"] = "text";
+  for (const nlohmann::json& lease : {numbers, negative, text}) {
+    server_.lease = lease;
+    Replica replica(*this, "pod-a");
+    EXPECT_TRUE(replica.election.wait_until_leading({})) << lease;
+    EXPECT_EQ(server_.holder(), "pod-a");
+    EXPECT_EQ((*server_.lease)["spec"]["leaseDurationSeconds"], 15);
+    EXPECT_GT((*server_.lease)["spec"]["leaseTransitions"], 0);
+  }
+}
+
+TEST_F(ElectionTest, AHolderOfForEverIsWaitedFor) {
+  server_.hold("pod-b", "0");
+  (*server_.lease)["spec"]["leaseDurationSeconds"] = std::numeric_limits<std::int64_t>::max();
+  Replica replica(*this, "pod-a");
+  executor_.advance(1h);
+  EXPECT_FALSE(replica.election.leading());
+  EXPECT_EQ(replica.writes(), 0);
 }
 
 TEST_F(ElectionTest, WallClockJumpsChangeNothing) {

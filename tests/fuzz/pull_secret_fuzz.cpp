@@ -1,0 +1,157 @@
+// The Secret that a pod pulls with, as it is found: a line with `object` and then a whole Secret,
+// or any other line and then the text of its .dockerconfigjson. It counts as current only when
+// every reader would find the robot's token in it.
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "api/managed_secret.h"
+#include "base/base64.h"
+#include "base/json.h"
+#include "fuzz/target.h"
+#include "kube/object.h"
+#include "rotation/docker_config.h"
+#include "rotation/secret_document.h"
+#include "rotation/target_decision.h"
+
+namespace quay_rotator::fuzz {
+namespace {
+
+using base::SecretString;
+using nlohmann::json;
+
+constexpr std::string_view rotation_name = "puller";
+
+json secret_with(std::string_view data) {
+  return {{"metadata", {{"name", "quay-pull"}, {"namespace", "team-a"}, {"uid", "1"}}},
+          {"type", api::docker_config_type},
+          {"data", {{std::string(api::docker_config_key), data}}}};
+}
+
+std::uint64_t content_of(std::string_view config) {
+  const auto secret =
+      api::ManagedSecret::from_json(secret_with(base::base64_encode(config).reveal()));
+  expect(secret.has_value(), "what is in a Secret makes nothing else of it unreadable");
+  return secret->content;
+}
+
+// A plain reading of a .dockerconfigjson, as a client would do it: user and password by registry.
+std::optional<std::map<std::string, std::pair<std::string, std::string>>> logins(
+    std::string_view config) {
+  const auto document = base::parse_json(config);
+  if (!document) return std::nullopt;
+  const json* auths = base::find(*document, "auths");
+  if (auths == nullptr || !auths->is_object()) return std::nullopt;
+  std::map<std::string, std::pair<std::string, std::string>> result;
+  for (const auto& [registry, entry] : auths->items()) {
+    if (!entry.is_object()) return std::nullopt;
+    auto user = base::string_or(entry, "username", "").value_or("");
+    auto password = base::string_or(entry, "password", "").value_or("");
+    if (const auto auth = base::string_or(entry, "auth", ""); auth && !auth->empty()) {
+      const auto pair = base::base64_decode(*auth);
+      if (!pair) return std::nullopt;
+      const std::size_t colon = pair->reveal().find(':');
+      if (colon == std::string_view::npos) return std::nullopt;
+      user = pair->reveal().substr(0, colon);
+      password = pair->reveal().substr(colon + 1);
+    }
+    result[registry] = {user, password};
+  }
+  return result;
+}
+
+void check_config(std::string_view config) {
+  const std::uint64_t content = content_of(config);
+  if (content == 0) return;  // not what we write
+  const auto found = logins(config);
+  expect(found && !found->empty(), "what counts as ours can be read by others");
+  std::vector<std::string> registries;
+  for (const auto& [registry, login] : *found) {
+    expect(login == found->begin()->second, "every registry has the same login");
+    registries.push_back(registry);
+  }
+  const auto& [user, password] = found->begin()->second;
+  expect(content == api::credentials_digest(registries, user, base::Fingerprint::of(password)),
+         "the digest is of what others read");
+  // It joins its parts with zero bytes.
+  expect(user.find('\0') == std::string::npos, "no user looks like a user and a registry");
+  // In `auth` the name ends at the first colon; no robot's has one.
+  if (user.find(':') != std::string::npos) return;
+  expect(content_of(
+             rotation::docker_config(registries, user, SecretString::copy_of(password)).reveal()) ==
+             content,
+         "what is written for a login counts as that login");
+}
+
+// What we write: the lines are a user, a token, and registries.
+void check_writing(std::string_view text) {
+  const std::string user(take_line(text));
+  const std::string token(take_line(text));
+  std::set<std::string> registries;
+  while (!text.empty()) registries.emplace(take_line(text));
+  // A robot's name has no colon; what goes into JSON is UTF-8.
+  if (registries.empty() || user.find(':') != std::string::npos) return;
+  try {
+    (void)json({user, token, registries}).dump();
+  } catch (const json::exception&) {
+    return;
+  }
+  const SecretString config = rotation::docker_config({registries.begin(), registries.end()}, user,
+                                                      SecretString::copy_of(token));
+  const auto found = logins(config.reveal());
+  expect(found && found->size() == registries.size(), "what we write can be read");
+  for (const auto& [registry, login] : *found) {
+    expect(registries.contains(registry) && login.first == user && login.second == token,
+           "what we write is what others read");
+  }
+}
+
+void check_object(std::string_view text) {
+  auto object = kube::parse_object(text);
+  if (!object || !object->is_object()) return;
+  const auto live = rotation::ExistingSecret::of(*object, rotation_name);
+  const auto cached = api::ManagedSecret::from_json(*object);
+  const rotation::DesiredSecret desired{{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
+  const auto by_live = rotation::decide_write(desired, rotation_name, &live);
+  if (!by_live) expect(!by_live.error().message.empty(), "a refusal says why");
+  if (cached) {
+    const auto known = rotation::ExistingSecret::of(*cached, rotation_name);
+    const auto by_cache = rotation::decide_write(desired, rotation_name, &known);
+    expect(by_live.has_value() == by_cache.has_value() && (!by_live || *by_live == *by_cache),
+           "the cache and the API server say the same about a Secret");
+  }
+  const rotation::SecretDocument document(std::move(*object));
+  for (const std::string& key : document.keys()) {
+    for (const auto kind : {api::KeyReference::Kind::secret, api::KeyReference::Kind::config_map}) {
+      (void)document.value(kind, key);
+    }
+  }
+}
+
+// Whatever stands in the data: no message shows it.
+void check_silence(std::string_view text) {
+  json object = secret_with(std::string(marker) + std::string(text));
+  object["metadata"].erase("name");
+  const auto secret = api::ManagedSecret::from_json(object);
+  expect(!secret && secret.error().message.find(marker) == std::string::npos,
+         "no message shows what is in a Secret");
+}
+
+}  // namespace
+
+void run(std::string_view text) {
+  check_writing(text);
+  check_silence(text);
+  if (take_line(text) == "object") {
+    check_object(text);
+  } else {
+    check_config(text);
+  }
+}
+
+}  // namespace quay_rotator::fuzz
