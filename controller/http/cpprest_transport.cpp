@@ -148,6 +148,8 @@ class ResponseBody final : public OneWayBuffer {
 struct StaleConnection : std::exception {};
 struct AbandonedCall : std::exception {};
 
+using Socket = boost::asio::ip::tcp::socket;
+
 // What the callbacks of one client's connections report to.
 class Link final : public HandshakeObserver {
  public:
@@ -155,12 +157,26 @@ class Link final : public HandshakeObserver {
     const std::scoped_lock lock(mutex_);
     exchange_ = std::move(exchange);
   }
+
+  // The socket of the attempt under way, which the library may not have opened yet.
+  void use(Socket& socket) {
+    const std::scoped_lock lock(mutex_);
+    socket_ = &socket;
+  }
+  // Whether a close drops what the kernel has not delivered. Otherwise a request that was given up
+  // could still arrive when a long partition heals, after a newer one. Only during the attempt.
+  void drop_undelivered(bool drop) {
+    const std::scoped_lock lock(mutex_);
+    boost::system::error_code ignored;  // a socket that is closed delivers nothing either
+    if (socket_ != nullptr) socket_->set_option(Socket::linger(drop, 0), ignored);
+  }
   std::shared_ptr<Exchange> exchange() {
     const std::scoped_lock lock(mutex_);
     return exchange_;
   }
 
   bool verified() override {
+    drop_undelivered(true);
     const auto current = exchange();
     return current && current->begin_sending();
   }
@@ -174,6 +190,7 @@ class Link final : public HandshakeObserver {
  private:
   std::mutex mutex_;
   std::shared_ptr<Exchange> exchange_;
+  Socket* socket_ = nullptr;
 };
 
 // Before anything is written to a connection of the pool: one that the server has closed, or on
@@ -379,18 +396,16 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
   }
   // Called before each attempt, also before one that the library repeats.
   config.set_nativehandle_options([link, tls, reusable = origin->reusable()](void* handle) {
-    using Socket = boost::asio::ip::tcp::socket;
     const auto exchange = link->exchange();
     if (!exchange) throw AbandonedCall();
-    int socket = -1;
-    if (reusable) {
-      socket = tls ? static_cast<boost::asio::ssl::stream<Socket&>*>(handle)
-                         ->next_layer()
-                         .native_handle()
-                   : static_cast<Socket*>(handle)->native_handle();
-    }
-    if (socket >= 0) {
-      check_reused(socket);
+    // A tunnel's only attempt begins on the bare socket.
+    Socket& socket = tls && reusable
+                         ? static_cast<boost::asio::ssl::stream<Socket&>*>(handle)->next_layer()
+                         : *static_cast<Socket*>(handle);
+    link->use(socket);
+    if (reusable && socket.is_open()) {
+      check_reused(socket.native_handle());
+      link->drop_undelivered(true);
       if (!exchange->begin_sending()) throw AbandonedCall();
     } else if (!tls && !exchange->begin_connecting()) {
       throw AbandonedCall();
@@ -591,9 +606,12 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(const Reques
     }
     outgoing.set_response_stream(Bytes(std::make_shared<ResponseBody>(exchange)).create_ostream());
     outgoing.set_progress_handler(
-        [hold = std::make_shared<Hold>(exchange, outstanding_), last = std::uint64_t{0}](
-            web::http::message_direction::direction direction, std::uint64_t bytes) mutable {
-          if (direction != web::http::message_direction::download) return;
+        [hold = std::make_shared<Hold>(exchange, outstanding_), link = call.client->link,
+         last = std::uint64_t{0}](web::http::message_direction::direction direction,
+                                  std::uint64_t bytes) mutable {
+          const bool answered = direction == web::http::message_direction::download;
+          link->drop_undelivered(!answered);
+          if (!answered) return;
           // A chunk of negative size would make the library copy from beyond its buffer.
           if (bytes < last || bytes - last > std::uint64_t{INT32_MAX}) {
             throw cpprest::http_exception("Invalid chunked response header");

@@ -1,4 +1,5 @@
 // Connections that never come about, deadlines, cancellation, and the end of the process.
+#include <atomic>
 #include <thread>
 #include <unistd.h>
 
@@ -145,6 +146,32 @@ TEST_P(FailureContract, TheDeadlineIsForTheWholeCall) {
     EXPECT_GE(took, milliseconds(150));
     EXPECT_LT(took, seconds(5));
     server.await_ended(1);  // row 14: the connection is closed although the transport lives
+  }
+}
+
+// What the kernel still holds of it would else arrive when a long partition heals.
+TEST_P(FailureContract, NothingOfAnAbandonedRequestIsDeliveredLater) {
+  const Identity authority = make_authority();
+  for (const bool tls : {false, true}) {
+    std::atomic<bool> reset = false;
+    ServerOptions options;
+    if (tls) options.identity = issue(authority, {"unused", "DNS:quay.test"});
+    RawServer server(
+        [&](Connection& connection) {
+          connection.read_request();
+          connection.write(answer(200, "first"));
+          connection.read_request();  // on the same connection
+          reset = connection.reset_within(10'000);
+        },
+        options);
+    const auto transport = tls ? open_tls(server, authority) : open_plain(server);
+    ASSERT_TRUE(transport->send(post("/", "{}"), within(seconds(10))));
+    const auto response = transport->send(post("/", "{}"), within(milliseconds(100)));
+    ASSERT_FALSE(response);
+    EXPECT_EQ(response.error().kind, Error::Kind::timeout) << response.error().message;
+    server.await_ended(1);
+    EXPECT_TRUE(reset);
+    EXPECT_EQ(server.accepted(), 1);
   }
 }
 

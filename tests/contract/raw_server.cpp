@@ -132,6 +132,11 @@ class RawServer::Peer final : public Connection {
     return ::poll(&events, 1, milliseconds) > 0 && wait_closed();
   }
 
+  bool reset_within(int milliseconds) override {
+    pollfd events{socket_, 0, 0};  // POLLHUP alone: both directions are over
+    return ::poll(&events, 1, milliseconds) > 0;
+  }
+
   void reset() override { reset_ = true; }
 
   [[nodiscard]] std::optional<std::string> server_name() const override {

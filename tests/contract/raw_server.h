@@ -31,6 +31,8 @@ class Connection {
   virtual bool wait_closed() = 0;
   // Whether the peer closes within that time: paces a script that dribbles.
   virtual bool closed_within(int milliseconds) = 0;
+  // Whether the peer resets the connection within that time; a close is not enough.
+  virtual bool reset_within(int milliseconds) = 0;
   // The connection ends with a reset instead of a close.
   virtual void reset() = 0;
   // The server name of the TLS handshake; nothing when the client sent none.
