@@ -64,6 +64,12 @@ std::string password_in(const json& secret) {
   return config["auths"].begin()->value("password", "");
 }
 
+// What the operator's cache holds.
+bool labelled(const json& secret) {
+  const json labels = secret["metadata"].value("labels", json::object());
+  return labels.value(std::string(api::managed_by_label), "") == api::managed_by_value;
+}
+
 bool owned_by(const json& object, const std::string& uid) {
   const json references = object["metadata"].value("ownerReferences", json::array());
   return std::ranges::any_of(
@@ -317,6 +323,7 @@ void Observer::on_commit(const SimulatedQuay::Post& post, const std::string& tok
   });
   if (holder == all.end()) return;  // deleted while the request was on its way
   charge(*holder, written.ledger, excused_.contains(sender));
+  if (post.late) disturb();
   begin_outage(*holder, token);
 }
 
@@ -369,7 +376,8 @@ void Observer::begin_outage(const Live& holder, const std::string& token) {
   for (const kube::ObjectKey& target : target_keys(*holder.object)) {
     outage.pending.insert(target);
     // Whether there is one that is not ours takes a look at it, all at once again.
-    if (!api_.find(kube::secrets, target)) outage.allowed = 2 * one_round;
+    const auto secret = api_.find(kube::secrets, target);
+    if (!secret || !labelled(*secret)) outage.allowed = 2 * one_round;
   }
   outages_[holder.robot] = std::move(outage);
 }

@@ -76,6 +76,27 @@ Fault draw_fault(Dice& dice, Kind kind, base::Duration at) {
   return fault;
 }
 
+// The worst that chance alone seldom finds: a replica ends or freezes as it sends its POST, nobody
+// knows what became of that, and who takes over has another clock.
+void add_takeover(Dice& dice, Plan& plan) {
+  constexpr std::array<Kind, 4> ends{Kind::crash, Kind::crash_after_step, Kind::stop, Kind::freeze};
+  Fault end = draw_fault(dice, ends.at(dice.below(ends.size())), plan.length);
+  end.step = Step::regenerate;
+  end.duration = dice.between(seconds(0), minutes(15));
+  plan.faults.push_back(end);
+  for (const Kind kind : {Kind::quay_late_commit, Kind::clock_jump, Kind::clock_jump}) {
+    if (!dice.chance(0.7)) continue;
+    Fault fault = draw_fault(dice, kind, plan.length);
+    fault.step.reset();
+    fault.duration = dice.between(minutes(1), minutes(15));
+    fault.rate = 1;
+    plan.faults.push_back(fault);
+  }
+  Fault wish = draw_fault(dice, Kind::rotate_now, plan.length + dice.between({}, seconds(2)));
+  wish.step.reset();
+  plan.faults.push_back(wish);
+}
+
 // What goes wrong all the time, a little.
 constexpr std::array<Kind, 18> weather{Kind::api_refused,
                                        Kind::api_request_lost,
@@ -104,6 +125,9 @@ Plan draw_plan(std::uint64_t seed) {
   plan.seed = seed;
   plan.replicas = 1 + dice.below(3);
   plan.leader_elect = dice.chance(0.8);
+  // Mostly slow, for the sake of speed; quick, it hands over before the time for an unclear POST
+  // to show is over.
+  plan.election_scale = dice.chance(0.2) ? 2 : 10;
   plan.at_start = 1 + dice.below(2);
   for (std::size_t number = 0; number < 4; ++number) {
     plan.rotations.push_back(draw_rotation(dice, number));
@@ -124,7 +148,8 @@ Plan draw_plan(std::uint64_t seed) {
     const auto kind =
         dice.chance(0.2) ? Kind::rotate_now : static_cast<Kind>(dice.below(fault_kind_count));
     plan.faults.push_back(draw_fault(dice, kind, plan.length));
-    if (plan.faults.back().step && dice.chance(0.3)) {
+    const std::optional<Step> step = plan.faults.back().step;
+    if (step && dice.chance(0.3)) {
       // So that the step takes a while.
       Fault slow = plan.faults.back();
       const bool asks_quay = slow.step == Step::observe || slow.step == Step::preflight ||
@@ -134,7 +159,7 @@ Plan draw_plan(std::uint64_t seed) {
       slow.rate = 1;
       plan.faults.push_back(slow);
     }
-    if (plan.faults.back().step && kind != Kind::rotate_now && dice.chance(0.7)) {
+    if (step && kind != Kind::rotate_now && dice.chance(0.7)) {
       // So that the step is entered soon.
       Fault wish;
       wish.kind = Kind::rotate_now;
@@ -144,6 +169,10 @@ Plan draw_plan(std::uint64_t seed) {
     }
   }
   plan.length += draw_pause(dice);
+  if (dice.chance(0.1)) {
+    add_takeover(dice, plan);
+    plan.length += minutes(5);
+  }
   std::ranges::stable_sort(plan.faults, {}, &Fault::at);
   return plan;
 }

@@ -166,6 +166,7 @@ struct Replica::Parts {
       {options.quay_timeout, [this] { return !election || election->leading(); },
        [this](std::string_view step) {
          if (dies_after && dies_after(step)) die();
+         process.thaw();  // frozen here too, not only where something is waited for
        }}};
   runtime::WorkQueue queue{process,
                            queue_backoff,

@@ -51,7 +51,7 @@ class Life {
     world_.observer.trace_logs(with_logs);
     for (const Fault& fault : plan_.faults) states_.push_back({&fault});
     options_.leader_elect = plan_.leader_elect;
-    options_.election_scale = 10;
+    options_.election_scale = plan_.election_scale;
     world_.on_enter = [this](Step step, Process& process) { on_enter(step, process); };
   }
 
@@ -288,7 +288,7 @@ class Life {
         world_.struck(fault.kind);
         return world_.api.edit(kube::secrets, some_target(fault), [&](json& secret) {
           if (fault.choice % 3 == 0) {
-            secret["metadata"]["labels"].clear();
+            secret["metadata"].erase("labels");
           } else {
             secret["data"][".dockerconfigjson"] = "e30=";
           }
@@ -326,8 +326,7 @@ class Life {
       case Kind::clock_jump:
         if (process == nullptr) return;
         world_.struck(fault.kind, *process);
-        world_.observer.clocks_lie();
-        return process->set_clock(clock_offset(fault));
+        return set_clock(*process, fault);
       case Kind::everything_down:
         world_.struck(fault.kind);
         for (std::size_t replica = 0; replica < plan_.replicas; ++replica) {
@@ -409,11 +408,12 @@ class Life {
     note("end " + std::string(name(fault.kind)));
   }
 
-  static base::Duration clock_offset(const Fault& fault) {
-    Dice dice(fault.choice);
+  void set_clock(Process& process, const Fault& jump) {
+    Dice dice(jump.choice);
     const base::Duration most =
         dice.chance(0.5) ? base::Duration(minutes(2)) : base::Duration(std::chrono::hours(48));
-    return dice.between(-most, most);
+    process.set_clock(dice.between(-most, most));
+    world_.observer.clocks_lie();
   }
 
   void add_rotation() {
@@ -473,6 +473,13 @@ class Life {
       }
       return false;
     });
+    // The clock is the machine's, which did not die.
+    for (const State& state : states_) {
+      if (state.phase == State::Phase::active && state.fault->kind == Kind::clock_jump &&
+          state.victim == replica) {
+        set_clock(world_.replica(replica)->process(), *state.fault);
+      }
+    }
   }
 
   void restart_the_dead() {

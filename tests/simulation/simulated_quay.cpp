@@ -118,7 +118,8 @@ void SimulatedQuay::commit_late(const Post& post) {
 void SimulatedQuay::catch_up() {
   std::ranges::stable_sort(late_, {}, &LateCommit::time);
   while (!late_.empty() && late_.front().time <= world_.now()) {
-    const Post post = late_.front().post;
+    Post post = late_.front().post;
+    post.late = true;
     late_.erase(late_.begin());
     commit(post);
   }

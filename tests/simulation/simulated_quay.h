@@ -66,6 +66,7 @@ class SimulatedQuay final : public Server {
     std::string robot;
     base::Duration held{};  // how long its sender was frozen right before it was sent
     const base::Executor* caller = nullptr;
+    bool late = false;  // its commit came, or was seen, after the caller had given up
   };
   std::function<void(const Post&)> on_regenerate;
   std::function<void(const Post&, const std::string& token)> on_commit;
