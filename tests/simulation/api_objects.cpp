@@ -112,6 +112,20 @@ std::string Address::option(const std::string& name) const {
   return found == query.end() ? "" : found->second;
 }
 
+std::string text_at(const json& object, std::string_view pointer) {
+  const json* place = &object;
+  for (pointer.remove_prefix(1);;) {
+    const std::size_t end = pointer.find('/');
+    if (!place->is_object()) return "";
+    const auto found = place->find(pointer.substr(0, end));
+    if (found == place->end()) return "";
+    place = &*found;
+    if (end == std::string_view::npos) break;
+    pointer.remove_prefix(end + 1);
+  }
+  return place->is_string() ? place->get<std::string>() : "";
+}
+
 Fields fields_of(const json& object) {
   Fields fields;
   for (const char* name : {"type", "immutable"}) {

@@ -37,6 +37,9 @@ using Owners = std::map<std::string, std::set<Field>>;
 // references (by uid).
 Fields fields_of(const nlohmann::json& object);
 
+// The text at a JSON pointer of plain keys, "/metadata/name"; "" when there is none.
+std::string text_at(const nlohmann::json& object, std::string_view pointer);
+
 struct ApplyConflict {
   std::string manager;
   std::string field;  // ".data..dockerconfigjson"

@@ -28,10 +28,6 @@ constexpr base::Duration one_round = std::chrono::milliseconds(10);
 // What is late or slow has come to an end after that.
 constexpr base::Duration calm = std::chrono::minutes(2);
 
-std::string text_at(const json& object, const std::string& pointer) {
-  return object.value(json::json_pointer(pointer), std::string());
-}
-
 kube::ObjectKey key_of(const json& object) {
   return {text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
 }

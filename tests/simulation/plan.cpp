@@ -127,7 +127,7 @@ Plan draw_plan(std::uint64_t seed) {
   plan.leader_elect = dice.chance(0.8);
   // Mostly slow, for the sake of speed; quick, it hands over before the time for an unclear POST
   // to show is over.
-  plan.election_scale = dice.chance(0.2) ? 2 : 10;
+  plan.election_scale = dice.chance(0.2) ? 2 : 20;
   plan.at_start = 1 + dice.below(2);
   for (std::size_t number = 0; number < 4; ++number) {
     plan.rotations.push_back(draw_rotation(dice, number));

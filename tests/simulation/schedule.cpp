@@ -19,7 +19,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 using Kind = FaultKind;
 
-constexpr base::Duration longest_lease = minutes(4);
+constexpr base::Duration longest_lease = minutes(7);
 
 // The actions of the driver that end a step: see rotation::StepHook.
 bool ends(std::string_view action, Step step) {
@@ -540,7 +540,7 @@ class Life {
       world_.edit_rotation(rotation, [](json& object) { object["spec"]["suspend"] = false; });
     }
     // Mostly until everything is right; some lives go on, for what might undo it.
-    const bool goes_on = plan_.seed % 4 == 0;
+    const bool goes_on = plan_.seed % 8 == 0;
     base::Duration passed{};
     while (passed < World::time_to_settle) {
       if (passed <= longest_lease) restart_the_dead();  // a lease as good as lost is lost yet

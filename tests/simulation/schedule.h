@@ -19,7 +19,7 @@ struct Plan {
   std::uint64_t seed = 0;
   std::size_t replicas = 1;
   bool leader_elect = true;                // else all of them lead
-  int election_scale = 10;                 // see ReplicaOptions
+  int election_scale = 20;                 // see ReplicaOptions
   std::vector<RotationOptions> rotations;  // the first one or two are there from the start
   std::size_t at_start = 1;
   base::Duration length{};

@@ -56,10 +56,6 @@ Reply conflict(const Address& address, const std::string& why) {
                  address);
 }
 
-std::string text_at(const json& object, const char* pointer) {
-  return object.value(json::json_pointer(pointer), std::string());
-}
-
 // A precondition of `wanted` that `live` does not meet.
 std::optional<Reply> unmet(const Address& address, const json& wanted, const json& live) {
   const std::string uid = text_at(wanted, "/metadata/uid");
