@@ -37,7 +37,10 @@ kube::Expected<void> StatusWriter::write(api::RobotTokenRotation& rotation,
                           patch_of(rotation.meta, std::move(change)), field_manager_name, stop);
   if (!answer) {
     if (answer.error().kind == kube::Error::Kind::conflict) {
-      if (auto current = read(rotation.meta.key, stop)) rotations_.put(std::move(*current));
+      auto current = read(rotation.meta.key, stop);
+      // One that was made anew waits for the watch: only in its order does the cache know by then
+      // whether an older resource has the robot.
+      if (current && current->meta.uid == rotation.meta.uid) rotations_.put(std::move(*current));
     }
     return tl::unexpected(answer.error());
   }
@@ -63,6 +66,8 @@ kube::Expected<void> StatusWriter::write(api::RobotTokenRotation& rotation, cons
       if (current.error().kind == kube::Error::Kind::not_found) return {};
       return tl::unexpected(current.error());
     }
+    // Deleted and made anew: what happened to the old one is not about the new one.
+    if (current->meta.uid != rotation.meta.uid) return {};
     rotation = std::move(*current);
   }
 }

@@ -1,0 +1,99 @@
+#include "rotation/status_writer.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "fake_api_server.h"
+#include "support/recording_log.h"
+#include "support/virtual_executor.h"
+
+namespace quay_rotator::rotation {
+namespace {
+
+using quay_rotator::testing::Answer;
+using quay_rotator::testing::FakeResult;
+using quay_rotator::testing::SentRequest;
+using ::testing::ElementsAre;
+
+nlohmann::json object(const std::string& uid, const std::string& version) {
+  return {{"metadata",
+           {{"namespace", "team-a"},
+            {"name", "puller"},
+            {"uid", uid},
+            {"resourceVersion", version},
+            {"creationTimestamp", "2026-03-01T12:00:00Z"}}},
+          {"spec",
+           {{"connectionRef", {{"name", "quay"}}},
+            {"robot", {{"organization", "acme"}, {"name", "puller"}}},
+            {"schedule", {{"interval", "1h"}}},
+            {"targets", nlohmann::json::array({{{"secret", {{"name", "quay-pull"}}}}})}}}};
+}
+
+api::RobotTokenRotation rotation(const std::string& uid, const std::string& version) {
+  return api::RobotTokenRotation::from_json(object(uid, version)).value();
+}
+
+// Every write comes too late; who reads finds what `live_uid` says.
+class StatusWriterTest : public ::testing::Test {
+ protected:
+  StatusWriterTest() {
+    rotations_.put(rotation("uid-1", "7"));
+    server_.set_fault([this](const SentRequest& request) -> std::optional<FakeResult> {
+      lines_.push_back(request.line().substr(0, request.line().find(' ')));
+      if (request.method == http::Method::patch) {
+        return testing::refusal(409, "Conflict", "the object has been modified");
+      }
+      return Answer{.body = object(live_uid_, "9").dump()};
+    });
+  }
+  std::string cached() { return rotations_.find({"team-a", "puller"})->meta.resource_version; }
+
+  api::RobotTokenRotationStatus changed_ = [] {
+    api::RobotTokenRotationStatus status;
+    status.robot = "acme+puller";
+    return status;
+  }();
+  std::string live_uid_ = "uid-1";
+  std::vector<std::string> lines_;
+  quay_rotator::testing::VirtualExecutor executor_{1};
+  quay_rotator::testing::RecordingLog log_;
+  testing::NoCredentials credentials_;
+  testing::FakeApiServer server_{executor_};
+  kube::Client client_{server_.transport(), credentials_, executor_, log_.log()};
+  runtime::Store<api::RobotTokenRotation> rotations_;
+  runtime::Store<api::QuayConnection> connections_;
+  StatusWriter writer_{client_, rotations_, connections_};
+};
+
+TEST_F(StatusWriterTest, AConflictBringsTheCacheUpToDate) {
+  executor_.run([&] {
+    auto mine = rotation("uid-1", "7");
+    EXPECT_EQ(writer_.write(mine, changed_, {}).error().kind, kube::Error::Kind::conflict);
+  });
+  EXPECT_EQ(cached(), "9");
+}
+
+// The new one may be the younger of two, and the older not in the cache yet.
+TEST_F(StatusWriterTest, AResourceMadeAnewComesToTheCacheByTheWatchAlone) {
+  live_uid_ = "uid-2";
+  executor_.run([&] {
+    auto mine = rotation("uid-1", "7");
+    EXPECT_EQ(writer_.write(mine, changed_, {}).error().kind, kube::Error::Kind::conflict);
+  });
+  EXPECT_EQ(cached(), "7");
+}
+
+TEST_F(StatusWriterTest, WhatHappenedToAResourceIsNotWrittenToOneMadeAnew) {
+  live_uid_ = "uid-2";
+  executor_.run([&] {
+    auto mine = rotation("uid-1", "7");
+    EXPECT_TRUE(writer_.write(mine, [&](const auto&) { return changed_; }, {}));
+  });
+  EXPECT_THAT(lines_, ElementsAre("PATCH", "GET", "GET"));
+}
+
+}  // namespace
+}  // namespace quay_rotator::rotation
