@@ -284,21 +284,17 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
   const std::string& robot = post.robot;
   note("POST regenerate " + robot);
   posts_[robot] = ++order_;
-  const Sender sender{robot, post.caller};
-  const auto ledger = ledgers_.find(sender);
-  if (post.held > base::Duration{} && ledger != ledgers_.end() &&
-      world_.now() - ledger->second.time >= request_deadline) {
+  const auto ledger = ledgers_.find({robot, post.caller});
+  Sent& sent = sent_[post.number];
+  if (ledger != ledgers_.end()) sent.written = ledger->second;
+  if (post.held > base::Duration{} && sent.written &&
+      world_.now() - sent.written->time >= request_deadline) {
     note("… whose sender was frozen after its last check");
     ++late_sends_;
-    excused_.insert(sender);
+    sent.excused = true;
     return;
   }
-  excused_.erase(sender);
-  if (ledger == ledgers_.end() || std::exchange(ledger->second.used, true)) {
-    bare_.insert(sender);
-  } else {
-    bare_.erase(sender);
-  }
+  if (sent.written && std::exchange(ledger->second.used, true)) sent.written.reset();
   for (const Live& rotation : claimants(robot)) {
     if (!has_ledger(*rotation.object)) continue;
     for (const auto& target : accounts_[text_at(*rotation.object, "/metadata/uid")].unseen) {
@@ -310,15 +306,15 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
 void Observer::on_commit(const SimulatedQuay::Post& post, const std::string& token) {
   const std::string& robot = post.robot;
   note("Quay has a new token for " + robot);
-  const Sender sender{robot, post.caller};
-  if (bare_.contains(sender)) return violate("I2 " + robot + " was regenerated without a ledger");
-  const Written& written = ledgers_.at(sender);
+  const Sent sent = std::move(sent_.extract(post.number).mapped());
+  if (!sent.written) return violate("I2 " + robot + " was regenerated without a ledger");
+  if (sent.excused) late_tokens_.insert(robot);
   const std::vector<Live> all = claimants(robot);
   const auto holder = std::ranges::find_if(all, [&](const Live& rotation) {
-    return text_at(*rotation.object, "/metadata/uid") == written.uid;
+    return text_at(*rotation.object, "/metadata/uid") == sent.written->uid;
   });
   if (holder == all.end()) return;  // deleted while the request was on its way
-  charge(*holder, written.ledger, excused_.contains(sender));
+  charge(*holder, sent.written->ledger, sent.excused);
   if (post.late) disturb();
   begin_outage(*holder, token);
 }
@@ -417,7 +413,7 @@ std::vector<std::string> Observer::unsettled() {
            "I1 " + who + " has not handled " + request);
     // Whose new token it was that a lost answer left behind cannot be told apart.
     expect(request.empty() || account.served.contains(request) ||
-               account.excused.contains(request) || quay_.regenerated_in_ui(rotation.robot),
+               late_tokens_.contains(rotation.robot) || quay_.regenerated_in_ui(rotation.robot),
            "I1 " + who + " says that it has handled " + request + " and has not");
     for (const kube::ObjectKey& target : target_keys(object)) {
       const std::string problem = check_target(rotation, target, token);

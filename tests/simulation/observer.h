@@ -83,6 +83,10 @@ class Observer final : public base::LogSink {
     base::MonotonicTime time;
     bool used = false;  // by a POST
   };
+  struct Sent {                      // a POST
+    std::optional<Written> written;  // the ledger that it was sent for; nothing: none
+    bool excused = false;            // its sender was frozen
+  };
   struct Outage {
     base::MonotonicTime began;
     base::Duration allowed{};
@@ -127,8 +131,8 @@ class Observer final : public base::LogSink {
   // The targets that a replica read in a rotation, by its process.
   std::map<std::pair<const base::Executor*, kube::ObjectKey>, std::vector<kube::ObjectKey>> read_;
   std::map<Sender, Written> ledgers_;
-  std::set<Sender> excused_;
-  std::set<Sender> bare_;                  // has sent a POST without a ledger for it
+  std::map<std::uint64_t, Sent> sent_;     // by the POST's number
+  std::set<std::string> late_tokens_;      // robots with a token of an excused POST
   std::map<std::string, Outage> outages_;  // by robot
   base::MonotonicTime disturbed_;
   bool clocks_lie_ = false;

@@ -246,7 +246,7 @@ Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& mes
   const auto struck = [&](double rate, FaultKind kind) {
     return strikes(dice_, rate, kind, message, caller);
   };
-  const Post post{full_name, message.held, &caller};
+  const Post post{full_name, message.held, &caller, ++posts_};
   if (on_regenerate) on_regenerate(post);
   if (met(troubles.locked, FaultKind::quay_locked, message, caller)) {
     Reply reply = html(500);

@@ -66,7 +66,8 @@ class SimulatedQuay final : public Server {
     std::string robot;
     base::Duration held{};  // how long its sender was frozen right before it was sent
     const base::Executor* caller = nullptr;
-    bool late = false;  // its commit came, or was seen, after the caller had given up
+    std::uint64_t number = 0;  // no two have the same
+    bool late = false;         // its commit came, or was seen, after the caller had given up
   };
   std::function<void(const Post&)> on_regenerate;
   std::function<void(const Post&, const std::string& token)> on_commit;
@@ -121,6 +122,7 @@ class SimulatedQuay final : public Server {
   testing::VirtualExecutor& world_;
   Dice dice_;
   std::map<std::string, Robot> robots_;
+  std::uint64_t posts_ = 0;
   std::vector<LateCommit> late_;
   std::uint64_t tokens_ = 0;
   std::string api_token_;
