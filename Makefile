@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test simulate mutants fuzz torture soak lint format clean
+.PHONY: help build demo test simulate mutants fuzz torture soak bench-micro lint format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -8,7 +8,7 @@ sources = git ls-files --cached --others --exclude-standard --deduplicate --
 
 help: ## List the targets
 	@sed -En 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
-	  printf '  make %-10s %s\n' "$$name" "$$text"; done
+	  printf '  make %-12s %s\n' "$$name" "$$text"; done
 
 build: ## Build the program: build/bin/quay-rotator
 	@tests/prepare.sh program
@@ -44,6 +44,10 @@ soak: ## HOURS=1 (or MINUTES=) on a real API server and DAYS=24 simulated ones: 
 	@build/bin/soak-simulated --days=$(or $(DAYS),24)
 	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
 	  build/bin/soak-real --minutes=$(or $(MINUTES),$(shell echo $$((60 * $(or $(HOURS),1)))))
+
+bench-micro: ## Time and allocations of single operations (FILTER=Queue for some of them)
+	@tests/prepare.sh micro
+	@build/bin/micro --benchmark_filter='$(or $(FILTER),.)' --benchmark_counters_tabular=true
 
 fuzz: ## Feed damaged input to every parser, TIME=60 seconds each (TARGET=url for one of them)
 	@tests/fuzz/run.sh $(or $(TIME),60) $(TARGET)
