@@ -1,5 +1,6 @@
 #include "http/tls.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
@@ -11,6 +12,9 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+
+#include "base/time.h"
+#include "http/tls_sessions.h"
 
 namespace quay_rotator::http {
 namespace {
@@ -116,6 +120,7 @@ class Settings final : public TlsSettings {
  public:
   void apply(SSL_CTX* context, HandshakeObserver& observer) const override;
 
+  const std::unique_ptr<TlsSessions> sessions = std::make_unique<TlsSessions>();
   std::string host;
   bool is_ip = false;
   bool own_ca = false;
@@ -123,6 +128,25 @@ class Settings final : public TlsSettings {
   std::vector<Certificate> client_chain;  // the leaf first; empty: none
   Key client_key;
 };
+
+base::MonotonicTime now() {
+  return std::chrono::steady_clock::now();
+}
+
+// Where an SSL_CTX keeps what its connections report to. Not its "application data": Asio's.
+template <class T>
+int place_of() {
+  static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+  return index;
+}
+template <class T>
+T* get(const SSL* connection) {
+  return static_cast<T*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), place_of<T>()));
+}
+template <class T>
+void set(SSL_CTX* context, T* object) {
+  SSL_CTX_set_ex_data(context, place_of<T>(), object);
+}
 
 int verify(X509_STORE_CTX* chain, void* argument) {
   auto& observer = *static_cast<HandshakeObserver*>(argument);
@@ -145,14 +169,32 @@ void count_record(int written, int, int content_type, const void* data, size_t s
 
 // The library connects to an address and takes the Host header for the server's name, port and all:
 // name the server here, and leave it no check of its own (which would fall back to the CN).
-void begin_handshake(const SSL* connection, int where, int /*value*/) {
-  if (where != SSL_CB_HANDSHAKE_START) return;
-  SSL* const ssl = const_cast<SSL*>(connection);
-  SSL_set_verify(ssl, SSL_VERIFY_PEER,
+void begin_handshake(SSL* connection) {
+  SSL_set_verify(connection, SSL_VERIFY_PEER,
                  [](int as_verified, X509_STORE_CTX*) { return as_verified; });
-  if (const char* name = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl), 0)) {
-    SSL_set_tlsext_host_name(ssl, name);
+  if (const char* name = X509_VERIFY_PARAM_get0_host(SSL_get0_param(connection), 0)) {
+    SSL_set_tlsext_host_name(connection, name);
   }
+  auto* const sessions = get<TlsSessions>(connection);
+  const bool first = SSL_get_session(connection) == nullptr;
+  if (sessions != nullptr && first) sessions->offer(connection, now());
+}
+
+// A resumed connection shows no certificate: that it knows the session's key says who it is.
+void end_handshake(SSL* connection) {
+  if (SSL_session_reused(connection) == 0 || get<HandshakeObserver>(connection)->verified()) return;
+  // The handshake cannot be refused any more; that anything is written can.
+  SSL_set_shutdown(connection, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+void note_handshake(const SSL* connection, int where, int /*value*/) {
+  if (where == SSL_CB_HANDSHAKE_START) begin_handshake(const_cast<SSL*>(connection));
+  if (where == SSL_CB_HANDSHAKE_DONE) end_handshake(const_cast<SSL*>(connection));
+}
+
+int keep_session(SSL* connection, SSL_SESSION* session) {
+  get<TlsSessions>(connection)->keep(session, now());
+  return 0;  // it is still OpenSSL's
 }
 
 void Settings::apply(SSL_CTX* context, HandshakeObserver& observer) const {
@@ -179,8 +221,16 @@ void Settings::apply(SSL_CTX* context, HandshakeObserver& observer) const {
     SSL_CTX_use_PrivateKey(context, client_key.get());
   }
 
+  // Who shows a certificate shows it to each connection: a session would stand for the old one.
+  if (client_chain.empty()) {
+    set(context, sessions.get());
+    SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(context, keep_session);
+  }
+
+  set(context, &observer);
   SSL_CTX_set_cert_verify_callback(context, verify, &observer);
-  SSL_CTX_set_info_callback(context, begin_handshake);
+  SSL_CTX_set_info_callback(context, note_handshake);
   SSL_CTX_set_msg_callback(context, count_record);
   SSL_CTX_set_msg_callback_arg(context, &observer);
 }

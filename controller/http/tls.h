@@ -36,18 +36,21 @@ std::vector<std::string> child_environment();
 class HandshakeObserver {
  public:
   virtual ~HandshakeObserver() = default;
-  // The server is who it should be. False refuses to go on.
+  // The server is who it should be, by its certificate or by a session that followed from one.
+  // False: nothing may be sent.
   virtual bool verified() = 0;
   virtual void refused(std::string why) = 0;
   // Bytes of a TLS record arrived.
   virtual void received(std::size_t bytes) = 0;
 };
 
-// Immutable: safe for any number of threads.
+// Safe for any number of threads. Immutable, but for the sessions of the server, which it keeps for
+// the next connection (tls_sessions.h).
 class TlsSettings {
  public:
   virtual ~TlsSettings() = default;
   // Makes `context` demand TLS 1.2, exactly this trust and this host, and report to `observer`.
+  // Its connections must end before these settings and the observer do.
   virtual void apply(SSL_CTX* context, HandshakeObserver& observer) const = 0;
 };
 

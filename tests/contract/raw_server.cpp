@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
@@ -34,9 +36,20 @@ Certificate certificate_of(const Identity& identity) {
   return Certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
 }
 
+std::string random_bytes(std::size_t count) {
+  std::string bytes(count, '\0');
+  RAND_bytes(reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(count));
+  return bytes;
+}
+
 Context make_context(const Identity& identity, const std::optional<Identity>& client_authority,
-                     int max_version) {
+                     int max_version, std::string ticket_keys) {
   Context context(SSL_CTX_new(TLS_server_method()));
+  SSL_CTX_set_tlsext_ticket_keys(context.get(), ticket_keys.data(), ticket_keys.size());
+  unsigned char name[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(identity.certificate.data()),
+         identity.certificate.size(), name);
+  SSL_CTX_set_session_id_context(context.get(), name, sizeof name);
   if (max_version != 0) {
     SSL_CTX_set_max_proto_version(context.get(), max_version);
     SSL_CTX_set_min_proto_version(context.get(), max_version);
@@ -155,14 +168,18 @@ class RawServer::Peer final : public Connection {
   }
 
   bool start_tls(const Identity& identity) override {
-    context_ =
-        make_context(identity, server_.options_.client_authority, server_.options_.max_tls_version);
+    context_ = make_context(identity, server_.options_.client_authority,
+                            server_.options_.max_tls_version, server_.ticket_keys_);
     session_.reset(SSL_new(context_.get()));
     SSL_set_fd(session_.get(), socket_);
     const bool done = SSL_accept(session_.get()) == 1;
     ERR_clear_error();
     if (!done) session_.reset();
     return done;
+  }
+
+  [[nodiscard]] bool resumed() const override {
+    return session_ && SSL_session_reused(session_.get()) == 1;
   }
 
   [[nodiscard]] int index() const override { return index_; }
@@ -188,7 +205,7 @@ class RawServer::Peer final : public Connection {
 };
 
 RawServer::RawServer(Script script, ServerOptions options)
-    : script_(std::move(script)), options_(std::move(options)) {
+    : script_(std::move(script)), options_(std::move(options)), ticket_keys_(random_bytes(80)) {
   const bool v6 = options_.address.find(':') != std::string::npos;
   sockaddr_storage address{};
   socklen_t size = 0;

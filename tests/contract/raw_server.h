@@ -39,8 +39,11 @@ class Connection {
   [[nodiscard]] virtual std::optional<std::string> server_name() const = 0;
   // The common name of the client's certificate.
   [[nodiscard]] virtual std::string client_name() const = 0;
-  // Plain so far; from here on TLS with that identity.
+  // Plain so far; from here on TLS with that identity. Sessions that the server gave with the same
+  // identity are resumed.
   virtual bool start_tls(const Identity& identity) = 0;
+  // Whether the TLS handshake resumed an earlier session.
+  [[nodiscard]] virtual bool resumed() const = 0;
   // 0 for the first connection that the server accepted.
   [[nodiscard]] virtual int index() const = 0;
 };
@@ -78,6 +81,7 @@ class RawServer {
 
   const Script script_;
   const ServerOptions options_;
+  const std::string ticket_keys_;  // of all its connections
   int listener_ = -1;
   std::uint16_t port_ = 0;
   std::mutex mutex_;

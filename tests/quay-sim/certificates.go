@@ -20,7 +20,7 @@ import (
 // Certificates are the faces the server can show: good, wrong-host, unknown-ca, expired.
 type Certificates struct {
 	variants        map[string]*tls.Certificate
-	current         atomic.Pointer[tls.Certificate]
+	current         atomic.Pointer[tls.Config]
 	caFile, otherCA string // written beside the control socket; caFile "" when a certificate was given
 }
 
@@ -87,17 +87,17 @@ func (c *Certificates) show(variant string) error {
 	if !ok {
 		return errors.New("certificate is one of good, wrong-host, unknown-ca, expired; with --certificate there is no wrong-host and no expired one: give --ca instead")
 	}
-	c.current.Store(certificate)
+	// With ticket keys of its own: nginx, too, forgets the sessions of a certificate with it.
+	c.current.Store(&tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"http/1.1"},
+		Certificates: []tls.Certificate{*certificate},
+	})
 	return nil
 }
 
 func (c *Certificates) configuration() *tls.Config {
-	return &tls.Config{
-		MinVersion:             tls.VersionTLS12,
-		NextProtos:             []string{"http/1.1"},
-		SessionTicketsDisabled: true, // a resumed session would hide a new certificate
-		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
-	}
+	return c.current.Load()
 }
 
 type authority struct {

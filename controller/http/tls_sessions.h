@@ -1,0 +1,48 @@
+// The TLS sessions that a server gave: the next connection resumes one, and then neither sends nor
+// verifies certificates. That is most of what a connection costs, where a server ends each with its
+// answer as Quay does.
+//
+// They belong to one TlsSettings, so to one server, one CA and one host that was verified, and are
+// freed with it. They are secrets: only OpenSSL's memory has them, and it wipes them. A server that
+// is trusted by its certificate is asked for it again after `longest_trust`, however often its
+// sessions were renewed meanwhile.
+//
+// Safe for any number of threads.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include <openssl/ssl.h>
+
+#include "base/time.h"
+
+namespace quay_rotator::http {
+
+class TlsSessions {
+ public:
+  static constexpr base::Duration longest_trust = std::chrono::minutes(1);
+
+  // `connection` is about to begin its first handshake: has it offer a session, if there is one.
+  void offer(SSL* connection, base::MonotonicTime now);
+  // The server of `connection` gave a session.
+  void keep(SSL_SESSION* session, base::MonotonicTime now);
+
+ private:
+  struct Free {
+    void operator()(SSL_SESSION* session) const;
+  };
+  using Session = std::unique_ptr<SSL_SESSION, Free>;
+  struct Kept {
+    Session session;
+    base::MonotonicTime until;
+  };
+  Session take(base::MonotonicTime now);
+
+  std::mutex mutex_;
+  std::deque<Kept> kept_;  // the newest last
+};
+
+}  // namespace quay_rotator::http
