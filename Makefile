@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test simulate mutants fuzz torture soak bench-micro lint format clean
+.PHONY: help build demo test simulate mutants fuzz torture soak bench-micro instructions lint format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -48,6 +48,10 @@ soak: ## HOURS=1 (or MINUTES=) on a real API server and DAYS=24 simulated ones: 
 bench-micro: ## Time and allocations of single operations (FILTER=Queue for some of them)
 	@tests/prepare.sh micro
 	@build/bin/micro --benchmark_filter='$(or $(FILTER),.)' --benchmark_counters_tabular=true
+
+instructions: ## Count instructions of a rotation, a start and of idleness (UPDATE=1 rewrites the baseline, WHERE=1)
+	@tests/prepare.sh instructions
+	@tests/bench/instructions/run.sh build $(if $(UPDATE),--update,$(if $(WHERE),--where))
 
 fuzz: ## Feed damaged input to every parser, TIME=60 seconds each (TARGET=url for one of them)
 	@tests/fuzz/run.sh $(or $(TIME),60) $(TARGET)

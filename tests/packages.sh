@@ -12,7 +12,7 @@ packages_of() {
       echo g++ cmake ninja-build ccache pkg-config zlib1g-dev libssl-dev \
         libcpprest-dev libyaml-cpp-dev nlohmann-json3-dev libexpected-dev libcli11-dev \
         libspdlog-dev prometheus-cpp-dev libboost-dev libboost-system-dev libboost-context-dev \
-        libgtest-dev libgmock-dev librapidcheck-dev libmimalloc-dev libbenchmark-dev patch
+        libgtest-dev libgmock-dev librapidcheck-dev libmimalloc-dev libbenchmark-dev valgrind patch
       ;;
     test) echo containerd runc docker-registry skopeo iproute2 ;;
     go) echo python3-venv ;;

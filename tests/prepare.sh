@@ -4,13 +4,14 @@
 #   tests/prepare.sh simulate   build/bin/simulate
 #   tests/prepare.sh mutants    build/bin/mutant-*
 #   tests/prepare.sh micro      build/bin/micro
+#   tests/prepare.sh instructions  build/bin/*instructions
 #   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin, and
 #                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
 #   tests/prepare.sh test       … and every test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/step.sh
-what=${1:?program, simulate, mutants, micro, demo or test}
+what=${1:?program, simulate, mutants, micro, instructions, demo or test}
 
 mkdir -p build
 exec 9>build/.lock # two at once: the second finds everything done
@@ -28,7 +29,7 @@ go_parts() {
   ln -sfn "$directory" build/helm
 }
 go=true # what is in Go too
-case $what in program | simulate | mutants | micro) go=false ;; esac
+case $what in program | simulate | mutants | micro | instructions) go=false ;; esac
 if $go; then
   GO=$(tests/go.sh)
   export GO
@@ -47,6 +48,7 @@ tests/packages.sh "${groups[@]}"
 case $what in
   test) targets=(all) ;;
   simulate | mutants | micro) targets=("$what") ;;
+  instructions) targets=(instructions operator-instructions) ;;
   *) targets=(quay-rotator) ;;
 esac
 echo "==> Compiling ${targets[*]} (C++; ccache keeps what was compiled before)" >&2

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "simulation/border.h"
+
 namespace quay_rotator::simulation {
 
 namespace {
@@ -94,6 +96,7 @@ tl::expected<Reply, http::Error> Connection::exchange(const http::Request& reque
 
 tl::expected<http::Response, http::Error> Connection::send(const http::Request& request,
                                                            const http::CallOptions& options) {
+  const Border border(Border::Side::world);
   auto reply = exchange(request, options.deadline, options.stop);
   if (!reply) return tl::unexpected(std::move(reply).error());
   if (reply->body.size() > options.max_body) {
@@ -105,6 +108,7 @@ tl::expected<http::Response, http::Error> Connection::send(const http::Request& 
 tl::expected<http::Response, http::Error> Connection::stream(
     const http::Request& request, const http::StreamOptions& options,
     const std::function<bool(std::string_view)>& on_data) {
+  const Border border(Border::Side::world);
   auto reply = exchange(request, options.open_deadline, options.stop);
   if (!reply) return tl::unexpected(std::move(reply).error());
   if (reply->status / 100 != 2 || !reply->source) return response_of(*reply, true);
@@ -113,7 +117,11 @@ tl::expected<http::Response, http::Error> Connection::stream(
     process_.end_if_dead();
     if (options.stop.stop_requested()) return fail(Kind::cancelled, "cancelled");
     if (!piece) return tl::unexpected(piece.error());
-    if (!*piece || (!(*piece)->empty() && !on_data(**piece))) return response_of(*reply, false);
+    if (!*piece) return response_of(*reply, false);
+    if (!(*piece)->empty()) {
+      const Border inner(Border::Side::shipped);
+      if (!on_data(**piece)) return response_of(*reply, false);
+    }
     if ((*piece)->empty()) return fail(Kind::timeout, "silence");
   }
 }

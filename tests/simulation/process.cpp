@@ -4,6 +4,8 @@
 #include <mutex>
 #include <utility>
 
+#include "simulation/border.h"
+
 namespace quay_rotator::simulation {
 
 class Process::ProcessSignal final : public base::Signal {
@@ -16,6 +18,7 @@ class Process::ProcessSignal final : public base::Signal {
 
   bool wait_until(std::unique_lock<std::mutex>& lock, base::MonotonicTime deadline,
                   const std::stop_token& stop) override {
+    const Border border(Border::Side::world);
     process_.end_if_dead();
     bool in_time = signal_->wait_until(lock, deadline, stop);
     while (process_.frozen() && !process_.dead()) {
@@ -27,7 +30,10 @@ class Process::ProcessSignal final : public base::Signal {
     process_.end_if_dead();
     return in_time;
   }
-  void notify_all() override { signal_->notify_all(); }
+  void notify_all() override {
+    const Border border(Border::Side::world);
+    signal_->notify_all();
+  }
 
  private:
   Process& process_;
@@ -53,6 +59,7 @@ void Process::unfreeze() {
 }
 
 void Process::thaw() {
+  const Border border(Border::Side::world);
   std::mutex mine;
   std::unique_lock lock(mine);
   while (frozen() && !dead_) asleep_->wait_until(lock, frozen_until_, {});
@@ -60,6 +67,7 @@ void Process::thaw() {
 }
 
 bool Process::sleep_until(base::MonotonicTime time, const std::stop_token& stop) {
+  const Border border(Border::Side::world);
   const bool in_time = travel_until(time, stop);
   thaw();
   return in_time && !stop.stop_requested();
@@ -76,9 +84,11 @@ bool Process::travel_until(base::MonotonicTime time, const std::stop_token& stop
 
 std::unique_ptr<base::Thread> Process::spawn(std::string name,
                                              std::function<void(std::stop_token)> body) {
+  const Border border(Border::Side::world);
   return world_.spawn(std::move(name), [this, run = std::move(body)](const std::stop_token& stop) {
     try {
       thaw();
+      const Border inner(Border::Side::shipped);
       run(stop);
     } catch (const Killed&) {
       // That was its end.
@@ -87,6 +97,7 @@ std::unique_ptr<base::Thread> Process::spawn(std::string name,
 }
 
 std::unique_ptr<base::Signal> Process::make_signal() {
+  const Border border(Border::Side::world);
   return std::make_unique<ProcessSignal>(*this, world_.make_signal());
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "simulation/border.h"
 #include "simulation/step_tracker.h"
 #include "support/virtual_executor.h"
 
@@ -47,11 +48,18 @@ class Process final : public base::Executor {
   // Its machine's wall clock is that far off.
   void set_clock(base::Duration offset) { clock_offset_ = offset; }
 
-  [[nodiscard]] base::MonotonicTime now() const override { return world_.now(); }
+  [[nodiscard]] base::MonotonicTime now() const override {
+    const Border border(Border::Side::world);
+    return world_.now();
+  }
   [[nodiscard]] base::WallTime wall_now() const override {
+    const Border border(Border::Side::world);
     return world_.wall_now() + std::chrono::floor<base::WallTime::duration>(clock_offset_);
   }
-  [[nodiscard]] std::uint64_t random() override { return world_.random(); }
+  [[nodiscard]] std::uint64_t random() override {
+    const Border border(Border::Side::world);
+    return world_.random();
+  }
   bool sleep_until(base::MonotonicTime time, const std::stop_token& stop) override;
   // What is on its way does not stop with a frozen sender: as sleep_until(), but it ends in time.
   bool travel_until(base::MonotonicTime time, const std::stop_token& stop);

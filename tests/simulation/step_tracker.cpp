@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "simulation/api_objects.h"
+#include "simulation/border.h"
 #include "simulation/network.h"
 
 namespace quay_rotator::simulation {
@@ -32,6 +33,7 @@ std::optional<Step> step_named(std::string_view phase, Step before) {
 
 void StepTracker::write(base::LogLevel level, std::string_view message,
                         const std::vector<base::LogField>& fields) {
+  const Border border(Border::Side::world);
   next_.write(level, message, fields);
   const std::string phase = text_of(fields, "phase");
   if (phase.empty()) return;

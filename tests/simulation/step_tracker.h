@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "simulation/border.h"
 #include "simulation/fault.h"
 
 namespace quay_rotator::simulation {
@@ -24,7 +25,10 @@ class StepTracker final : public base::LogSink {
   void write(base::LogLevel level, std::string_view message,
              const std::vector<base::LogField>& fields) override;
   // The reconciliation of `resource` has ended.
-  void leave(const std::string& resource) { steps_.erase(resource); }
+  void leave(const std::string& resource) {
+    const Border border(Border::Side::world);
+    steps_.erase(resource);
+  }
 
   // The steps that are under way, one for each resource; idle when there is none.
   [[nodiscard]] std::vector<Step> current() const;

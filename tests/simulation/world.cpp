@@ -20,8 +20,8 @@ json metadata(const std::string& name) {
 
 }  // namespace
 
-World::World(std::uint64_t seed)
-    : executor(seed),
+World::World(std::uint64_t seed, testing::VirtualExecutor::MakeRunners runners)
+    : executor(seed, runners),
       api(executor, seed ^ 0xA1U),
       quay(executor, seed ^ 0xB2U),
       observer(executor, api, quay),

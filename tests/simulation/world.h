@@ -41,7 +41,8 @@ class World {
   // tenth that it may be late, the longest back-off, a lease, and the longest wait for a watch.
   static constexpr base::Duration time_to_settle = std::chrono::minutes(25);
 
-  explicit World(std::uint64_t seed);
+  explicit World(std::uint64_t seed,
+                 testing::VirtualExecutor::MakeRunners runners = testing::make_runners);
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
