@@ -48,7 +48,7 @@ tests/packages.sh "${groups[@]}"
 case $what in
   test) targets=(all) ;;
   simulate | mutants | micro) targets=("$what") ;;
-  instructions) targets=(instructions operator-instructions) ;;
+  instructions) targets=(instructions operator-instructions request-instructions request-server) ;;
   *) targets=(quay-rotator) ;;
 esac
 echo "==> Compiling ${targets[*]} (C++; ccache keeps what was compiled before)" >&2

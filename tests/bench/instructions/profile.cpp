@@ -159,7 +159,7 @@ std::map<std::string, std::uint64_t> Profile::by_folder() const {
       if (!folder.at(name).empty()) {
         folders[folder.at(name)] += cost;
       } else if (all == 0) {
-        folders["(threads)"] += cost;
+        folders["(threads of libraries)"] += cost;
       } else {
         for (const auto& [caller, weight] : callers) {
           next[caller] += cost * static_cast<double>(weight) / all;
