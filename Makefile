@@ -1,6 +1,7 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test simulate mutants fuzz torture soak bench-micro instructions lint format clean
+.PHONY: help build demo test simulate mutants fuzz torture soak bench bench-micro instructions lint \
+  format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -44,6 +45,12 @@ soak: ## HOURS=1 (or MINUTES=) on a real API server and DAYS=24 simulated ones: 
 	@build/bin/soak-simulated --days=$(or $(DAYS),24)
 	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
 	  build/bin/soak-real --minutes=$(or $(MINUTES),$(shell echo $$((60 * $(or $(HOURS),1)))))
+
+bench: ## Measure next to reference work (QUICK=1, ONLY= a section, SIZES=10,1000, STRICT=1)
+	@tests/prepare.sh bench
+	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
+	  build/bin/bench --quick=$(or $(QUICK),0) --strict=$(or $(STRICT),0) --only='$(ONLY)' \
+	  --sizes='$(SIZES)'
 
 bench-micro: ## Time and allocations of single operations (FILTER=Queue for some of them)
 	@tests/prepare.sh micro

@@ -1,4 +1,5 @@
 // The main job: adopt, rotate, heal, follow, let go.
+#include "cluster/audit_log.h"
 #include "cluster/cluster_test.h"
 
 namespace quay_rotator::cluster {
@@ -60,10 +61,19 @@ TEST_F(Rotation, CostsFourRequestsToQuayAndFiveToTheApiServer) {
   ASSERT_TRUE(wait_until_ready());
   expect_event("Adopted");
   cluster().quay().remove("/journal");
+  AuditLog audit(cluster().value("auditLog"));
   annotate_rotate_now("now");
   ASSERT_TRUE(wait_until_rotated(1));
   expect_event("Rotated");
   EXPECT_EQ(journal().size(), 4U) << journal().dump(1);
+  std::vector<std::string> requests;
+  for (const AuditEntry& entry : audit.read_work_of(operator_user)) {
+    requests.push_back(entry.verb + " " + entry.resource + (entry.dry_run ? ", dry run" : ""));
+  }
+  // Dry run, ledger, Secret, status, Event.
+  EXPECT_THAT(requests, testing::UnorderedElementsAre(
+                            "patch secrets, dry run", "patch robottokenrotations/status",
+                            "patch secrets", "patch robottokenrotations/status", "create events"));
 }
 
 TEST_F(Rotation, FillsSeveralTargetsAndRegistries) {

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <stdexcept>
+
+#include "bench/bench.h"
+#include "bench/journal.h"
+#include "cluster/cluster.h"
+
+namespace quay_rotator::bench {
+
+using cluster::cluster;
+using nlohmann::json;
+
+namespace {
+
+constexpr double recovery_goal = 2;  // s
+constexpr double prompt_goal = 1;    // s
+
+// When the operator last wrote one of the resource's Secrets.
+base::WallTime last_write(Bench& bench, std::size_t resource) {
+  base::WallTime last{};
+  const auto secrets = Population::secrets(resource);
+  for (const auto& entry : bench.audit.read_work_of(cluster::operator_user)) {
+    if (entry.dry_run || entry.verb != "patch" || entry.resource != "secrets") continue;
+    if (std::ranges::count(secrets, kube::ObjectKey{entry.name_space, entry.name}) != 0) {
+      last = std::max(last, entry.done);
+    }
+  }
+  if (last == base::WallTime{}) throw std::runtime_error("no Secret was written");
+  return last;
+}
+
+// kill -9 while Quay has committed and holds its answer back; until both Secrets have the token.
+double recover(Bench& bench) {
+  const std::size_t resource = bench.population.next(1).front();
+  {
+    ShippedOperator dying;
+    dying.wait_until_synced();
+    dying.wait_until_quiet();
+    const json fault = cluster().quay().post(
+        "/faults", {{"match", {{"endpoint", "regenerate"}, {"robot", Population::robot(resource)}}},
+                    {"action", "hold"},
+                    {"at", {"after"}}});
+    bench.population.request(resource);
+    const json held = cluster().quay().get("/faults/" + fault.at("id").dump() + "?wait=30s");
+    if (held.value("held", json::array()).empty()) throw std::runtime_error("no regeneration came");
+    dying.kill9();
+    cluster().quay().remove("/faults");
+  }
+  (void)bench.audit.read();
+  ShippedOperator recovering;
+  recovering.wait_for("rotated");
+  const double seconds = seconds_between(recovering.started(), last_write(bench, resource));
+  recovering.wait_until_synced();
+  recovering.wait_until_quiet();
+  return seconds;
+}
+
+void report_recovery(Bench& bench) {
+  std::vector<double> seconds;
+  std::vector<double> kubectl;
+  for (int run = bench.quick ? 2 : 5; run > 0; --run) {
+    kubectl.push_back(kubectl_reads_all().seconds);
+    seconds.push_back(recover(bench));
+  }
+  const std::size_t wrong = bench.population.wrong_secrets();
+  if (wrong != 0) throw std::runtime_error(std::to_string(wrong) + " Secrets are wrong");
+  const double worst = std::ranges::max(seconds);
+  const double reference = median(kubectl);
+  bench.table.add({.what = "kill -9 after Quay's commit: restart to Secrets right, worst of " +
+                           std::to_string(seconds.size()),
+                   .size = bench.size(),
+                   .figure = in_seconds(worst),
+                   .reference = "kubectl get -A -o json " + in_seconds(reference),
+                   .ratio = worst / reference,
+                   .goal = "<= 2 s",
+                   .met = worst <= recovery_goal});
+}
+
+// A request as soon as there is a process, or as soon as it has seen everything.
+double rotate_after_start(Bench& bench, bool synced) {
+  const std::size_t resource = bench.population.next(1).front();
+  clear_journal();
+  ShippedOperator running;
+  if (synced) running.wait_until_synced();
+  const auto asked = wall_now();
+  bench.population.request(resource);
+  const double seconds = seconds_between(asked, commit_of(Population::robot(resource)));
+  running.wait_until_synced();
+  running.wait_until_quiet();
+  return seconds;
+}
+
+void report_rotate_now(Bench& bench) {
+  for (const bool synced : {false, true}) {
+    std::vector<double> seconds;
+    for (int run = bench.quick ? 2 : 5; run > 0; --run) {
+      seconds.push_back(rotate_after_start(bench, synced));
+    }
+    const double worst = std::ranges::max(seconds);
+    bench.table.add({.what = std::string("rotate-now ") +
+                             (synced ? "when just synced" : "at a start") +
+                             ": to Quay's commit, worst of " + std::to_string(seconds.size()),
+                     .size = bench.size(),
+                     .figure = in_seconds(worst),
+                     .goal = "<= 1 s",
+                     .met = worst <= prompt_goal});
+  }
+}
+
+}  // namespace
+
+void measure_recovery(Bench& bench) {
+  report_recovery(bench);
+  report_rotate_now(bench);
+}
+
+}  // namespace quay_rotator::bench
