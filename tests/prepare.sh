@@ -7,7 +7,7 @@
 #   tests/prepare.sh instructions  build/bin/*instructions
 #   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin, and
 #                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
-#   tests/prepare.sh bench      … and build/bin/bench
+#   tests/prepare.sh bench      … and build/bin/bench and micro
 #   tests/prepare.sh test       … and every test
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,7 +50,7 @@ case $what in
   test) targets=(all) ;;
   simulate | mutants | micro) targets=("$what") ;;
   instructions) targets=(instructions operator-instructions request-instructions request-server) ;;
-  bench) targets=(quay-rotator bench) ;;
+  bench) targets=(quay-rotator bench micro) ;;
   *) targets=(quay-rotator) ;;
 esac
 echo "==> Compiling ${targets[*]} (C++; ccache keeps what was compiled before)" >&2
