@@ -1,5 +1,6 @@
 #include "simulation/api_objects.h"
 
+#include <algorithm>
 #include <charconv>
 #include <vector>
 
@@ -9,7 +10,18 @@ namespace {
 
 using nlohmann::json;
 
-const std::string owner_references = "/metadata/ownerReferences";
+constexpr std::string_view owner_references = "/metadata/ownerReferences";
+
+json::json_pointer pointer_of(const Field& field) {
+  return json::json_pointer(std::string(field.first));
+}
+
+// Null when there is none.
+const json* member(const json* object, const char* name) {
+  if (object == nullptr || !object->is_object()) return nullptr;
+  const auto found = object->find(name);
+  return found == object->end() ? nullptr : &*found;
+}
 
 std::string decoded(std::string_view text) {
   std::string result;
@@ -38,11 +50,10 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 
 void put(json& object, const Field& field, const json& value) {
   if (field.first != owner_references) {
-    json& map = object[json::json_pointer(field.first)];
-    map[field.second] = value;
+    object[pointer_of(field)][field.second] = value;
     return;
   }
-  json& list = object[json::json_pointer(owner_references)];
+  json& list = object[pointer_of(field)];
   for (json& reference : list) {
     if (reference.value("uid", "") == field.second) {
       reference = value;
@@ -53,7 +64,7 @@ void put(json& object, const Field& field, const json& value) {
 }
 
 void erase(json& object, const Field& field) {
-  const json::json_pointer place(field.first);
+  const json::json_pointer place = pointer_of(field);
   if (!object.contains(place)) return;
   json& map = object[place];
   if (field.first != owner_references) {
@@ -70,7 +81,7 @@ void erase(json& object, const Field& field) {
 
 // ".metadata.labels.app"
 std::string path_of(const Field& field) {
-  std::string path = field.first;
+  std::string path(field.first);
   for (char& c : path) c = c == '/' ? '.' : c;
   return path + "." + field.second;
 }
@@ -129,64 +140,70 @@ std::string text_at(const json& object, std::string_view pointer) {
 Fields fields_of(const json& object) {
   Fields fields;
   for (const char* name : {"type", "immutable"}) {
-    if (object.contains(name)) fields[{"", name}] = object[name];
+    if (const json* value = member(&object, name)) fields[{"", name}] = value;
   }
-  for (const char* map : {"/data", "/metadata/labels", "/metadata/annotations"}) {
-    const json::json_pointer place(map);
-    if (!object.contains(place)) continue;
-    for (const auto& [key, value] : object[place].items()) fields[{map, key}] = value;
-  }
-  const json::json_pointer references(owner_references);
-  if (object.contains(references)) {
-    for (const json& reference : object[references]) {
-      fields[{owner_references, reference.value("uid", "")}] = reference;
+  const json* metadata = member(&object, "metadata");
+  const auto take = [&](std::string_view pointer, const json* map) {
+    if (map == nullptr || !map->is_object()) return;
+    for (const auto& [key, value] : map->items()) fields[{pointer, key}] = &value;
+  };
+  take("/data", member(&object, "data"));
+  take("/metadata/labels", member(metadata, "labels"));
+  take("/metadata/annotations", member(metadata, "annotations"));
+  if (const json* references = member(metadata, "ownerReferences")) {
+    for (const json& reference : *references) {
+      fields[{owner_references, reference.value("uid", "")}] = &reference;
     }
   }
   return fields;
+}
+
+bool is_owned_by(const json& object, const std::string& uid) {
+  const json* references = member(member(&object, "metadata"), "ownerReferences");
+  return references != nullptr && std::ranges::any_of(*references, [&](const json& reference) {
+           return reference.value("uid", "") == uid;
+         });
 }
 
 std::optional<ApplyConflict> apply(json& object, Owners& owners, const json& manifest,
                                    const std::string& manager, bool force) {
   const Fields live = fields_of(object);
   const Fields wanted = fields_of(manifest);
-  Owners next = owners;
-  std::set<Field>& ours = next[manager];
   for (const auto& [field, value] : wanted) {
     const auto present = live.find(field);
-    if (present == live.end() || present->second == value) continue;
-    for (auto& [other, theirs] : next) {
+    if (present == live.end() || *present->second == *value) continue;
+    for (auto& [other, theirs] : owners) {
       if (other == manager || !theirs.contains(field)) continue;
       if (!force) return ApplyConflict{other, path_of(field)};
       theirs.erase(field);
     }
   }
-  const std::set<Field> former = ours;
-  ours.clear();
+  std::set<Field>& ours = owners[manager];
+  const std::set<Field> former = std::exchange(ours, {});
   for (const auto& [field, value] : wanted) {
-    put(object, field, value);
+    put(object, field, *value);
     ours.insert(field);
   }
   // What we owned and no longer name goes, unless somebody else owns it too.
   for (const Field& field : former) {
     if (ours.contains(field)) continue;
     bool owned = false;
-    for (const auto& [other, theirs] : next) owned = owned || theirs.contains(field);
+    for (const auto& [other, theirs] : owners) owned = owned || theirs.contains(field);
     if (!owned) erase(object, field);
   }
-  owners = std::move(next);
   return std::nullopt;
 }
 
 void take_ownership(Owners& owners, const json& before, const json& after,
                     const std::string& manager) {
   const Fields old = fields_of(before);
-  for (const auto& [field, value] : fields_of(after)) {
+  const Fields now = fields_of(after);
+  for (const auto& [field, value] : now) {
     const auto present = old.find(field);
-    if (present != old.end() && present->second == value) continue;
+    if (present != old.end() && *present->second == *value) continue;
     for (auto& [other, theirs] : owners) theirs.erase(field);
     owners[manager].insert(field);
   }
-  const Fields now = fields_of(after);
   for (auto& [other, theirs] : owners) {
     std::erase_if(theirs, [&](const Field& field) { return !now.contains(field); });
   }

@@ -27,15 +27,16 @@ struct Address {
   [[nodiscard]] std::string option(const std::string& name) const;
 };
 
-// A field that somebody owns: the JSON pointer of its map and its key in it.
-using Field = std::pair<std::string, std::string>;
-using Fields = std::map<Field, nlohmann::json>;
+// A field that somebody owns: the JSON pointer of its map, a literal, and its key in it.
+using Field = std::pair<std::string_view, std::string>;
+using Fields = std::map<Field, const nlohmann::json*>;
 // The fields by their managers.
 using Owners = std::map<std::string, std::set<Field>>;
 
 // The leaves that ownership is kept for: type, immutable, data, labels, annotations, owner
-// references (by uid).
+// references (by uid). Points into the object.
 Fields fields_of(const nlohmann::json& object);
+bool is_owned_by(const nlohmann::json& object, const std::string& uid);
 
 // The text at a JSON pointer of plain keys, "/metadata/name"; "" when there is none.
 std::string text_at(const nlohmann::json& object, std::string_view pointer);

@@ -66,12 +66,6 @@ bool labelled(const json& secret) {
   return labels.value(std::string(api::managed_by_label), "") == api::managed_by_value;
 }
 
-bool owned_by(const json& object, const std::string& uid) {
-  const json references = object["metadata"].value("ownerReferences", json::array());
-  return std::ranges::any_of(
-      references, [&](const json& reference) { return reference.value("uid", "") == uid; });
-}
-
 std::vector<kube::ObjectKey> target_keys(const json& rotation) {
   std::vector<kube::ObjectKey> keys;
   for (const json& target : rotation["spec"]["targets"]) {
@@ -153,6 +147,15 @@ void Observer::check_public(std::string_view where, std::string_view text) {
   }
 }
 
+void Observer::check_texts(std::string_view where, const json& value) {
+  if (value.is_string()) check_public(where, value.get_ref<const std::string&>());
+  if (!value.is_structured()) return;
+  for (const auto& [key, member] : value.items()) {
+    if (value.is_object()) check_public(where, key);
+    check_texts(where, member);
+  }
+}
+
 void Observer::on_request(const Message& message, const Address& address,
                           const base::Executor& caller) {
   if (message.method == http::Method::get && address.plural == kube::rotations.plural &&
@@ -166,9 +169,10 @@ void Observer::on_request(const Message& message, const Address& address,
                              message.method == http::Method::patch &&
                              address.option("dryRun").empty();
   if (!holds_a_token) return check_public("a body for " + address.plural, message.body);
-  json object = json::parse(message.body);
-  object.erase("data");
-  check_public("a Secret's metadata", object.dump());
+  const json object = json::parse(message.body);
+  for (const auto& [key, value] : object.items()) {
+    if (key != "data") check_texts("a Secret's metadata", value);
+  }
 }
 
 std::vector<Observer::Live> Observer::rotations() const {
@@ -273,7 +277,7 @@ void Observer::on_secret(const SimulatedApiServer::Change& change) {
   for (const Live& rotation : all) {
     if (rotation.key != kube::ObjectKey{change.key.name_space, owner}) continue;
     // Written for a resource of the same name that was deleted while the request was on its way?
-    if (!owned_by(*change.after, text_at(*rotation.object, "/metadata/uid"))) continue;
+    if (!is_owned_by(*change.after, text_at(*rotation.object, "/metadata/uid"))) continue;
     if (claimants(rotation.robot).front().key != rotation.key) {
       violate("I7 the younger " + rotation.key.text() + " wrote " + change.key.text());
     }

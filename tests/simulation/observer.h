@@ -57,6 +57,8 @@ class Observer final : public base::LogSink {
   [[nodiscard]] int outages_timed() const { return outages_timed_; }
   // `text` is public: a metric, a message.
   void check_public(std::string_view where, std::string_view text);
+  // … and so are all keys and texts in it.
+  void check_texts(std::string_view where, const nlohmann::json& value);
   // A line for the trace, with the virtual time; and whether the replicas' logs go there too.
   void note(const std::string& text);
   void trace_logs(bool on) { trace_logs_ = on; }

@@ -90,6 +90,12 @@ std::optional<Reply> forbidden_change(const Address& address, const json& before
   return std::nullopt;
 }
 
+const json& spec_of(const json& object) {
+  static const json none;
+  const auto spec = object.find("spec");
+  return spec == object.end() ? none : *spec;
+}
+
 bool selected(const json& object, const std::string& selector) {
   const std::size_t equals = selector.find('=');
   if (equals == std::string::npos) return true;
@@ -273,11 +279,12 @@ Reply SimulatedApiServer::get(const Address& address) const {
   const Stored* entry = stored(address);
   if (entry == nullptr) return not_found(address);
   if (entry->owners.empty()) return success(*entry->text);
-  json object = *entry->object;
-  for (const auto& [manager, fields] : entry->owners) {
-    object["metadata"]["managedFields"].push_back({{"manager", manager}});
-  }
-  return success(object.dump());
+  json managed = json::array();
+  for (const auto& [manager, fields] : entry->owners) managed.push_back({{"manager", manager}});
+  std::string text = *entry->text;
+  constexpr std::string_view metadata = R"("metadata":{)";  // before it nothing is named so
+  text.insert(text.find(metadata) + metadata.size(), R"("managedFields":)" + managed.dump() + ",");
+  return success(std::move(text));
 }
 
 Reply SimulatedApiServer::get_list(const Address& address, const Message& message,
@@ -428,6 +435,9 @@ std::optional<Reply> SimulatedApiServer::refused_creation(const Address& address
 
 Reply SimulatedApiServer::post(const Address& address, const Message& message,
                                const base::Executor& caller) {
+  if (address.plural == kube::events.plural) {
+    return success(std::string(message.body), 201);  // nobody reads them
+  }
   json object = json::parse(message.body);
   Address named = address;
   named.key.name = text_at(object, "/metadata/name");
@@ -436,8 +446,6 @@ Reply SimulatedApiServer::post(const Address& address, const Message& message,
                    address.plural + " \"" + named.key.name + "\" already exists", named);
   }
   if (has_status(address.plural)) object.erase("status");
-  if (address.plural == kube::events.plural)
-    return success(object.dump(), 201);  // nobody reads them
   return success(*commit({address.plural, named.key, nullptr, nullptr, &caller, ""}, &object, {}),
                  201);
 }
@@ -546,8 +554,7 @@ SimulatedApiServer::Text SimulatedApiServer::commit(Change change, json* object,
       metadata["uid"] = (*change.before)["metadata"]["uid"];
       metadata["creationTimestamp"] = (*change.before)["metadata"]["creationTimestamp"];
       metadata["resourceVersion"] = (*change.before)["metadata"]["resourceVersion"];
-      if (has_status(change.plural) &&
-          object->value("spec", json()) != change.before->value("spec", json())) {
+      if (has_status(change.plural) && spec_of(*object) != spec_of(*change.before)) {
         metadata["generation"] = metadata.value("generation", 1) + 1;
       }
       if (*object == *change.before) {
@@ -577,7 +584,7 @@ SimulatedApiServer::Text SimulatedApiServer::commit(Change change, json* object,
 void SimulatedApiServer::collect_garbage(const std::string& owner_uid) {
   std::vector<std::pair<kube::ObjectKey, Object>> orphans;
   for (const auto& [key, entry] : collections_[std::string(kube::secrets.plural)]) {
-    if (fields_of(*entry.object).contains({"/metadata/ownerReferences", owner_uid})) {
+    if (is_owned_by(*entry.object, owner_uid)) {
       orphans.emplace_back(key, entry.object);
     }
   }
