@@ -175,18 +175,23 @@ void Observer::on_request(const Message& message, const Address& address,
   }
 }
 
-std::vector<Observer::Live> Observer::rotations() const {
-  std::vector<Live> all;
-  for (const auto& object : api_.list(kube::rotations)) {
-    all.push_back({key_of(*object), robot_of(*object),
-                   text_at(*object, "/metadata/creationTimestamp"), object});
+void Observer::keep_up(const SimulatedApiServer::Change& rotation) {
+  if (const auto known = rotations_.find(rotation.key); known != rotations_.end()) {
+    rotations_of_[known->second.robot].erase(rotation.key);
+    rotations_.erase(known);
   }
-  return all;
+  if (!rotation.after) return;
+  const std::string robot = robot_of(*rotation.after);
+  rotations_of_[robot].insert(rotation.key);
+  rotations_[rotation.key] = {
+      rotation.key, robot, text_at(*rotation.after, "/metadata/creationTimestamp"), rotation.after};
 }
 
 std::vector<Observer::Live> Observer::claimants(const std::string& robot) const {
-  std::vector<Live> all = rotations();
-  std::erase_if(all, [&](const Live& rotation) { return rotation.robot != robot; });
+  std::vector<Live> all;
+  const auto keys = rotations_of_.find(robot);
+  if (keys == rotations_of_.end()) return all;
+  for (const kube::ObjectKey& key : keys->second) all.push_back(rotations_.at(key));
   std::ranges::sort(all, [](const Live& left, const Live& right) {
     return std::tie(left.created, left.key) < std::tie(right.created, right.key);
   });
@@ -194,7 +199,10 @@ std::vector<Observer::Live> Observer::claimants(const std::string& robot) const 
 }
 
 void Observer::on_change(const SimulatedApiServer::Change& change) {
-  if (change.plural == kube::rotations.plural) on_rotation(change);
+  if (change.plural == kube::rotations.plural) {
+    keep_up(change);
+    on_rotation(change);
+  }
   if (change.plural == kube::secrets.plural) on_secret(change);
 }
 
@@ -240,7 +248,9 @@ void Observer::check_finished(const SimulatedApiServer::Change& change, Account&
   const std::string token = text_at(after, "/status/tokenFingerprint");
   if (has_ledger(after) || token == text_at(*change.before, "/status/tokenFingerprint")) return;
   for (const kube::ObjectKey& target : account.promised) {
-    if (held_[target].contains(token)) continue;
+    const std::vector<base::Fingerprint>& held = held_[target];
+    const auto fingerprint = base::Fingerprint::parse(token);
+    if (fingerprint && std::ranges::find(held, *fingerprint) != held.end()) continue;
     violate("I1 the rotation of " + change.key.text() + " is over and Secret " + target.text() +
             " never had its token");
   }
@@ -248,18 +258,21 @@ void Observer::check_finished(const SimulatedApiServer::Change& change, Account&
 
 void Observer::on_secret(const SimulatedApiServer::Change& change) {
   const std::string token = change.after ? password_in(*change.after) : "";
-  if (!token.empty()) held_[change.key].insert(base::Fingerprint::of(token).text());
+  if (!token.empty()) {
+    std::vector<base::Fingerprint>& held = held_[change.key];
+    const auto fingerprint = base::Fingerprint::of(token);
+    if (held.empty() || held.back() != fingerprint) held.push_back(fingerprint);
+  }
   if (change.caller == nullptr) return disturb();
   end_outages(change);
   if (!token.empty() && !token.starts_with(token_mark)) {
     violate("I1 what the operator wrote in " + change.key.text() + " is no token");
   }
-  const std::vector<Live> all = rotations();
   const auto has = [&](const std::vector<kube::ObjectKey>& keys) {
     return std::ranges::find(keys, change.key) != keys.end();
   };
   if (!change.after) {
-    for (const Live& rotation : all) {
+    for (const auto& [key, rotation] : rotations_) {
       if (!has(target_keys(*rotation.object))) continue;
       const auto read = read_.find({change.caller, rotation.key});
       if (read == read_.end() || has(read->second)) {
@@ -274,13 +287,13 @@ void Observer::on_secret(const SimulatedApiServer::Change& change) {
   }
   const json& annotations = (*change.after)["metadata"]["annotations"];
   const std::string owner = annotations.value(std::string(api::owner_annotation), "");
-  for (const Live& rotation : all) {
-    if (rotation.key != kube::ObjectKey{change.key.name_space, owner}) continue;
-    // Written for a resource of the same name that was deleted while the request was on its way?
-    if (!is_owned_by(*change.after, text_at(*rotation.object, "/metadata/uid"))) continue;
-    if (claimants(rotation.robot).front().key != rotation.key) {
-      violate("I7 the younger " + rotation.key.text() + " wrote " + change.key.text());
-    }
+  const auto named = rotations_.find({change.key.name_space, owner});
+  if (named == rotations_.end()) return;
+  const Live& rotation = named->second;
+  // Written for a resource of the same name that was deleted while the request was on its way?
+  if (!is_owned_by(*change.after, text_at(*rotation.object, "/metadata/uid"))) return;
+  if (claimants(rotation.robot).front().key != rotation.key) {
+    violate("I7 the younger " + rotation.key.text() + " wrote " + change.key.text());
   }
 }
 
@@ -398,7 +411,7 @@ std::vector<std::string> Observer::unsettled() {
   const auto expect = [&](bool good, const std::string& otherwise) {
     if (!good) problems.push_back(otherwise);
   };
-  for (const Live& rotation : rotations()) {
+  for (const auto& [key, rotation] : rotations_) {
     const json& object = *rotation.object;
     const std::string who = rotation.key.text();
     const bool owner = claimants(rotation.robot).front().key == rotation.key;

@@ -28,6 +28,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/fingerprint.h"
 #include "base/log.h"
 #include "simulation/simulated_api_server.h"
 #include "simulation/simulated_quay.h"
@@ -63,6 +64,7 @@ class Observer final : public base::LogSink {
   void note(const std::string& text);
   void trace_logs(bool on) { trace_logs_ = on; }
   [[nodiscard]] const std::vector<std::string>& trace() const { return trace_; }
+  void forget_trace() { trace_.clear(); }
 
   void write(base::LogLevel level, std::string_view message,
              const std::vector<base::LogField>& fields) override;
@@ -114,7 +116,7 @@ class Observer final : public base::LogSink {
   void charge(const Live& holder, const nlohmann::json& ledger, bool excused);
   void begin_outage(const Live& holder, const std::string& token);
   void end_outages(const SimulatedApiServer::Change& secret);
-  [[nodiscard]] std::vector<Live> rotations() const;
+  void keep_up(const SimulatedApiServer::Change& rotation);
   // Of the robot, the oldest first.
   [[nodiscard]] std::vector<Live> claimants(const std::string& robot) const;
   // What is wrong with a Secret; "" for nothing.
@@ -124,10 +126,12 @@ class Observer final : public base::LogSink {
   testing::VirtualExecutor& world_;
   SimulatedApiServer& api_;
   SimulatedQuay& quay_;
+  std::map<kube::ObjectKey, Live> rotations_;                      // as the API server has them
+  std::map<std::string, std::set<kube::ObjectKey>> rotations_of_;  // by robot
   std::map<std::string, Account> accounts_;
   std::map<kube::ObjectKey, std::uint64_t> dry_runs_;  // the last that was accepted
-  // The tokens, by their fingerprints, that a Secret has ever had: none comes twice.
-  std::map<kube::ObjectKey, std::set<std::string>> held_;
+  // The tokens that a Secret has ever had: none comes twice.
+  std::map<kube::ObjectKey, std::vector<base::Fingerprint>> held_;
   std::map<std::string, std::uint64_t> posts_;  // the last, by robot
   std::uint64_t order_ = 0;
   // The targets that a replica read in a rotation, by its process.

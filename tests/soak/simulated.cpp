@@ -109,6 +109,7 @@ class Soak {
       world_.api.remove(kube::events, {meta.at("namespace"), meta.at("name")});
     }
     world_.api.compact();
+    world_.observer.forget_trace();
     if (world_.replica(0)->dead()) throw std::runtime_error("the replica ended by itself");
   }
 
