@@ -54,8 +54,9 @@ void ShippedOperator::read_log() {
     if (log_.eof()) return;
     const auto line = nlohmann::json::parse(std::exchange(partial_, {}), nullptr, false);
     if (!line.is_object()) continue;
-    lines_.push_back(
-        {line.value("message", ""), base::parse_time(line.value("time", "")).value_or(wall_now())});
+    lines_.push_back({line.value("message", ""),
+                      base::parse_time(line.value("time", "")).value_or(wall_now()),
+                      line.value("outage", "")});
   }
 }
 
@@ -81,6 +82,17 @@ base::WallTime ShippedOperator::wait_for(std::string_view message, std::size_t l
     if (line.message == message && --lines == 0) return line.time;
   }
   return {};
+}
+
+std::vector<double> ShippedOperator::outages() {
+  read_log();
+  std::vector<double> all;
+  for (const Line& line : lines_) {
+    if (const auto outage = base::parse_duration(line.outage)) {
+      all.push_back(Seconds(*outage).count());
+    }
+  }
+  return all;
 }
 
 void ShippedOperator::wait_until_quiet() {

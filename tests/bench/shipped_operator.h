@@ -43,6 +43,8 @@ class ShippedOperator {
   base::WallTime wait_until_synced() {
     return wait_for("caches are complete", 1, std::chrono::minutes(5));
   }
+  // Seconds of each rotation's outage as it tells them itself.
+  std::vector<double> outages();
   // Until it uses next to no CPU.
   void wait_until_quiet();
 
@@ -53,6 +55,7 @@ class ShippedOperator {
   struct Line {
     std::string message;
     base::WallTime time;
+    std::string outage;
   };
   void read_log();
 

@@ -34,7 +34,7 @@ Cells cells(const Row& row) {
 
 void Table::add(Row row) {
   const Cells text = cells(row);
-  std::printf("%7s  %-46s %-18s %s%s%s%s  %s\n", text[1].c_str(), text[0].c_str(), text[2].c_str(),
+  std::printf("%7s  %-56s %-24s %s%s%s%s  %s\n", text[1].c_str(), text[0].c_str(), text[2].c_str(),
               text[3].c_str(), text[4].empty() ? "" : (" (ratio " + text[4] + ")").c_str(),
               text[5].empty() ? "" : "; goal: ", text[5].c_str(), text[6].c_str());
   std::fflush(stdout);
