@@ -162,13 +162,16 @@ class Link final : public HandshakeObserver {
   void use(Socket& socket) {
     const std::scoped_lock lock(mutex_);
     socket_ = &socket;
+    dropping_.reset();
   }
   // Whether a close drops what the kernel has not delivered. Otherwise a request that was given up
   // could still arrive when a long partition heals, after a newer one. Only during the attempt.
   void drop_undelivered(bool drop) {
     const std::scoped_lock lock(mutex_);
-    boost::system::error_code ignored;  // a socket that is closed delivers nothing either
-    if (socket_ != nullptr) socket_->set_option(Socket::linger(drop, 0), ignored);
+    if (socket_ == nullptr || dropping_ == drop) return;
+    boost::system::error_code failed;  // a socket that is closed delivers nothing either
+    socket_->set_option(Socket::linger(drop, 0), failed);
+    if (!failed) dropping_ = drop;
   }
   std::shared_ptr<Exchange> exchange() {
     const std::scoped_lock lock(mutex_);
@@ -191,6 +194,7 @@ class Link final : public HandshakeObserver {
   std::mutex mutex_;
   std::shared_ptr<Exchange> exchange_;
   Socket* socket_ = nullptr;
+  std::optional<bool> dropping_;  // what that socket was told
 };
 
 // Before anything is written to a connection of the pool: one that the server has closed, or on
@@ -457,10 +461,11 @@ class CpprestTransport final : public Transport {
   [[nodiscard]] std::optional<Error> refuse(const Request& request) const;
   // Without a client: on a new connection to that address.
   tl::expected<Call, Error> start(const Request& request, std::size_t max_buffered,
-                                  std::unique_ptr<Client> client, const Address& address);
+                                  Exchange::Interest interest, std::unique_ptr<Client> client,
+                                  const Address& address);
   [[nodiscard]] tl::expected<std::vector<Address>, Error> addresses(const Patience& patience) const;
   tl::expected<Call, Error> open(const Request& request, std::size_t max_buffered,
-                                 const Patience& patience);
+                                 Exchange::Interest interest, const Patience& patience);
   tl::expected<Response, Error> collect(Call& call, const Patience& patience, std::size_t max_body);
   void finish(Call& call);
   [[nodiscard]] Error interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const;
@@ -580,11 +585,12 @@ tl::expected<std::vector<Address>, Error> CpprestTransport::addresses(
 
 tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(const Request& request,
                                                                     std::size_t max_buffered,
+                                                                    Exchange::Interest interest,
                                                                     std::unique_ptr<Client> client,
                                                                     const Address& address) {
   Call call;
   call.client = std::move(client);
-  call.exchange = std::make_shared<Exchange>(max_buffered);
+  call.exchange = std::make_shared<Exchange>(max_buffered, interest);
   const auto exchange = call.exchange;
   try {
     if (!call.client) call.client = make_client(origin_, address);
@@ -670,9 +676,10 @@ Error CpprestTransport::too_large(std::size_t limit) const {
           true};
 }
 
-// Until the status and the headers are there.
+// Until the status and the headers are there, or all, depending on the interest.
 tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request& request,
                                                                    std::size_t max_buffered,
+                                                                   Exchange::Interest interest,
                                                                    const Patience& patience) {
   if (auto error = refuse(request)) return tl::unexpected(std::move(*error));
   std::vector<Address> candidates;
@@ -683,7 +690,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
       if (!found) return tl::unexpected(std::move(found.error()));
       candidates = std::move(*found);
     }
-    auto call = start(request, max_buffered, std::move(client),
+    auto call = start(request, max_buffered, interest, std::move(client),
                       candidates.empty() ? Address{} : candidates[next]);
     if (!call) return call;
     Exchange& exchange = *call->exchange;
@@ -747,7 +754,7 @@ tl::expected<Response, Error> CpprestTransport::collect(Call& call, const Patien
 tl::expected<Response, Error> CpprestTransport::send(const Request& request,
                                                      const CallOptions& options) {
   const Patience patience(options.deadline, options.stop);
-  auto call = open(request, options.max_body, patience);
+  auto call = open(request, options.max_body, Exchange::Interest::whole, patience);
   if (!call) return tl::unexpected(std::move(call.error()));
   return collect(*call, patience, options.max_body);
 }
@@ -757,7 +764,7 @@ tl::expected<Response, Error> CpprestTransport::stream(
     const std::function<bool(std::string_view)>& on_data) {
   const Patience patience(options.open_deadline, options.stop);
   const std::size_t max_buffered = std::max(options.max_buffered, options.max_error_body);
-  auto call = open(request, max_buffered, patience);
+  auto call = open(request, max_buffered, Exchange::Interest::pieces, patience);
   if (!call) return tl::unexpected(std::move(call.error()));
   Exchange& exchange = *call->exchange;
   if (exchange.status() < 200 || exchange.status() > 299) {

@@ -35,7 +35,7 @@ void Exchange::open(int status, std::vector<Header> headers) {
   status_ = status;
   headers_ = std::move(headers);
   last_bytes_ = now();
-  changed_.notify_all();
+  wake();
 }
 
 bool Exchange::receive(std::string_view piece) {
@@ -45,7 +45,7 @@ bool Exchange::receive(std::string_view piece) {
   last_bytes_ = now();
   too_large_ = piece.size() > max_buffered_ - (received_.size() + taken_);
   if (!too_large_) received_.append(piece);
-  changed_.notify_all();
+  wake();
   return !too_large_;
 }
 
@@ -54,7 +54,7 @@ void Exchange::count_wire_bytes(std::size_t bytes) {
   wire_bytes_ += bytes;
   if (wire_bytes_ <= max_buffered_ || wire_bytes_ - max_buffered_ <= wire_slack) return;
   too_large_ = true;
-  changed_.notify_all();
+  wake();
 }
 
 void Exchange::fail_verification(std::string why) {
@@ -66,13 +66,18 @@ void Exchange::finish(std::optional<Failure> failure) {
   const std::scoped_lock lock(mutex_);
   finished_ = true;
   failure_ = std::move(failure);
-  changed_.notify_all();
+  wake();
 }
 
 void Exchange::release() {
   const std::scoped_lock lock(mutex_);
   released_ = true;
-  changed_.notify_all();
+  wake();
+}
+
+void Exchange::wake() {
+  const bool over = released_ || failure_ || too_large_;
+  if (interest_ == Interest::pieces || over) changed_.notify_all();
 }
 
 template <class Ready>
@@ -85,7 +90,13 @@ Exchange::Wake Exchange::wait(base::MonotonicTime deadline, const std::stop_toke
 }
 
 Exchange::Wake Exchange::await_open(base::MonotonicTime deadline, const std::stop_token& stop) {
-  return wait(deadline, stop, [this] { return opened_ || finished_ || too_large_; });
+  if (interest_ == Interest::pieces) {
+    return wait(deadline, stop, [this] { return opened_ || finished_ || too_large_; });
+  }
+  const Wake wake =
+      wait(deadline, stop, [this] { return (finished_ && released_) || failure_ || too_large_; });
+  const std::scoped_lock lock(mutex_);
+  return finished_ ? Wake::event : wake;  // an answer that is whole is one, held or not
 }
 
 Exchange::Wake Exchange::await_end(base::MonotonicTime deadline, const std::stop_token& stop) {

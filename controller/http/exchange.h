@@ -32,9 +32,13 @@ class Exchange {
     bool stale = false;  // the pooled connection was dead before anything was written to it
   };
   enum class Wake { event, timeout, stopped };
+  // What the caller wants to be woken for: each step, or only when all is there. Most of an
+  // exchange's cost beside TLS is waking threads.
+  enum class Interest { pieces, whole };
 
   // Holds at most `max_buffered` bytes that were received and not yet taken.
-  explicit Exchange(std::size_t max_buffered) : max_buffered_(max_buffered) {}
+  Exchange(std::size_t max_buffered, Interest interest)
+      : max_buffered_(max_buffered), interest_(interest) {}
 
   // --- The library's side.
 
@@ -55,7 +59,8 @@ class Exchange {
 
   // --- The caller's side.
 
-  // Waits for the status and the headers, or the end.
+  // Waits for the status and the headers, or the end; who is interested in the whole waits for
+  // that, and until the library has let go.
   Wake await_open(base::MonotonicTime deadline, const std::stop_token& stop);
   // Waits for the end.
   Wake await_end(base::MonotonicTime deadline, const std::stop_token& stop);
@@ -81,7 +86,11 @@ class Exchange {
   template <class Ready>
   Wake wait(base::MonotonicTime deadline, const std::stop_token& stop, Ready ready);
 
+  // With the lock.
+  void wake();
+
   const std::size_t max_buffered_;
+  const Interest interest_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
 

@@ -30,6 +30,7 @@ StatusWriter::StatusWriter(kube::Client& client, runtime::Store<api::RobotTokenR
 kube::Expected<void> StatusWriter::write(api::RobotTokenRotation& rotation,
                                          const api::RobotTokenRotationStatus& status,
                                          const std::stop_token& stop) {
+  if (rotation.status == status) return {};  // most often, and cheaper than JSON
   nlohmann::json change = api::status_patch(to_json(rotation.status), to_json(status));
   if (change.empty()) return {};
   const auto answer =
