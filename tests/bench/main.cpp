@@ -109,6 +109,7 @@ std::size_t common_size(const std::vector<std::size_t>& sizes) {
 }
 
 std::size_t run(const Options& options) {
+  const std::string where = machine();  // now: the sources may change while it runs
   Table table;
   Population population(options.sizes.back());
   cluster::AuditLog audit(cluster::cluster().value("auditLog"));
@@ -130,7 +131,7 @@ std::size_t run(const Options& options) {
   }
   std::cout << "\n";
   table.print_markdown();
-  std::cout << "\n" << machine();
+  std::cout << "\n" << where;
   if (table.missed() != 0) std::cout << table.missed() << " goals MISSED\n";
   return table.missed();
 }

@@ -15,6 +15,10 @@ namespace {
 constexpr double recovery_goal = 2;  // s
 constexpr double prompt_goal = 1;    // s
 
+std::string median_and_worst(const std::vector<double>& seconds) {
+  return in_seconds(median(seconds)) + ", worst " + in_seconds(std::ranges::max(seconds));
+}
+
 // When the operator last wrote one of the resource's Secrets.
 base::WallTime last_write(Bench& bench, std::size_t resource) {
   base::WallTime last{};
@@ -64,46 +68,49 @@ void report_recovery(Bench& bench) {
   }
   const std::size_t wrong = bench.population.wrong_secrets();
   if (wrong != 0) throw std::runtime_error(std::to_string(wrong) + " Secrets are wrong");
-  const double worst = std::ranges::max(seconds);
+  const double figure = median(seconds);
   const double reference = median(kubectl);
-  bench.table.add({.what = "kill -9 after Quay's commit: restart to Secrets right, worst of " +
-                           std::to_string(seconds.size()),
+  bench.table.add({.what = "kill -9 after Quay's commit: restart to Secrets right",
                    .size = bench.size(),
-                   .figure = in_seconds(worst),
+                   .figure = median_and_worst(seconds),
                    .reference = "kubectl get -A -o json " + in_seconds(reference),
-                   .ratio = worst / reference,
+                   .ratio = figure / reference,
                    .goal = "<= 2 s",
-                   .met = worst <= recovery_goal});
+                   .met = figure <= recovery_goal});
 }
 
+struct Rotated {
+  std::vector<double> seconds;  // from the request to Quay's commit
+  std::vector<double> synced;   // from the start of the same process
+};
+
 // A request as soon as there is a process, or as soon as it has seen everything.
-double rotate_after_start(Bench& bench, bool synced) {
+void rotate_after_start(Bench& bench, bool synced, Rotated& rotated) {
   const std::size_t resource = bench.population.next(1).front();
   clear_journal();
   ShippedOperator running;
   if (synced) running.wait_until_synced();
   const auto asked = wall_now();
   bench.population.request(resource);
-  const double seconds = seconds_between(asked, commit_of(Population::robot(resource)));
-  running.wait_until_synced();
+  rotated.seconds.push_back(seconds_between(asked, commit_of(Population::robot(resource))));
+  rotated.synced.push_back(seconds_between(running.started(), running.wait_until_synced()));
   running.wait_until_quiet();
-  return seconds;
 }
 
 void report_rotate_now(Bench& bench) {
   for (const bool synced : {false, true}) {
-    std::vector<double> seconds;
-    for (int run = bench.quick ? 2 : 5; run > 0; --run) {
-      seconds.push_back(rotate_after_start(bench, synced));
-    }
-    const double worst = std::ranges::max(seconds);
+    Rotated rotated;
+    for (int run = bench.quick ? 2 : 5; run > 0; --run) rotate_after_start(bench, synced, rotated);
+    const double figure = median(rotated.seconds);
+    const double reference = median(rotated.synced);
     bench.table.add({.what = std::string("rotate-now ") +
-                             (synced ? "when just synced" : "at a start") +
-                             ": to Quay's commit, worst of " + std::to_string(seconds.size()),
+                             (synced ? "when just synced" : "at a start") + ": to Quay's commit",
                      .size = bench.size(),
-                     .figure = in_seconds(worst),
+                     .figure = median_and_worst(rotated.seconds),
+                     .reference = "start to synced " + in_seconds(reference),
+                     .ratio = figure / reference,
                      .goal = "<= 1 s",
-                     .met = worst <= prompt_goal});
+                     .met = figure <= prompt_goal});
   }
 }
 
