@@ -51,7 +51,7 @@ bench: ## Measure next to reference work (QUICK=1, ONLY= a section, SIZES=10,100
 	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
 	  build/bin/bench --quick=$(or $(QUICK),0) --strict=$(or $(STRICT),0) --only='$(ONLY)' \
 	  --sizes='$(SIZES)'
-	@$(if $(ONLY),,build/bin/micro --benchmark_counters_tabular=true)
+	@$(if $(ONLY)$(filter-out 0 no,$(QUICK)),,build/bin/micro --benchmark_counters_tabular=true)
 
 bench-micro: ## Time and allocations of single operations (FILTER=Queue for some of them)
 	@tests/prepare.sh micro
