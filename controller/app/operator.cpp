@@ -228,42 +228,61 @@ class Operator {
     if (namespaces.empty()) namespaces.emplace_back();  // all of them
     const std::lock_guard lock(reflectors_mutex_);
     for (const std::string& name : namespaces) {
-      add_reflector(kube::connections, {name, ""}, connections_);
-      add_reflector(kube::secrets, {name, ours}, secrets_);
-      add_reflector(kube::rotations, {name, ""}, rotations_);
+      connection_reflectors_.push_back(
+          reflect(kube::connections, {name, "", nullptr}, connections_));
+      // What has a ledger must not wait until everything is listed.
+      const auto hurries = [](const auto& rotation) {
+        return rotation.status.rotation.has_value();
+      };
+      reflectors_.push_back(reflect<api::RobotTokenRotation>(kube::rotations, {name, "", nullptr},
+                                                             rotations_, hurries));
+      // Secrets are many, and their list would hold up the one that tells of ledgers.
+      const runtime::Reflector* rotations = reflectors_.back().get();
+      reflectors_.push_back(reflect(kube::secrets, {name, ours, rotations}, secrets_));
     }
   }
 
   template <class T>
-  void add_reflector(const kube::Resource& resource, runtime::ReflectorOptions options,
-                     runtime::Store<T>& store) {
-    reflectors_.push_back(std::make_unique<runtime::Reflector>(
+  std::unique_ptr<runtime::Reflector> reflect(const kube::Resource& resource,
+                                              runtime::ReflectorOptions options,
+                                              runtime::Store<T>& store,
+                                              std::function<bool(const T&)> hurries = {}) {
+    return std::make_unique<runtime::Reflector>(
         resource, std::move(options), *watch_client_,
-        std::make_unique<runtime::TypedStoreWriter<T>>(store), executor_, log_));
+        std::make_unique<runtime::TypedStoreWriter<T>>(store, std::move(hurries)), executor_, log_);
   }
 
-  // What the caches still wait for; empty when they are complete.
-  [[nodiscard]] std::string unsynced() const {
+  using Reflectors = std::vector<std::unique_ptr<runtime::Reflector>>;
+  // What these caches still wait for; empty when they are complete.
+  [[nodiscard]] std::string unsynced(const Reflectors& reflectors) const {
     const std::lock_guard lock(reflectors_mutex_);
-    if (reflectors_.empty()) return "not started";
-    for (const auto& reflector : reflectors_) {
+    if (reflectors.empty()) return "not started";
+    for (const auto& reflector : reflectors) {
       if (reflector->synced()) continue;
       std::string trouble = reflector->trouble();
       return trouble.empty() ? "listing" : trouble;
     }
     return "";
   }
+  [[nodiscard]] std::string unsynced() const {
+    std::string waits = unsynced(connection_reflectors_);
+    return waits.empty() ? unsynced(reflectors_) : waits;
+  }
 
   void lead(const std::stop_token& stopping) {
     if (election_ && !election_->wait_until_leading(stopping)) return;
+    metrics_.leader(true);
+    // A ledger is settled as soon as the connections are known.
+    while (!unsynced(connection_reflectors_).empty()) {
+      if (!executor_.sleep_for(sync_poll, stopping)) return;
+    }
+    for (int i = 0; i < options_.workers; ++i) serve(*queue_, *reconciler_);
     while (!unsynced().empty()) {
       if (!executor_.sleep_for(sync_poll, stopping)) return;
     }
-    metrics_.leader(true);
     log_.info("caches are complete", {{"resources", static_cast<std::int64_t>(rotations_.size())},
                                       {"secrets", static_cast<std::int64_t>(secrets_.size())}});
     reconciler_->start_leading();
-    for (int i = 0; i < options_.workers; ++i) serve(*queue_, *reconciler_);
     for (int i = 0; i < 2; ++i) serve(*connection_queue_, *connection_reconciler_);
   }
 
@@ -325,7 +344,8 @@ class Operator {
 
   std::unique_ptr<runtime::Election> election_;
   mutable std::mutex reflectors_mutex_;
-  std::vector<std::unique_ptr<runtime::Reflector>> reflectors_;
+  Reflectors connection_reflectors_;
+  Reflectors reflectors_;
   std::unique_ptr<http::ProbeServer> probe_server_;
   std::unique_ptr<http::ProbeServer> metrics_server_;
   std::vector<std::unique_ptr<base::Thread>> workers_;

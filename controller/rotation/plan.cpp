@@ -10,10 +10,13 @@ Plan plan(const PlanInput& input) {
   const bool asked = !rotation.rotate_request.empty() &&
                      rotation.rotate_request != status.last_handled_rotate_request;
 
+  const bool may_settle = status.rotation && !rotation.deleting && !rotation.invalid;
+  if (!input.caches_complete && !may_settle) return Postpone{};
   if (rotation.deleting) return Rest{};
   if (rotation.invalid) return Halt{Halt::Why::invalid};
   if (status.rotation) {
-    return Work{Goal::resume, status.rotation->reason, !rotation.spec.suspend && !input.owner};
+    const bool may_regenerate = input.caches_complete && !rotation.spec.suspend && !input.owner;
+    return Work{Goal::resume, status.rotation->reason, may_regenerate};
   }
   if (input.owner) return Halt{Halt::Why::conflict};
   if (rotation.spec.suspend) return Halt{Halt::Why::suspended};

@@ -23,6 +23,9 @@ struct PlanInput {
   bool targets_current = false;
   // The organization's list shows another token than the status, or no such robot.
   bool drifted = false;
+  // False while caches are still listed: who owns which robot and what the Secrets hold is not
+  // known yet.
+  bool caches_complete = true;
 };
 
 // Nothing to do; look again when the next rotation is due (if any).
@@ -40,9 +43,12 @@ struct Halt {
   enum class Why { invalid, conflict, suspended };
   Why why = Why::suspended;
 };
-using Plan = std::variant<Rest, Work, Halt>;
+// Look again when the caches are complete.
+struct Postpone {};
+using Plan = std::variant<Rest, Work, Halt, Postpone>;
 
-// In this order: a deleted resource rests; a ledger is settled before anything else, even while
+// While caches are incomplete only a ledger is settled, and nothing is regenerated for it. Then, in
+// this order: a deleted resource rests; a ledger is settled before anything else, even while
 // suspended; then what forbids work; then what is asked for, due, or broken.
 Plan plan(const PlanInput& input);
 

@@ -37,6 +37,10 @@ std::string ledger_name(const api::Ledger& ledger) {
   return ledger.id + "/" + std::to_string(ledger.attempt);
 }
 
+runtime::Urgency urgency_of(const api::RobotTokenRotation& rotation) {
+  return rotation.status.rotation ? runtime::Urgency::outage : runtime::Urgency::normal;
+}
+
 kube::ObjectKey connection_of(const api::RobotTokenRotation& rotation) {
   return {rotation.meta.key.name_space, rotation.spec.connection};
 }
@@ -85,11 +89,15 @@ Reconciler::Reconciler(ReconcilerParts parts) : parts_(std::move(parts)) {
   parts_.secrets.add_listener([this](const auto& before, const auto& after, auto cause) {
     on_secret(before, after, cause);
   });
+  parts_.queue.admit(runtime::Urgency::outage);
 }
 
 void Reconciler::start_leading() {
-  const std::lock_guard lock(mutex_);
-  leading_since_ = parts_.executor.wall_now();
+  {
+    const std::lock_guard lock(mutex_);
+    leading_since_ = parts_.executor.wall_now();
+  }
+  parts_.queue.admit(runtime::Urgency::initial);
 }
 
 void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
@@ -117,7 +125,8 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
       cause == runtime::ChangeCause::live && (!before || before->generation != after->generation);
   runtime::Urgency urgency =
       cause == runtime::ChangeCause::initial ? runtime::Urgency::initial : runtime::Urgency::normal;
-  if (after->status.rotation || asked || edited) urgency = runtime::Urgency::urgent;
+  if (asked || edited) urgency = runtime::Urgency::urgent;
+  if (after->status.rotation) urgency = runtime::Urgency::outage;
   parts_.queue.add(after->meta.key, urgency);
 }
 
@@ -305,13 +314,14 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   }
   remember(key, memory);
   if (memory.not_before > now && memory.inputs == inputs) {
-    return parts_.queue.add_at(key, memory.not_before, runtime::Urgency::normal);
+    return parts_.queue.add_at(key, memory.not_before, urgency_of(*cached));
   }
 
   PlanInput input{*cached, wall_now, {}, conflicts_.owner_other_than(key), false, memory.drifted};
   {
     const std::lock_guard lock(mutex_);
-    input.leading_since = leading_since_;
+    input.caches_complete = leading_since_.has_value();
+    input.leading_since = leading_since_.value_or(wall_now);
   }
   const std::vector<DesiredSecret> targets = desired(*cached);
   input.targets_current = targets_current(*cached, targets);
@@ -319,6 +329,9 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
 
   if (const auto* task = std::get_if<Work>(&decision)) {
     return work(*cached, *task, std::move(memory), stop);
+  }
+  if (std::holds_alternative<Postpone>(decision)) {
+    return parts_.queue.add(key, runtime::Urgency::initial);
   }
   if (const auto* halt = std::get_if<Halt>(&decision)) {
     switch (halt->why) {
@@ -505,9 +518,7 @@ void Reconciler::retry(const api::RobotTokenRotation& rotation, Memory memory,
                        base::Duration delay) {
   memory.not_before = parts_.executor.now() + delay;
   memory.inputs = inputs_of(rotation);
-  parts_.queue.add_at(
-      rotation.meta.key, memory.not_before,
-      rotation.status.rotation ? runtime::Urgency::urgent : runtime::Urgency::normal);
+  parts_.queue.add_at(rotation.meta.key, memory.not_before, urgency_of(rotation));
   remember(rotation.meta.key, memory);
 }
 

@@ -55,7 +55,8 @@ class Reconciler {
   // Adds its listeners to the stores: make it before the reflectors start.
   explicit Reconciler(ReconcilerParts parts);
 
-  // Work begins: missed due times are spread from here.
+  // The caches are complete: missed due times are spread from here. Until then only what has a
+  // ledger is looked at, and only settled.
   void start_leading();
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
   // The organization's list says that Quay does not hold the token of the status: look.
@@ -115,7 +116,7 @@ class Reconciler {
   std::unordered_map<kube::ObjectKey, Memory> memories_;
   std::unordered_map<kube::ObjectKey, std::set<std::string>> owned_;  // Secrets by rotation
   std::map<kube::ObjectKey, std::set<kube::ObjectKey>> by_connection_;
-  base::WallTime leading_since_{};
+  std::optional<base::WallTime> leading_since_;
 };
 
 }  // namespace quay_rotator::rotation

@@ -20,6 +20,7 @@ constexpr base::Duration shortest_watch = std::chrono::seconds(300);
 constexpr base::Duration watch_spread = std::chrono::seconds(300);
 // Bookmarks come every minute: this long a silence is a dead peer.
 constexpr base::Duration idle_limit = std::chrono::seconds(150);
+constexpr base::Duration turn_poll = std::chrono::milliseconds(20);
 
 }  // namespace
 
@@ -82,6 +83,9 @@ std::string Reflector::trouble() const {
 }
 
 void Reflector::Driver::run(const std::stop_token& stop) {
+  while (options.after && !options.after->synced() && options.after->trouble().empty()) {
+    if (!executor.sleep_for(turn_poll, stop)) return;
+  }
   while (!stop.stop_requested()) {
     const ReflectorState::Action action = state.next();
     if (const auto* page = std::get_if<ReflectorState::ListPage>(&action)) {

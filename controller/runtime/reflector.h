@@ -11,9 +11,13 @@
 
 namespace quay_rotator::runtime {
 
+class Reflector;
+
 struct ReflectorOptions {
   std::string name_space;  // "" watches all
   std::string label_selector;
+  // Lists only when that one has its first snapshot or is in trouble; must outlive this one.
+  const Reflector* after = nullptr;
 };
 
 // Owns its thread: starts in the constructor, stops and joins in the destructor. Everything that

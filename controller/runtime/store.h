@@ -207,7 +207,9 @@ class Store {
 template <class T>
 class TypedStoreWriter final : public StoreWriter {
  public:
-  explicit TypedStoreWriter(Store<T>& store) : store_(store) {}
+  // Of the first snapshot, what `hurries` picks goes to the store as it comes; may be empty.
+  explicit TypedStoreWriter(Store<T>& store, std::function<bool(const T&)> hurries = {})
+      : store_(store), hurries_(std::move(hurries)) {}
 
   void begin_snapshot(const std::string& name_space) override {
     name_space_ = name_space;
@@ -228,6 +230,9 @@ class TypedStoreWriter final : public StoreWriter {
     if (!decoded) {
       unreadable_.insert(meta->key);
       return tl::unexpected(base::Error{meta->key.text() + ": " + decoded.error().message});
+    }
+    if (cause_ == ChangeCause::initial && hurries_ && hurries_(*decoded)) {
+      store_.put(*decoded, ChangeCause::initial);
     }
     listed_.insert(std::make_shared<const T>(std::move(*decoded)));
     return {};
@@ -257,6 +262,7 @@ class TypedStoreWriter final : public StoreWriter {
 
  private:
   Store<T>& store_;
+  std::function<bool(const T&)> hurries_;
   std::string name_space_;
   typename Store<T>::Objects listed_;
   std::unordered_set<kube::ObjectKey> unreadable_;

@@ -42,16 +42,19 @@ struct WorkQueue::State {
   std::mutex mutex;
   std::unique_ptr<base::Signal> signal;
   Entries entries;  // its nodes do not move: the maps below point to them
-  std::array<std::map<Ticket, Entries::value_type*>, 3> ready;
+  std::array<std::map<Ticket, Entries::value_type*>, 4> ready;
   std::map<Ticket, Entries::value_type*> delayed;
   std::uint64_t arrivals = 0;
+  Urgency least = Urgency::initial;  // that is handed out
   std::mutex report_mutex;
 
   std::map<Ticket, Entries::value_type*>& ready_of(Urgency urgency) {
     return ready[static_cast<std::size_t>(urgency)];
   }
   [[nodiscard]] std::size_t depth() const {
-    return ready[0].size() + ready[1].size() + ready[2].size();
+    std::size_t all = 0;
+    for (const auto& keys : ready) all += keys.size();
+    return all;
   }
 
   void undelay(Entry& entry) {
@@ -91,7 +94,8 @@ struct WorkQueue::State {
   }
 
   Entries::value_type* pop() {
-    for (auto& keys : ready) {
+    for (std::size_t urgency = 0; urgency <= static_cast<std::size_t>(least); ++urgency) {
+      auto& keys = ready[urgency];
       if (!keys.empty()) return keys.extract(keys.begin()).mapped();
     }
     return nullptr;
@@ -157,6 +161,12 @@ void WorkQueue::remove(const kube::ObjectKey& key) {
   found->second.failures = 0;
   state_->undelay(found->second);
   state_->drop_if_idle(*found);
+}
+
+void WorkQueue::admit(Urgency least) {
+  const std::lock_guard lock(state_->mutex);
+  state_->least = least;
+  state_->signal->notify_all();
 }
 
 std::optional<kube::ObjectKey> WorkQueue::take(const std::stop_token& stop) {

@@ -21,7 +21,8 @@
 namespace quay_rotator::runtime {
 
 enum class Urgency {
-  urgent,   // an outage may be going on (a ledger), or a person waits (rotate-now, an edit)
+  outage,   // an outage may be going on (a ledger)
+  urgent,   // a person waits (rotate-now, an edit)
   normal,   // a due time, a damaged Secret
   initial,  // the first look at everything after a start
 };
@@ -46,6 +47,9 @@ class WorkQueue {
   void forget(const kube::ObjectKey& key);
   // Drops a key that no longer exists from the delay heap and the failure counts.
   void remove(const kube::ObjectKey& key);
+
+  // From now on only keys of that urgency, or a greater one, are handed out; at first all are.
+  void admit(Urgency least);
 
   // Blocks for the next key; nothing when a stop was requested. Every key taken must be given to
   // done() by the same worker.

@@ -74,8 +74,10 @@ struct Replica::Parts {
     const std::string ours =
         std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
     reflect(kube::connections, {}, connections);
-    reflect(kube::secrets, {"", ours}, secrets);
-    reflect(kube::rotations, {}, rotations);
+    reflect<api::RobotTokenRotation>(kube::rotations, {}, rotations, [](const auto& rotation) {
+      return rotation.status.rotation.has_value();
+    });
+    reflect(kube::secrets, {"", ours, reflectors.back().get()}, secrets);
     if (options.leader_elect) {
       election = std::make_unique<runtime::Election>(election_options(options), renewal_client,
                                                      process, log);
@@ -86,10 +88,10 @@ struct Replica::Parts {
 
   template <class T>
   void reflect(const kube::Resource& resource, runtime::ReflectorOptions where,
-               runtime::Store<T>& store) {
+               runtime::Store<T>& store, std::function<bool(const T&)> hurries = {}) {
     reflectors.push_back(std::make_unique<runtime::Reflector>(
         resource, std::move(where), watch_client,
-        std::make_unique<runtime::TypedStoreWriter<T>>(store), process, log));
+        std::make_unique<runtime::TypedStoreWriter<T>>(store, std::move(hurries)), process, log));
   }
 
   [[nodiscard]] bool synced() const {
@@ -101,11 +103,14 @@ struct Replica::Parts {
 
   void lead(const std::stop_token& stop) {
     if (election && !election->wait_until_leading(stop)) return;
+    while (!reflectors.front()->synced()) {
+      if (!process.sleep_for(std::chrono::milliseconds(20), stop)) return;
+    }
+    for (int i = 0; i < options.workers; ++i) serve(queue, *reconciler);
     while (!synced()) {
       if (!process.sleep_for(std::chrono::milliseconds(20), stop)) return;
     }
     reconciler->start_leading();
-    for (int i = 0; i < options.workers; ++i) serve(queue, *reconciler);
     serve(connection_queue, *connection_reconciler);
   }
 

@@ -113,6 +113,43 @@ INSTANTIATE_TEST_SUITE_P(EachStep, CrashAfter,
                            return name;
                          });
 
+class CrashBeforeALongList : public Scenario {
+ protected:
+  void crash_and_restart(const std::string& step) {
+    adopt();
+    world.start(0, {}, once_after(step));
+    world.advance(minutes(1));
+    world.rotate_now(rotation);
+    for (int wait = 0; wait < 60 && !world.replica(0)->dead(); ++wait) world.advance(seconds(1));
+    ASSERT_TRUE(world.replica(0)->dead());
+    world.api.unlisted = {"secrets"};
+    world.start(0);
+  }
+};
+
+TEST_F(CrashBeforeALongList, WhatHasALedgerIsPublishedBeforeTheSecretsAreListed) {
+  crash_and_restart("regenerate");
+  world.advance(seconds(1));
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  world.rotate_now(rotation);
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 1) << "nothing else is done before the caches are complete";
+  world.api.unlisted.clear();
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 2);
+  expect_settled();
+}
+
+TEST_F(CrashBeforeALongList, WhatDidNotHappenIsNotSentBeforeTheSecretsAreListed) {
+  crash_and_restart("ledger");
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.api.unlisted.clear();
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
 TEST_F(Scenario, RecoversFromALostAnswer) {
   adopt();
   world.quay.faults.network.lost_back = 1;

@@ -289,6 +289,9 @@ Reply SimulatedApiServer::get(const Address& address) const {
 
 Reply SimulatedApiServer::get_list(const Address& address, const Message& message,
                                    Process& caller) {
+  if (unlisted.contains(address.plural)) {
+    return failure(500, "InternalError", "etcdserver: request timed out", address);
+  }
   std::vector<std::string> items;
   const std::string given = address.option("continue");
   std::string version = std::to_string(version_);

@@ -117,6 +117,25 @@ TEST(Plan, ALedgerComesFirstAndSuspensionOnlyForbidsANewRegeneration) {
   EXPECT_FALSE(work(plan(input(rotation)))->may_regenerate);
 }
 
+TEST(Plan, BeforeTheCachesAreCompleteOnlyALedgerIsSettled) {
+  api::RobotTokenRotation rotation = settled();
+  const auto early = [&rotation](base::Duration after = seconds(1)) {
+    PlanInput result = input(rotation, after);
+    result.caches_complete = false;
+    return plan(result);
+  };
+  EXPECT_TRUE(std::holds_alternative<Postpone>(early(hours(5))));
+  rotation.rotate_request = "today";
+  EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
+  rotation.status.rotation = api::Ledger{};
+  expect_work(early(), Goal::resume);
+  EXPECT_FALSE(work(early())->may_regenerate);
+  rotation.invalid = "spec.schedule.interval: expected a duration";
+  EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
+  rotation.deleting = true;
+  EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
+}
+
 TEST(Plan, WhatForbidsWork) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";

@@ -382,6 +382,28 @@ TEST_F(ReflectorTest, ListThatIsNoListIsRefused) {
   EXPECT_TRUE(reflector_->synced());
 }
 
+TEST_F(ReflectorTest, ListsAfterAnotherOneThatIsSyncedOrInTrouble) {
+  for (const bool well : {true, false}) {
+    SCOPED_TRACE(well);
+    lists_ = {[this, well] {
+      executor_.sleep_for(5s, {});
+      return well ? FakeResult(page({}, 10)) : FakeResult(no_answer());
+    }};
+    start();
+    Store<Thing> others;
+    const Reflector second(kube::config_maps, {"", "", reflector_.get()}, api_.client,
+                           std::make_unique<TypedStoreWriter<Thing>>(others), executor_,
+                           log_.log());
+    executor_.advance(4s);
+    const auto asked = sent(false).size();
+    lists_.emplace_back([] { return page({}, 10); });
+    executor_.advance(1100ms);
+    EXPECT_GT(sent(false).size(), asked);
+    EXPECT_TRUE(second.synced());
+    reflector_.reset();
+  }
+}
+
 TEST_F(ReflectorTest, DestructorEndsASilentWatchAtOnce) {
   lists_ = {[] { return page({}, 10); }};
   start();

@@ -68,6 +68,31 @@ TEST_F(StoreTest, OldContentStaysVisibleUntilTheSnapshotEnds) {
   EXPECT_THAT(contents(), ElementsAre("team-a/b@2"));
 }
 
+TEST_F(StoreTest, WhatHurriesDoesNotWaitForTheEndOfTheFirstSnapshot) {
+  TypedStoreWriter<Thing> writer(store_, [](const Thing& one) { return one.value == "now"; });
+  writer.begin_snapshot("");
+  ASSERT_TRUE(writer.add_to_snapshot(thing("a", 1)));
+  ASSERT_TRUE(writer.add_to_snapshot(thing("b", 2, "now")));
+  EXPECT_THAT(take_changes(), ElementsAre("- > team-a/b@2 initial"));
+  put(thing("b", 7, "done"));
+  take_changes();
+  writer.end_snapshot("5");
+  EXPECT_THAT(take_changes(), ElementsAre("- > team-a/a@1 initial"));
+  EXPECT_THAT(contents(), UnorderedElementsAre("team-a/a@1", "team-a/b@7"));
+
+  writer.begin_snapshot("");
+  ASSERT_TRUE(writer.add_to_snapshot(thing("c", 9, "now")));
+  EXPECT_THAT(take_changes(), IsEmpty()) << "only the first one is slow";
+}
+
+TEST_F(StoreTest, WhatHurriedAndIsInNoCompleteListIsDeleted) {
+  TypedStoreWriter<Thing> writer(store_, [](const Thing&) { return true; });
+  writer.begin_snapshot("");
+  ASSERT_TRUE(writer.add_to_snapshot(thing("a", 1)));
+  snapshot(writer, {thing("b", 8)}, "9");
+  EXPECT_THAT(contents(), ElementsAre("team-a/b@8"));
+}
+
 TEST_F(StoreTest, SnapshotThatBeginsAnewForgetsWhatItHad) {
   writer_.begin_snapshot("");
   ASSERT_TRUE(writer_.add_to_snapshot(thing("a", 1)));

@@ -62,10 +62,30 @@ TEST_F(WorkQueueTest, UrgentFirstThenFirstComeFirstServed) {
   queue_.add(key("i2"), Urgency::initial);
   queue_.add(key("n2"), Urgency::normal);
   queue_.add(key("u2"), Urgency::urgent);
-  EXPECT_EQ(queue_.depth(), 6U);
+  queue_.add(key("o1"), Urgency::outage);
+  EXPECT_EQ(queue_.depth(), 7U);
   std::vector<std::string> order;
   while (queue_.depth() > 0) order.push_back(work_now());
-  EXPECT_THAT(order, ElementsAre("u1", "u2", "n1", "n2", "i1", "i2"));
+  EXPECT_THAT(order, ElementsAre("o1", "u1", "u2", "n1", "n2", "i1", "i2"));
+}
+
+TEST_F(WorkQueueTest, WhatIsNotUrgentEnoughWaitsUntilItIsAdmitted) {
+  queue_.admit(Urgency::outage);
+  queue_.add(key("u"), Urgency::urgent);
+  queue_.add_at(key("o"), executor_.now() + 3s, Urgency::outage);
+  EXPECT_EQ(work_next(), turn("o", base::Duration(3s)));
+  std::string taken;
+  const auto worker = executor_.spawn("worker", [&](const std::stop_token& stop) {
+    while (const auto next = queue_.take(stop)) {
+      taken += next->name;
+      queue_.done(*next);
+    }
+  });
+  executor_.advance(10s);
+  EXPECT_EQ(taken, "");
+  queue_.admit(Urgency::initial);
+  executor_.settle();
+  EXPECT_EQ(taken, "u");
 }
 
 TEST_F(WorkQueueTest, KeyThatIsAddedTwiceRunsOnceInTheMoreUrgentClass) {
