@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/time.h"
+#include "kube/packing.h"
 
 namespace quay_rotator::api {
 
@@ -25,6 +26,11 @@ struct Condition {
   base::WallTime last_transition_time{};
   bool operator==(const Condition&) const = default;
 };
+template <class Archive>
+void fields(Archive& archive, kube::Is<Condition> auto& condition) {
+  archive.shared(condition.type, condition.reason, condition.message);
+  archive(condition.status, condition.observed_generation, condition.last_transition_time);
+}
 
 // Ordered as they were first set.
 class Conditions {
@@ -39,6 +45,11 @@ class Conditions {
 
   static base::Expected<Conditions> from_json(const nlohmann::json& array);
   [[nodiscard]] nlohmann::json to_json() const;
+
+  template <class Archive>
+  friend void fields(Archive& archive, kube::Is<Conditions> auto& conditions) {
+    archive(conditions.conditions_);
+  }
 
  private:
   std::vector<Condition> conditions_;

@@ -162,4 +162,20 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
   return secret;
 }
 
+template <class Archive>
+void fields(Archive& archive, kube::Is<ManagedSecret> auto& secret) {
+  archive(secret.meta);
+  archive(secret.owner, secret.docker_config, secret.immutable);
+  archive.digest(secret.content);
+  archive.digests(secret.marks);
+}
+
+void ManagedSecret::pack(kube::Packer& packer) const {
+  fields(packer, *this);
+}
+
+void ManagedSecret::unpack(kube::Unpacker& unpacker) {
+  fields(unpacker, *this);
+}
+
 }  // namespace quay_rotator::api

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fingerprint.h"
 #include "kube/object.h"
+#include "kube/packing.h"
 
 namespace quay_rotator::api {
 
@@ -32,8 +33,11 @@ struct ManagedSecret {
   std::uint64_t content = 0;         // credentials_digest of what it holds; 0: not what we write
   std::vector<std::uint64_t> marks;  // sorted digests of "label key=value", "annotation key=value",
                                      // "owner uid"
+  bool operator==(const ManagedSecret&) const = default;
 
   static base::Expected<ManagedSecret> from_json(const nlohmann::json& object);
+  void pack(kube::Packer& packer) const;
+  void unpack(kube::Unpacker& unpacker);
 };
 
 std::uint64_t label_mark(std::string_view key, std::string_view value);

@@ -80,4 +80,27 @@ json to_json(const QuayConnectionStatus& status) {
   return object;
 }
 
+template <class Archive>
+void fields(Archive& archive, kube::Is<KeyReference> auto& reference) {
+  archive(reference.kind, reference.name, reference.key);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<QuayConnection> auto& connection) {
+  archive(connection.meta);
+  archive(connection.generation, connection.deleting);
+  auto& spec = connection.spec;
+  archive(spec.url, spec.allow_insecure, spec.credentials, spec.ca, spec.proxy_url,
+          spec.requests_per_second, spec.burst);
+  archive(connection.status.observed_generation, connection.status.conditions);
+}
+
+void QuayConnection::pack(kube::Packer& packer) const {
+  fields(packer, *this);
+}
+
+void QuayConnection::unpack(kube::Unpacker& unpacker) {
+  fields(unpacker, *this);
+}
+
 }  // namespace quay_rotator::api

@@ -10,6 +10,7 @@
 #include "api/condition.h"
 #include "base/error.h"
 #include "kube/object.h"
+#include "kube/packing.h"
 
 namespace quay_rotator::api {
 
@@ -45,9 +46,12 @@ struct QuayConnection {
   bool deleting = false;
   QuayConnectionSpec spec;
   QuayConnectionStatus status;
+  bool operator==(const QuayConnection&) const = default;
 
   // The error names the field, what was expected and what came.
   static base::Expected<QuayConnection> from_json(const nlohmann::json& object);
+  void pack(kube::Packer& packer) const;
+  void unpack(kube::Unpacker& unpacker);
 };
 
 nlohmann::json to_json(const QuayConnectionStatus& status);

@@ -221,6 +221,60 @@ base::Expected<RobotTokenRotation> RobotTokenRotation::from_json(const json& obj
   return rotation;
 }
 
+template <class Archive>
+void fields(Archive& archive, kube::Is<SecretTarget> auto& target) {
+  archive(target.name, target.labels, target.annotations);
+  archive.shared_each(target.registries);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<RobotTokenRotationSpec> auto& spec) {
+  archive(spec.connection, spec.robot.organization, spec.robot.name, spec.interval, spec.jitter,
+          spec.initial, spec.targets, spec.verify, spec.deletion_policy, spec.suspend);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<Ledger> auto& ledger) {
+  archive(ledger.id, ledger.reason, ledger.started_at, ledger.previous, ledger.attempt,
+          ledger.rotate_request);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<FailingTarget> auto& target) {
+  archive(target.secret, target.message, target.since);
+  archive.shared(target.reason);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<HistoryEntry> auto& entry) {
+  archive(entry.time, entry.outage, entry.fingerprint);
+  archive.shared(entry.reason, entry.result);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<RobotTokenRotationStatus> auto& status) {
+  archive(status.observed_generation, status.conditions, status.robot, status.token_fingerprint,
+          status.last_rotation_time, status.next_rotation_time, status.token_known_since,
+          status.rotation, status.targets_total, status.targets_current, status.failing,
+          status.history, status.last_handled_rotate_request, status.consecutive_failures,
+          status.retry_after);
+}
+
+template <class Archive>
+void fields(Archive& archive, kube::Is<RobotTokenRotation> auto& rotation) {
+  archive(rotation.meta);
+  archive(rotation.generation, rotation.created, rotation.deleting, rotation.rotate_request,
+          rotation.spec, rotation.status, rotation.invalid);
+}
+
+void RobotTokenRotation::pack(kube::Packer& packer) const {
+  fields(packer, *this);
+}
+
+void RobotTokenRotation::unpack(kube::Unpacker& unpacker) {
+  fields(unpacker, *this);
+}
+
 json to_json(const RobotTokenRotationStatus& status) {
   json object = json::object();
   put(object, "observedGeneration", status.observed_generation);

@@ -15,6 +15,7 @@
 #include "base/fingerprint.h"
 #include "base/time.h"
 #include "kube/object.h"
+#include "kube/packing.h"
 
 namespace quay_rotator::api {
 
@@ -51,6 +52,7 @@ struct RobotTokenRotationSpec {
   DeletionPolicy deletion_policy = DeletionPolicy::delete_;
   bool suspend = false;
   // onForeignRotation has one value, Adopt, and needs no member.
+  bool operator==(const RobotTokenRotationSpec&) const = default;
 };
 
 enum class RotationReason { interval, requested, initial };
@@ -115,9 +117,12 @@ struct RobotTokenRotation {
   // A spec of a newer schema or otherwise unusable: what is wrong, and `spec` is not to be used.
   // The status is read all the same, so that a ledger is never overlooked.
   std::optional<std::string> invalid;
+  bool operator==(const RobotTokenRotation&) const = default;
 
   // An error only when the metadata or the status is unreadable.
   static base::Expected<RobotTokenRotation> from_json(const nlohmann::json& object);
+  void pack(kube::Packer& packer) const;
+  void unpack(kube::Unpacker& unpacker);
 };
 
 nlohmann::json to_json(const RobotTokenRotationStatus& status);

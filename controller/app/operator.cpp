@@ -282,6 +282,7 @@ class Operator {
     }
     log_.info("caches are complete", {{"resources", static_cast<std::int64_t>(rotations_.size())},
                                       {"secrets", static_cast<std::int64_t>(secrets_.size())}});
+    trim_heap();
     reconciler_->start_leading();
     for (int i = 0; i < 2; ++i) serve(*connection_queue_, *connection_reconciler_);
   }
@@ -302,12 +303,13 @@ class Operator {
       return time ? unix_seconds(*time) : 0;
     };
     std::vector<runtime::Metrics::RotationSample> samples;
-    for (const auto& rotation : rotations_.list()) {
-      const auto& status = rotation->status;
-      samples.push_back({rotation->meta.key, seconds_of(status.token_known_since),
+    samples.reserve(rotations_.size());
+    rotations_.each([&](const api::RobotTokenRotation& rotation) {
+      const auto& status = rotation.status;
+      samples.push_back({rotation.meta.key, seconds_of(status.token_known_since),
                          seconds_of(status.next_rotation_time),
                          status.conditions.is_true("Ready")});
-    }
+    });
     return samples;
   }
 
@@ -380,6 +382,7 @@ int run_operator(const Options& options, const Hooks& hooks) {
 
 int run(int argc, const char* const* argv, const Hooks& hooks) {
   harden_process();  // first: threads inherit the blocked signals
+  keep_heap_small();
   http::initialize_cpprest();
   const auto parsed = parse_options(argc, argv);
   if (const auto* exit = std::get_if<Exit>(&parsed)) {

@@ -1,6 +1,7 @@
 #include "app/process.h"
 
 #include <csignal>
+#include <malloc.h>
 
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,6 +27,19 @@ void harden_process() {
   std::signal(SIGPIPE, SIG_IGN);
   const sigset_t signals = termination_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+void keep_heap_small() {
+  constexpr int arenas = 2;
+  constexpr int large = 64 << 10;
+  mallopt(M_ARENA_MAX, arenas);
+  // Set, they do not grow with what was freed.
+  mallopt(M_MMAP_THRESHOLD, large);
+  mallopt(M_TRIM_THRESHOLD, 2 * large);
+}
+
+void trim_heap() {
+  malloc_trim(0);
 }
 
 void wait_for_termination() {

@@ -8,6 +8,13 @@ namespace quay_rotator::app {
 // starts.
 void harden_process();
 
+// Makes the C library give memory back that is not used any more, and share its heap among threads:
+// a process that lists ten thousand objects at its start shall not stay that large. Before the
+// first thread.
+void keep_heap_small();
+// What is free goes back to the system.
+void trim_heap();
+
 // Blocks the calling thread until SIGTERM or SIGINT comes. Needs harden_process first.
 void wait_for_termination();
 

@@ -21,6 +21,11 @@ class Fingerprint {
 
   [[nodiscard]] std::string text() const;
   [[nodiscard]] std::uint64_t bits() const { return bits_; }
+  static Fingerprint of_bits(std::uint64_t bits) {
+    Fingerprint fingerprint;
+    fingerprint.bits_ = bits;
+    return fingerprint;
+  }
   auto operator<=>(const Fingerprint&) const = default;
 
  private:

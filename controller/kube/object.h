@@ -47,6 +47,7 @@ struct ObjectMeta {
   ObjectKey key;
   std::string uid;
   std::string resource_version;
+  bool operator==(const ObjectMeta&) const = default;
 };
 
 // -1, 0, 1 as `a` is older than, the same as or newer than `b`. Resource versions of one kind are

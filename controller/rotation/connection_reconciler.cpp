@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 
 namespace quay_rotator::rotation {
 
 namespace {
-
-using RotationPointer = runtime::Store<api::RobotTokenRotation>::Pointer;
 
 // Settled: a token is known, and no rotation of ours is moving it right now.
 bool watched_for_drift(const api::RobotTokenRotation& rotation) {
@@ -95,21 +94,24 @@ ConnectionReconciler::Finding ConnectionReconciler::examine(const api::QuayConne
   const auto session = parts_.sessions.refresh(key, stop);
   if (!session) return {false, session.error().reason, session.error().message};
 
-  std::map<std::string, std::vector<RotationPointer>> organizations;
-  for (const RotationPointer& rotation : parts_.rotations.list()) {
-    if (rotation->meta.key.name_space == key.name_space && rotation->spec.connection == key.name &&
-        watched_for_drift(*rotation)) {
-      organizations[rotation->spec.robot.organization].push_back(rotation);
+  std::map<std::string, std::vector<Robot>> organizations;
+  const auto look = [&](const api::RobotTokenRotation& rotation) {
+    if (rotation.spec.connection != key.name || !watched_for_drift(rotation)) return;
+    auto& robots = organizations[rotation.spec.robot.organization];
+    const auto& status = rotation.status;
+    if (status.token_fingerprint && !status.rotation) {
+      robots.push_back({rotation.meta.key, status.robot, *status.token_fingerprint});
     }
-  }
+  };
+  parts_.rotations.each(look, key.name_space);
   if (organizations.empty()) {
     if (const auto answer = (*session)->probe(stop); !answer) {
       return {false, std::string(quay::reason(answer.error().kind)), answer.error().message};
     }
   }
   Finding finding{true, "Connected", "Quay answers and accepts the API token."};
-  for (const auto& [organization, users] : organizations) {
-    const auto answer = read_organization(**session, organization, users, stop);
+  for (const auto& [organization, robots] : organizations) {
+    const auto answer = read_organization(**session, organization, robots, stop);
     if (answer) continue;
     if (finding.ready) {
       finding = {false, std::string(quay::reason(answer.error().kind)), answer.error().message};
@@ -124,35 +126,32 @@ ConnectionReconciler::Finding ConnectionReconciler::examine(const api::QuayConne
   return finding;
 }
 
-quay::Expected<void> ConnectionReconciler::read_organization(
-    QuaySession& session, const std::string& organization,
-    const std::vector<RotationPointer>& users, const std::stop_token& stop) {
+quay::Expected<void> ConnectionReconciler::read_organization(QuaySession& session,
+                                                             const std::string& organization,
+                                                             const std::vector<Robot>& robots,
+                                                             const std::stop_token& stop) {
   // Only robots of ours are kept: a list may hold thousands of others.
   struct Seen {
-    RotationPointer rotation;
+    const Robot* robot = nullptr;
     bool listed = false;
     bool differs = false;
   };
-  std::unordered_map<std::string, Seen> by_robot;
-  for (const RotationPointer& user : users) {
-    if (user->status.token_fingerprint && !user->status.rotation) {
-      by_robot[user->status.robot].rotation = user;
-    }
-  }
+  std::unordered_map<std::string_view, Seen> by_robot;
+  for (const Robot& robot : robots) by_robot[robot.name].robot = &robot;
   auto answer =
       session.list(organization, stop, [&](const std::string& name, base::Fingerprint token) {
         const auto found = by_robot.find(name);
         if (found == by_robot.end()) return;
         found->second.listed = true;
-        found->second.differs = token != *found->second.rotation->status.token_fingerprint;
+        found->second.differs = token != found->second.robot->token;
       });
   if (!answer) return answer;
   for (const auto& [name, seen] : by_robot) {
     if (seen.listed && !seen.differs) continue;
     parts_.log.info(
         "drift",
-        {{"resource", seen.rotation->meta.key.text()}, {"robot", name}, {"listed", seen.listed}});
-    parts_.on_drift(seen.rotation->meta.key);
+        {{"resource", seen.robot->rotation.text()}, {"robot", name}, {"listed", seen.listed}});
+    parts_.on_drift(seen.robot->rotation);
   }
   return {};
 }

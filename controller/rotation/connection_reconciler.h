@@ -46,11 +46,16 @@ class ConnectionReconciler {
     std::string reason;
     std::string message;
   };
+  // One that may drift.
+  struct Robot {
+    kube::ObjectKey rotation;
+    std::string name;  // full
+    base::Fingerprint token;
+  };
   Finding examine(const api::QuayConnection& connection, const std::stop_token& stop);
-  quay::Expected<void> read_organization(
-      QuaySession& session, const std::string& organization,
-      const std::vector<runtime::Store<api::RobotTokenRotation>::Pointer>& users,
-      const std::stop_token& stop);
+  quay::Expected<void> read_organization(QuaySession& session, const std::string& organization,
+                                         const std::vector<Robot>& robots,
+                                         const std::stop_token& stop);
 
   ConnectionReconcilerParts parts_;
 };

@@ -210,16 +210,17 @@ std::vector<TargetProblem> Publisher::prune(const api::RobotTokenRotation& rotat
                                             const std::stop_token& stop) {
   if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return {};
   const auto& key = rotation.meta.key;
-  std::vector<std::shared_ptr<const api::ManagedSecret>> former;
-  for (auto& secret : cache_.list()) {
-    if (secret->meta.key.name_space != key.name_space || secret->owner != key.name) continue;
-    const bool ours = std::binary_search(secret->marks.begin(), secret->marks.end(),
+  std::vector<kube::ObjectMeta> former;
+  const auto look = [&](const api::ManagedSecret& secret) {
+    if (secret.owner != key.name) return;
+    const bool ours = std::binary_search(secret.marks.begin(), secret.marks.end(),
                                          api::owner_mark(rotation.meta.uid));
     const bool wanted = std::any_of(targets.begin(), targets.end(), [&](const auto& target) {
-      return target.key == secret->meta.key;
+      return target.key == secret.meta.key;
     });
-    if (ours && !wanted) former.push_back(std::move(secret));
-  }
+    if (ours && !wanted) former.push_back(secret.meta);
+  };
+  cache_.each(look, key.name_space);
   if (former.empty()) return {};
 
   // The caches of Secrets and of rotations are not of one age: what looks like a former target may
@@ -228,7 +229,7 @@ std::vector<TargetProblem> Publisher::prune(const api::RobotTokenRotation& rotat
   if (!live) {
     // Where the rotation is gone, Kubernetes collects what it owned.
     if (live.error().kind == kube::Error::Kind::not_found) return {};
-    return {target_problem(former.front()->meta.key, live.error())};
+    return {target_problem(former.front().key, live.error())};
   }
   const auto uid = base::string_or(*live, "metadata.uid", "");
   const auto generation = base::integer_or(*live, "metadata.generation", 0);
@@ -238,15 +239,14 @@ std::vector<TargetProblem> Publisher::prune(const api::RobotTokenRotation& rotat
 
   std::vector<TargetProblem> problems;
   for (const auto& secret : former) {
-    const auto removed =
-        client_.remove(kube::secrets, secret->meta.key, {secret->meta.uid, ""}, stop);
+    const auto removed = client_.remove(kube::secrets, secret.key, {secret.uid, ""}, stop);
     if (removed) {
       log_.info("deleted a Secret that is no longer a target",
-                {{"resource", key.text()}, {"secret", secret->meta.key.text()}});
-      cache_.erase(secret->meta.key);
+                {{"resource", key.text()}, {"secret", secret.key.text()}});
+      cache_.erase(secret.key);
     } else if (removed.error().kind != kube::Error::Kind::conflict) {
       // A conflict: that Secret is gone and this one is somebody else's.
-      problems.push_back(target_problem(secret->meta.key, removed.error()));
+      problems.push_back(target_problem(secret.key, removed.error()));
     }
   }
   return problems;

@@ -2,20 +2,22 @@
 //
 // Stale by design; whoever writes relies on preconditions, not on this. A write's answer may be
 // put in at once (`put`), so that the writer sees its own writes; an older version never replaces a
-// newer one. T has a member `kube::ObjectMeta meta` and a function
-// `base::Expected<T> T::from_json(const nlohmann::json&)`; no JSON is kept.
+// newer one. T has a member `kube::ObjectMeta meta`, a function
+// `base::Expected<T> T::from_json(const nlohmann::json&)`, and packs `meta` before all else (see
+// kube/packing.h): that is how objects are kept. Whoever looks gets a copy.
 //
 // Thread-safe. Listeners run in the thread that changed the store, one change at a time, in the
 // order of the changes. They must be quick, may read the store and must not change it; they are
 // added before the reflector starts.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@
 
 #include "base/error.h"
 #include "kube/object.h"
+#include "kube/packing.h"
 
 namespace quay_rotator::runtime {
 
@@ -48,6 +51,32 @@ class StoreWriter {
 // The identity of an object as the API server sends it. Errors name the missing member.
 base::Expected<kube::ObjectMeta> read_meta(const nlohmann::json& object);
 
+// Packed objects in the order of their keys. Not synchronized.
+class PackedObjects {
+ public:
+  [[nodiscard]] std::size_t size() const { return objects_.size(); }
+  [[nodiscard]] const kube::Packed& operator[](std::size_t place) const { return objects_[place]; }
+  // Where that key is, or would be.
+  [[nodiscard]] std::size_t lower_bound(const kube::ObjectKey& key) const;
+  // Where that key is, if it is there.
+  [[nodiscard]] std::optional<std::size_t> find(const kube::ObjectKey& key) const;
+  [[nodiscard]] kube::ObjectMeta meta(const kube::Packed& object) const;
+  // Puts it in the place of the object with its key, whose mark it gets and which is returned, or
+  // in between.
+  kube::Packed put(kube::Packed object);
+  kube::Packed take(std::size_t place);
+  // To be done with what was taken, or was not put here after all; null is nothing.
+  void release(kube::Packed object);
+
+  // Of this object and of any that is to be put here.
+  kube::TextPool& texts() { return texts_; }
+  [[nodiscard]] const kube::TextPool& texts() const { return texts_; }
+
+ private:
+  kube::TextPool texts_;
+  std::vector<kube::Packed> objects_;
+};
+
 template <class T>
 class Store {
  public:
@@ -58,14 +87,36 @@ class Store {
 
   void add_listener(Listener listener) { listeners_.push_back(std::move(listener)); }
 
+  // A copy.
   [[nodiscard]] Pointer find(const kube::ObjectKey& key) const {
     const std::lock_guard lock(mutex_);
     const auto found = objects_.find(key);
-    return found == objects_.end() ? nullptr : *found;
+    return found ? unpack(objects_[*found].get()) : nullptr;
   }
-  [[nodiscard]] std::vector<Pointer> list() const {
-    const std::lock_guard lock(mutex_);
-    return {objects_.begin(), objects_.end()};
+  // Visits a copy of each object, or of each in that namespace, in the order of their keys. What
+  // changes meanwhile is visited as it was or as it is. `visit` may use the store.
+  void each(const std::function<void(const T&)>& visit, const std::string& name_space = "") const {
+    constexpr std::size_t most = 64;  // at a time: others want the lock too
+    const auto belongs = [&name_space](const T& object) {
+      return name_space.empty() || object.meta.key.name_space == name_space;
+    };
+    std::vector<Pointer> some;
+    for (kube::ObjectKey last{name_space, ""};; last = some.back()->meta.key) {
+      some.clear();
+      {
+        const std::lock_guard lock(mutex_);
+        std::size_t place = objects_.lower_bound(last);
+        for (; place < objects_.size() && some.size() < most; ++place) {
+          auto object = unpack(objects_[place].get());
+          if (object->meta.key != last) some.push_back(std::move(object));
+        }
+      }
+      for (const Pointer& object : some) {
+        if (!belongs(*object)) return;
+        visit(*object);
+      }
+      if (some.size() < most) return;
+    }
   }
   [[nodiscard]] std::size_t size() const {
     const std::lock_guard lock(mutex_);
@@ -75,36 +126,29 @@ class Store {
   // Puts an object in unless the store holds the same or a newer version of it. An object that the
   // store saw deleted is not brought back by an older version either.
   void put(T object, ChangeCause cause = ChangeCause::live) {
-    auto after = std::make_shared<const T>(std::move(object));
+    const auto after = std::make_shared<const T>(std::move(object));
     const std::lock_guard one_change(change_mutex_);
     Pointer before;
     {
       const std::lock_guard lock(mutex_);
-      const auto found = objects_.find(after->meta.key);
-      if (found != objects_.end()) {
-        if (compare(after, (*found)->meta.resource_version) <= 0) return;
-        before = replace_at(found, after);
+      if (const auto found = objects_.find(after->meta.key)) {
+        if (!is_newer(after->meta, objects_[*found])) return;
+        before = unpack(objects_[*found].get());
       } else {
         // The watch tells of a namespace in order: what is older than the last deletion there, and
         // not here, is gone.
         const auto erased = erased_at_.find(after->meta.key.name_space);
-        if (erased != erased_at_.end() && compare(after, erased->second) <= 0) return;
-        objects_.insert(after);
+        if (erased != erased_at_.end() &&
+            kube::compare_resource_versions(after->meta.resource_version, erased->second) <= 0) {
+          return;
+        }
       }
+      objects_.release(objects_.put(pack(*after)));
     }
     notify(before, after, cause);
   }
   void erase(const kube::ObjectKey& key) {
-    const std::lock_guard one_change(change_mutex_);
-    Pointer before;
-    {
-      const std::lock_guard lock(mutex_);
-      const auto found = objects_.find(key);
-      if (found == objects_.end()) return;
-      before = *found;
-      objects_.erase(found);
-    }
-    notify(before, nullptr, ChangeCause::live);
+    erase_if(key, [](const kube::ObjectMeta&) { return true; });
   }
 
   // For the writer below.
@@ -112,84 +156,133 @@ class Store {
   // The API server told of a deletion; `deleted` carries the deletion's version. An object of that
   // name that was created since stays.
   void erase_deleted(const kube::ObjectMeta& deleted) {
+    erase_if(
+        deleted.key,
+        [&deleted](const kube::ObjectMeta& held) {
+          return held.uid == deleted.uid ||
+                 kube::compare_resource_versions(held.resource_version, deleted.resource_version) <=
+                     0;
+        },
+        &deleted);
+  }
+
+  // Marks what is in the namespace as not listed yet.
+  void begin_snapshot(const std::string& name_space) {
+    const std::lock_guard lock(mutex_);
+    for (std::size_t place = 0; place < objects_.size(); ++place) {
+      if (is_in(name_space, objects_[place])) kube::mark(objects_[place], false);
+    }
+  }
+  // The object of that key, if there is one, is listed. True when it is of that very version.
+  bool mark_listed(const kube::ObjectMeta& listed) {
+    const std::lock_guard lock(mutex_);
+    const auto found = objects_.find(listed.key);
+    if (!found) return false;
+    kube::mark(objects_[*found], true);
+    const kube::ObjectMeta held = objects_.meta(objects_[*found]);
+    return held.uid == listed.uid && held.resource_version == listed.resource_version;
+  }
+  kube::Packed pack_listed(const T& object) {
+    const std::lock_guard lock(mutex_);
+    return pack(object);
+  }
+  void drop(std::vector<kube::Packed> listed) {
+    const std::lock_guard lock(mutex_);
+    for (kube::Packed& object : listed) objects_.release(std::move(object));
+  }
+  // What is marked, and what changed (`listed`), is all there is in `name_space` as of `version`.
+  void end_snapshot(const std::string& name_space, std::vector<kube::Packed> listed,
+                    const std::string& version, ChangeCause cause) {
+    const std::lock_guard one_change(change_mutex_);
+    std::vector<Change> changes;
+    {
+      const std::lock_guard lock(mutex_);
+      mark_all(listed);
+      take_unlisted(name_space, version, changes);
+      for (kube::Packed& object : listed) put_listed(std::move(object), changes);
+    }
+    for (Change& change : changes) {
+      Pointer before;
+      Pointer after;
+      {
+        const std::lock_guard lock(mutex_);
+        before = unpack(change.before.get());
+        after = unpack(change.after);
+        objects_.release(std::move(change.before));
+      }
+      notify(before, after, cause);
+    }
+  }
+
+ private:
+  struct Change {
+    kube::Packed before;
+    const char* after = nullptr;  // in objects_, where it stays while change_mutex_ is held
+  };
+
+  // All but erase_if() and notify() with the mutex held.
+  kube::Packed pack(const T& object) {
+    kube::Packer packer(objects_.texts());
+    object.pack(packer);
+    return packer.take();
+  }
+  [[nodiscard]] Pointer unpack(const char* packed) const {
+    if (packed == nullptr) return nullptr;
+    auto object = std::make_shared<T>();
+    kube::Unpacker unpacker(packed, objects_.texts());
+    object->unpack(unpacker);
+    return object;
+  }
+  [[nodiscard]] bool is_newer(const kube::ObjectMeta& meta, const kube::Packed& held) const {
+    return kube::compare_resource_versions(meta.resource_version,
+                                           objects_.meta(held).resource_version) > 0;
+  }
+  static bool is_in(const std::string& name_space, const kube::Packed& object) {
+    return name_space.empty() || kube::Unpacker::key(object.get()).name_space == name_space;
+  }
+
+  // `deleted`: of what the API server has told that it was deleted.
+  void erase_if(const kube::ObjectKey& key, const std::function<bool(const kube::ObjectMeta&)>& may,
+                const kube::ObjectMeta* deleted = nullptr) {
     const std::lock_guard one_change(change_mutex_);
     Pointer before;
     {
       const std::lock_guard lock(mutex_);
-      erased_at_[deleted.key.name_space] = deleted.resource_version;
-      const auto found = objects_.find(deleted.key);
-      if (found == objects_.end()) return;
-      if ((*found)->meta.uid != deleted.uid && compare(*found, deleted.resource_version) > 0)
-        return;
-      before = *found;
-      objects_.erase(found);
+      if (deleted != nullptr) erased_at_[key.name_space] = deleted->resource_version;
+      const auto found = objects_.find(key);
+      if (!found || !may(objects_.meta(objects_[*found]))) return;
+      before = unpack(objects_[*found].get());
+      objects_.release(objects_.take(*found));
     }
     notify(before, nullptr, ChangeCause::live);
   }
-
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(const kube::ObjectKey& key) const noexcept {
-      return std::hash<kube::ObjectKey>{}(key);
+  void mark_all(const std::vector<kube::Packed>& listed) {
+    for (const kube::Packed& object : listed) {
+      const auto found = objects_.find(objects_.meta(object).key);
+      if (found) kube::mark(objects_[*found], true);
     }
-    std::size_t operator()(const Pointer& object) const noexcept {
-      return (*this)(object->meta.key);
-    }
-  };
-  struct SameKey {
-    using is_transparent = void;
-    static const kube::ObjectKey& key_of(const kube::ObjectKey& key) { return key; }
-    static const kube::ObjectKey& key_of(const Pointer& object) { return object->meta.key; }
-    bool operator()(const auto& left, const auto& right) const {
-      return key_of(left) == key_of(right);
-    }
-  };
-  // By key, without a second copy of the key.
-  using Objects = std::unordered_set<Pointer, Hash, SameKey>;
-
-  // `listed` and what could not be decoded (`unreadable`) are all there is in `name_space` as of
-  // `version`.
-  void replace_all(const std::string& name_space, const Objects& listed,
-                   const std::unordered_set<kube::ObjectKey>& unreadable,
-                   const std::string& version, ChangeCause cause) {
-    const std::lock_guard one_change(change_mutex_);
-    std::vector<std::pair<Pointer, Pointer>> changes;
-    {
-      const std::lock_guard lock(mutex_);
-      for (auto current = objects_.begin(); current != objects_.end();) {
-        const kube::ObjectKey& key = (*current)->meta.key;
-        if ((!name_space.empty() && key.name_space != name_space) || listed.contains(*current) ||
-            unreadable.contains(key) ||
-            kube::compare_resource_versions(version, (*current)->meta.resource_version) < 0) {
-          ++current;
-          continue;
-        }
-        erased_at_[key.name_space] = version;
-        changes.emplace_back(*current, nullptr);
-        current = objects_.erase(current);
-      }
-      for (const Pointer& after : listed) {
-        const auto found = objects_.find(after);
-        if (found == objects_.end()) {
-          objects_.insert(after);
-          changes.emplace_back(nullptr, after);
-        } else if (compare(after, (*found)->meta.resource_version) > 0) {
-          changes.emplace_back(replace_at(found, after), after);
-        }
-      }
-    }
-    for (const auto& [before, after] : changes) notify(before, after, cause);
   }
-
- private:
-  static int compare(const Pointer& object, const std::string& version) {
-    return kube::compare_resource_versions(object->meta.resource_version, version);
+  // What is no newer than `version` and was not listed.
+  void take_unlisted(const std::string& name_space, const std::string& version,
+                     std::vector<Change>& changes) {
+    for (std::size_t place = 0; place < objects_.size();) {
+      const kube::Packed& object = objects_[place];
+      const kube::ObjectMeta meta = objects_.meta(object);
+      if (kube::marked(object) || !is_in(name_space, object) ||
+          kube::compare_resource_versions(version, meta.resource_version) < 0) {
+        ++place;
+        continue;
+      }
+      erased_at_[meta.key.name_space] = version;
+      changes.push_back({objects_.take(place), nullptr});
+    }
   }
-  Pointer replace_at(typename Objects::iterator place, const Pointer& after) {
-    auto node = objects_.extract(place);
-    Pointer before = std::exchange(node.value(), after);
-    objects_.insert(std::move(node));
-    return before;
+  void put_listed(kube::Packed object, std::vector<Change>& changes) {
+    const kube::ObjectMeta meta = objects_.meta(object);
+    const auto found = objects_.find(meta.key);
+    if (found && !is_newer(meta, objects_[*found])) return objects_.release(std::move(object));
+    const char* after = object.get();
+    changes.push_back({objects_.put(std::move(object)), after});
   }
   void notify(const Pointer& before, const Pointer& after, ChangeCause cause) const {
     for (const auto& listener : listeners_) listener(before, after, cause);
@@ -197,7 +290,7 @@ class Store {
 
   std::mutex change_mutex_;  // held over a change and its notification: keeps their order
   mutable std::mutex mutex_;
-  Objects objects_;
+  PackedObjects objects_;
   std::map<std::string, std::string> erased_at_;  // by namespace: version of the last deletion
   std::vector<Listener> listeners_;
 };
@@ -211,37 +304,31 @@ class TypedStoreWriter final : public StoreWriter {
   explicit TypedStoreWriter(Store<T>& store, std::function<bool(const T&)> hurries = {})
       : store_(store), hurries_(std::move(hurries)) {}
 
+  ~TypedStoreWriter() override { store_.drop(std::move(listed_)); }
+
   void begin_snapshot(const std::string& name_space) override {
     name_space_ = name_space;
-    listed_.clear();
-    unreadable_.clear();
+    store_.drop(std::exchange(listed_, {}));
+    store_.begin_snapshot(name_space);
   }
   base::Expected<void> add_to_snapshot(const nlohmann::json& object) override {
     auto meta = read_meta(object);
     if (!meta) return tl::unexpected(std::move(meta.error()));
     // What has not changed is neither decoded again nor held twice.
-    auto known = store_.find(meta->key);
-    if (known && known->meta.uid == meta->uid &&
-        known->meta.resource_version == meta->resource_version) {
-      listed_.insert(std::move(known));
-      return {};
-    }
+    if (store_.mark_listed(*meta)) return {};
     auto decoded = T::from_json(object);
     if (!decoded) {
-      unreadable_.insert(meta->key);
       return tl::unexpected(base::Error{meta->key.text() + ": " + decoded.error().message});
     }
     if (cause_ == ChangeCause::initial && hurries_ && hurries_(*decoded)) {
       store_.put(*decoded, ChangeCause::initial);
     }
-    listed_.insert(std::make_shared<const T>(std::move(*decoded)));
+    listed_.push_back(store_.pack_listed(*decoded));
     return {};
   }
   void end_snapshot(const std::string& resource_version) override {
-    store_.replace_all(name_space_, listed_, unreadable_, resource_version, cause_);
+    store_.end_snapshot(name_space_, std::exchange(listed_, {}), resource_version, cause_);
     cause_ = ChangeCause::live;
-    listed_ = {};
-    unreadable_ = {};
   }
   base::Expected<void> upsert(const nlohmann::json& object) override {
     auto meta = read_meta(object);
@@ -264,8 +351,7 @@ class TypedStoreWriter final : public StoreWriter {
   Store<T>& store_;
   std::function<bool(const T&)> hurries_;
   std::string name_space_;
-  typename Store<T>::Objects listed_;
-  std::unordered_set<kube::ObjectKey> unreadable_;
+  std::vector<kube::Packed> listed_;  // and not in the store in that version
   ChangeCause cause_ = ChangeCause::initial;
 };
 

@@ -149,5 +149,25 @@ TEST(ManagedSecretTest, ToleratesForeignSecrets) {
   EXPECT_FALSE(ManagedSecret::from_json(json::array()).has_value());
 }
 
+TEST(ManagedSecretTest, ComesBackFromTheCacheAsItWas) {
+  json object = secret_with(json{{"auths", {{"quay.example.com", entry()}}}}.dump());
+  object["immutable"] = true;
+  object["metadata"]["resourceVersion"] = "7";
+  object["metadata"]["labels"] = {{"a", "b"}};
+  object["metadata"]["annotations"] = {{owner_annotation, "puller"}};
+  object["metadata"]["ownerReferences"] = {{{"uid", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"}}};
+  const auto secret = ManagedSecret::from_json(object);
+  ASSERT_TRUE(secret.has_value());
+  ASSERT_NE(secret->content, 0U);
+  kube::TextPool pool;
+  kube::Packer packer(pool);
+  secret->pack(packer);
+  const kube::Packed packed = packer.take();
+  kube::Unpacker unpacker(packed.get(), pool);
+  ManagedSecret result;
+  result.unpack(unpacker);
+  EXPECT_EQ(result, *secret);
+}
+
 }  // namespace
 }  // namespace quay_rotator::api

@@ -15,6 +15,17 @@ json minimal() {
     "spec": {"url": "https://quay.example.com", "credentialsSecretRef": {"name": "quay-api"}}})");
 }
 
+QuayConnection packed_and_unpacked(const QuayConnection& connection) {
+  kube::TextPool pool;
+  kube::Packer packer(pool);
+  connection.pack(packer);
+  const kube::Packed packed = packer.take();
+  kube::Unpacker unpacker(packed.get(), pool);
+  QuayConnection result;
+  result.unpack(unpacker);
+  return result;
+}
+
 TEST(QuayConnectionTest, HasDefaults) {
   const auto connection = QuayConnection::from_json(minimal());
   ASSERT_TRUE(connection.has_value());
@@ -40,6 +51,7 @@ TEST(QuayConnectionTest, ReadsEveryField) {
   const auto connection = QuayConnection::from_json(object);
   ASSERT_TRUE(connection.has_value());
   EXPECT_TRUE(connection->deleting);
+  EXPECT_EQ(packed_and_unpacked(*connection), *connection);
   const QuayConnectionSpec& spec = connection->spec;
   EXPECT_TRUE(spec.allow_insecure);
   EXPECT_EQ(spec.proxy_url, "http://proxy:3128");

@@ -48,6 +48,37 @@ RobotTokenRotationStatus full_status() {
   return status;
 }
 
+RobotTokenRotation packed_and_unpacked(const RobotTokenRotation& rotation) {
+  kube::TextPool pool;
+  kube::Packer packer(pool);
+  rotation.pack(packer);
+  const kube::Packed packed = packer.take();
+  kube::Unpacker unpacker(packed.get(), pool);
+  RobotTokenRotation result;
+  result.unpack(unpacker);
+  return result;
+}
+
+TEST(RobotTokenRotationTest, ComesBackFromTheCacheAsItWas) {
+  json object = minimal();
+  object["metadata"]["annotations"][rotate_requested_annotation] = "now";
+  object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
+  object["spec"]["schedule"]["jitter"] = "5m";
+  object["spec"]["initial"] = "Rotate";
+  object["spec"]["verify"]["level"] = "None";
+  object["spec"]["deletionPolicy"] = "Retain";
+  object["spec"]["suspend"] = true;
+  object["spec"]["targets"] = json::parse(R"([{"secret": {"name": "a"}},
+      {"secret": {"name": "b", "labels": {"l": "1"}, "annotations": {"n": "2"}},
+       "registries": ["quay.example.com", "other"]}])");
+  object["status"] = to_json(full_status());
+  for (const json& one : {minimal(), object, json::parse(R"({"metadata": {"name": "invalid"}})")}) {
+    const auto rotation = RobotTokenRotation::from_json(one);
+    ASSERT_TRUE(rotation.has_value());
+    EXPECT_EQ(packed_and_unpacked(*rotation), *rotation);
+  }
+}
+
 TEST(RobotTokenRotationTest, HasDefaults) {
   const auto rotation = RobotTokenRotation::from_json(minimal());
   ASSERT_TRUE(rotation.has_value());

@@ -117,9 +117,8 @@ class ReflectorTest : public ::testing::Test {
 
   std::vector<std::string> contents() const {
     std::vector<std::string> all;
-    for (const auto& one : store_.list()) {
-      all.push_back(one->meta.key.name + one->meta.resource_version);
-    }
+    store_.each(
+        [&](const Thing& one) { all.push_back(one.meta.key.name + one.meta.resource_version); });
     return all;
   }
   std::vector<SentRequest> sent(bool watches) const {

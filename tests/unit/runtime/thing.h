@@ -23,6 +23,14 @@ struct Thing {
     if (!value) return tl::unexpected(std::move(value.error()));
     return Thing{std::move(*meta), std::move(*value)};
   }
+  void pack(kube::Packer& packer) const {
+    packer(meta);
+    packer(value);
+  }
+  void unpack(kube::Unpacker& unpacker) {
+    unpacker(meta);
+    unpacker(value);
+  }
 };
 
 inline nlohmann::json thing(const std::string& name, int version, const std::string& value = "v",
