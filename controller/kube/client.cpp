@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "http/line_splitter.h"
 #include "http/url.h"
+#include "kube/item_splitter.h"
 
 namespace quay_rotator::kube {
 namespace {
@@ -142,6 +143,25 @@ std::vector<Error::Cause> causes_of(const json& status) {
   return causes;
 }
 
+// Of a list without its items.
+base::Expected<ListPage> page_of(std::string_view envelope) {
+  const auto list = parse_object(envelope);
+  if (!list || !list->is_object()) {
+    return tl::unexpected(base::Error{"the answer is not from a Kubernetes API server: " +
+                                      (list ? "not an object" : list.error().message)});
+  }
+  auto version = base::required_string(*list, "metadata.resourceVersion");
+  if (!version) return tl::unexpected(std::move(version.error()));
+  auto continue_token = base::string_or(*list, "metadata.continue", "");
+  if (!continue_token) return tl::unexpected(std::move(continue_token.error()));
+  // "items": null is how Go writes an empty list.
+  const json* items = base::find(*list, "items");
+  if (items != nullptr && (!items->is_array() || !items->empty())) {
+    return tl::unexpected(base::Error{"items: expected an array of objects"});
+  }
+  return ListPage{std::move(*version), std::move(*continue_token)};
+}
+
 // The text within the quotation marks of each `299 - "text"` in a Warning header.
 std::vector<std::string> warning_texts(std::string_view header) {
   std::vector<std::string> texts;
@@ -180,7 +200,7 @@ struct Client::Call {
   const SecretString* body = nullptr;
   bool idempotent = false;
   std::size_t max_body = max_object;
-  // For a watch: where its pieces go.
+  // For a watch or a list: where its pieces go.
   const std::function<bool(std::string_view)>* on_data = nullptr;
   base::Duration idle_limit = 150s;
 
@@ -286,9 +306,12 @@ Expected<http::Response> Client::perform(const Call& call, const std::stop_token
     const base::Duration rest = deadline - executor_.now();
     auto response =
         call.on_data != nullptr
-            ? transport_.stream(
-                  request, {.open_deadline = rest, .idle_limit = call.idle_limit, .stop = stop},
-                  *call.on_data)
+            ? transport_.stream(request,
+                                {.open_deadline = rest,
+                                 .idle_limit = call.idle_limit,
+                                 .max_buffered = call.max_body,
+                                 .stop = stop},
+                                *call.on_data)
             : transport_.send(request, {.deadline = rest, .max_body = call.max_body, .stop = stop});
     if (options_.observer) {
       options_.observer(call.verb, call.subject, response ? response->status : 0);
@@ -354,8 +377,8 @@ Expected<json> Client::get(const Resource& resource, const ObjectKey& key,
   return perform_json(call, stop);
 }
 
-Expected<json> Client::list(const Resource& resource, const std::string& name_space,
-                            const ListOptions& options, const std::stop_token& stop) {
+Client::Call Client::list_call(const Resource& resource, const std::string& name_space,
+                               const ListOptions& options) {
   Query query;
   query.add("labelSelector", options.label_selector).add("fieldSelector", options.field_selector);
   if (options.limit > 0) query.add("limit", std::to_string(options.limit));
@@ -366,7 +389,41 @@ Expected<json> Client::list(const Resource& resource, const std::string& name_sp
                        collection_path(resource, name_space) + query.text());
   call.idempotent = true;
   call.max_body = max_list;
-  return perform_json(call, stop);
+  return call;
+}
+
+Expected<json> Client::list(const Resource& resource, const std::string& name_space,
+                            const ListOptions& options, const std::stop_token& stop) {
+  return perform_json(list_call(resource, name_space, options), stop);
+}
+
+Expected<ListPage> Client::list_each(const Resource& resource, const std::string& name_space,
+                                     const ListOptions& options, const std::stop_token& stop,
+                                     const std::function<void(const json& item)>& on_item) {
+  Call call = list_call(resource, name_space, options);
+  call.idle_limit = options_.deadline;
+  std::string trouble;
+  const auto take = [&](std::string_view text) {
+    const auto item = parse_object(text);
+    if (!item) {
+      trouble = "an item is " + item.error().message;
+    } else {
+      on_item(*item);
+    }
+    return trouble.empty();
+  };
+  ItemSplitter items(max_object);
+  const std::function<bool(std::string_view)> on_data = [&](std::string_view piece) {
+    return items.feed(piece, take);
+  };
+  call.on_data = &on_data;
+  auto response = perform(call, stop);
+  if (!response) return tl::unexpected(std::move(response).error());
+  if (items.overflowed()) trouble = "an item is larger than 8 MiB";
+  if (!trouble.empty()) return tl::unexpected(call.error(Kind::malformed, trouble));
+  auto page = page_of(items.envelope());
+  if (!page) return tl::unexpected(call.error(Kind::malformed, page.error().message));
+  return std::move(*page);
 }
 
 Expected<json> Client::create(const Resource& resource, const std::string& name_space,

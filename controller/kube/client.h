@@ -68,6 +68,11 @@ struct ListOptions {
   std::string continue_token;
 };
 
+struct ListPage {
+  std::string resource_version;
+  std::string continue_token;  // "": it was the last
+};
+
 struct WatchOptions {
   std::string label_selector;
   std::string field_selector;
@@ -108,6 +113,11 @@ class Client {
   // One page; metadata.continue says whether there are more. `name_space` "" is all of them.
   Expected<nlohmann::json> list(const Resource& resource, const std::string& name_space,
                                 const ListOptions& options, const std::stop_token& stop);
+  // The same without ever holding the page: hands over each item as it comes. After an error some
+  // items may have been handed over. An item that is no object is one of these errors.
+  Expected<ListPage> list_each(const Resource& resource, const std::string& name_space,
+                               const ListOptions& options, const std::stop_token& stop,
+                               const std::function<void(const nlohmann::json& item)>& on_item);
   Expected<nlohmann::json> create(const Resource& resource, const std::string& name_space,
                                   const nlohmann::json& object, const std::stop_token& stop);
   // PUT with the object's own resourceVersion.
@@ -136,6 +146,8 @@ class Client {
 
  private:
   struct Call;
+  static Call list_call(const Resource& resource, const std::string& name_space,
+                        const ListOptions& options);
   // Any status but 2xx is an error.
   Expected<http::Response> perform(const Call& call, const std::stop_token& stop);
   Expected<nlohmann::json> perform_json(const Call& call, const std::stop_token& stop);

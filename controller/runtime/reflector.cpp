@@ -39,7 +39,6 @@ struct Reflector::Driver {
 
   void run(const std::stop_token& stop);
   void list(const ReflectorState::ListPage& action, const std::stop_token& stop);
-  tl::expected<void, kube::Error> take_page(const nlohmann::json& page, bool first);
   void watch(const ReflectorState::Watch& action, const std::stop_token& stop);
 
   struct WatchOutcome {
@@ -103,39 +102,22 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   query.label_selector = options.label_selector;
   query.limit = action.limit;
   query.continue_token = action.continue_token;
-  const auto page = client.list(resource, options.name_space, query, stop);
+  if (action.first) writer->begin_snapshot(options.name_space);
+  const auto page = client.list_each(
+      resource, options.name_space, query, stop,
+      [this](const nlohmann::json& item) { report(writer->add_to_snapshot(item)); });
   if (stop.stop_requested()) return;
-  const auto taken = page ? take_page(*page, action.first)
-                          : tl::expected<void, kube::Error>(tl::unexpected(page.error()));
-  if (taken) return;
-  state.on_list_error(taken.error(), executor.random());
-  // An expired token is no trouble: the full list that follows is what it costs.
-  if (taken.error().kind != kube::Error::Kind::expired) {
-    set_trouble(kube::explain(taken.error()));
+  if (!page) {
+    state.on_list_error(page.error(), executor.random());
+    // An expired token is no trouble: the full list that follows is what it costs.
+    if (page.error().kind != kube::Error::Kind::expired) set_trouble(kube::explain(page.error()));
+    return;
   }
-}
-
-tl::expected<void, kube::Error> Reflector::Driver::take_page(const nlohmann::json& page,
-                                                             bool first) {
-  const auto version = base::required_string(page, "metadata.resourceVersion");
-  const auto continue_token = base::string_or(page, "metadata.continue", "");
-  if (!version || !continue_token) {
-    return tl::unexpected(
-        malformed("list", !version ? version.error().message : continue_token.error().message));
-  }
-  if (first) writer->begin_snapshot(options.name_space);
-  // "items": null is how Go writes an empty list.
-  if (const nlohmann::json* items = base::find(page, "items")) {
-    if (!items->is_array()) return tl::unexpected(malformed("list", "items: expected an array"));
-    for (const auto& item : *items) report(writer->add_to_snapshot(item));
-  }
-  state.on_page(*version, *continue_token);
-  if (state.complete()) {
-    writer->end_snapshot(*version);
-    synced = true;
-    set_trouble("");
-  }
-  return {};
+  state.on_page(page->resource_version, page->continue_token);
+  if (!state.complete()) return;
+  writer->end_snapshot(page->resource_version);
+  synced = true;
+  set_trouble("");
 }
 
 void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::stop_token& stop) {

@@ -56,6 +56,10 @@ void run(std::string_view text) {
 
   check(client.get(kube::secrets, key, never), false, answer.status);
   check(client.list(kube::rotations, "", {}, never), false, answer.status);
+  const auto listed = client.list_each(kube::secrets, "", {}, never, [](const auto& item) {
+    expect(item.is_object(), "an item is an object");
+  });
+  if (!listed) check_error(listed.error(), false);
   check(client.get_path("/version", never), false, answer.status);
   check(client.create(kube::leases, key.name_space, object, never), true, answer.status);
   check(client.replace(kube::leases, key, object, never), true, answer.status);

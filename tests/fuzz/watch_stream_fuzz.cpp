@@ -13,6 +13,7 @@
 #include "http/line_splitter.h"
 #include "kube/client.h"
 #include "kube/credentials.h"
+#include "kube/item_splitter.h"
 #include "runtime/reflector.h"
 #include "runtime/store.h"
 #include "support/fake_transport.h"
@@ -62,6 +63,27 @@ void check_lines(std::string_view stream) {
   expect(whole == split(cut(stream, 7), max_line), "lines do not depend on the pieces");
 }
 
+std::vector<std::string> items_of(const std::vector<std::string>& pieces) {
+  kube::ItemSplitter splitter(48);
+  std::vector<std::string> items;
+  bool more = true;
+  for (std::size_t at = 0; more && at < pieces.size(); ++at) {
+    more = splitter.feed(pieces[at], [&](std::string_view item) {
+      items.emplace_back(item);
+      return true;
+    });
+  }
+  // What is too long is no list, however much of it was handed over.
+  if (!more) return {"too long"};
+  items.emplace_back(splitter.envelope());
+  return items;
+}
+
+void check_items(std::string_view page) {
+  expect(items_of({std::string(page)}) == items_of(cut(page, 7)),
+         "items do not depend on the pieces");
+}
+
 // What a store holds: where, which version, and something of the content.
 using Held = std::vector<std::tuple<std::string, std::string, std::uint64_t>>;
 
@@ -93,10 +115,9 @@ Held reflect(std::string_view page, const std::vector<std::string>& pieces,
   const runtime::Reflector reflector(
       resource, {}, client, std::make_unique<runtime::TypedStoreWriter<T>>(store), executor, {});
   Held held;
-  for (const auto& object : store.list()) {
-    held.emplace_back(object->meta.key.text(), object->meta.resource_version, content(*object));
-  }
-  std::sort(held.begin(), held.end());
+  store.each([&](const T& object) {
+    held.emplace_back(object.meta.key.text(), object.meta.resource_version, content(object));
+  });
   return held;
 }
 
@@ -117,6 +138,7 @@ void check_store(std::string_view page, std::string_view stream, const kube::Res
 void run(std::string_view text) {
   check_lines(text);
   const std::string_view page = take_part(text);
+  check_items(page);
   check_store<api::ManagedSecret>(page, text, kube::secrets);
   check_store<api::RobotTokenRotation>(page, text, kube::rotations);
 }

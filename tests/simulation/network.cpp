@@ -111,7 +111,11 @@ tl::expected<http::Response, http::Error> Connection::stream(
   const Border border(Border::Side::world);
   auto reply = exchange(request, options.open_deadline, options.stop);
   if (!reply) return tl::unexpected(std::move(reply).error());
-  if (reply->status / 100 != 2 || !reply->source) return response_of(*reply, true);
+  if (reply->status / 100 != 2) return response_of(*reply, true);
+  if (!reply->source) {
+    on_data(reply->body);
+    return response_of(*reply, false);
+  }
   for (;;) {
     const auto piece = reply->source(process_.now() + options.idle_limit, options.stop);
     process_.end_if_dead();

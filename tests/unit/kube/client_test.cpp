@@ -282,6 +282,35 @@ TEST_F(ClientTest, SaysWhatTheServerSaid) {
   }
 }
 
+TEST_F(ClientTest, ListsItemByItem) {
+  answer({Answer{.source = testing::pieces(
+                     {R"({"items":[{"a":1,"metadata":{"managedFields":[{}])", R"(}},{"a")",
+                      R"(:2}])", R"(,"metadata":{"resourceVersion":"7","continue":"more"}})"})}});
+  std::string items;
+  const auto page = client_.list_each(secrets, "team-a", {}, {},
+                                      [&](const nlohmann::json& item) { items += item.dump(); });
+  ASSERT_TRUE(page);
+  EXPECT_EQ(page->resource_version, "7");
+  EXPECT_EQ(page->continue_token, "more");
+  EXPECT_EQ(items, R"({"a":1,"metadata":{}}{"a":2})");
+  EXPECT_EQ(last_line(), "GET /api/v1/namespaces/team-a/secrets?limit=500");
+}
+
+TEST_F(ClientTest, AListThatIsNoneIsMalformed) {
+  const std::string meta = R"("metadata":{"resourceVersion":"7"}})";
+  for (const std::string& body :
+       {std::string("[]"), std::string("{}"), "{\"items\":{}," + meta, "{\"items\":[1]," + meta,
+        "{\"items\":[{]}]," + meta, std::string("{\"items\":[{}]")}) {
+    SCOPED_TRACE(body);
+    answer({Answer{.body = body}});
+    const auto page = client_.list_each(secrets, "", {}, {}, [](const auto&) {});
+    ASSERT_FALSE(page);
+    EXPECT_EQ(page.error().kind, Error::Kind::malformed);
+  }
+  answer({Answer{.body = "{\"items\":null," + meta}});
+  EXPECT_TRUE(client_.list_each(secrets, "", {}, {}, [](const auto&) {}));
+}
+
 TEST_F(ClientTest, SaysThatTheCrdsAreMissing) {
   answer({Answer{.status = 404, .body = "404 page not found\n"}});
   EXPECT_EQ(client_.list(rotations, "", {}, {}).error().message,
