@@ -1,11 +1,15 @@
 #include "rotation/conflict_index.h"
 
+#include <algorithm>
 #include <tuple>
+#include <utility>
+
+#include "base/fingerprint.h"
 
 namespace quay_rotator::rotation {
 
-bool ConflictIndex::Order::operator()(const Claim& left, const Claim& right) const {
-  return std::tie(left.created, left.key) < std::tie(right.created, right.key);
+ConflictIndex::Robot ConflictIndex::robot_of(const std::string& name) {
+  return {base::digest64(name), base::digest64(name + '\n')};
 }
 
 std::vector<kube::ObjectKey> ConflictIndex::claim(const Claim& claim) {
@@ -26,9 +30,21 @@ std::optional<kube::ObjectKey> ConflictIndex::owner_other_than(const kube::Objec
 std::optional<kube::ObjectKey> ConflictIndex::verdict(const kube::ObjectKey& key) const {
   const auto claim = claims_.find(key);
   if (claim == claims_.end()) return std::nullopt;
-  const auto& owner = by_robot_.at(claim->second.robot).begin()->key;
+  const auto owner = owner_of(claim->second.robot);
   if (owner == key) return std::nullopt;
   return owner;
+}
+
+std::optional<kube::ObjectKey> ConflictIndex::owner_of(const Robot& robot) const {
+  const auto [begin, end] = by_robot_.equal_range(robot);
+  if (begin == end) return std::nullopt;
+  const auto age = [](const auto& claimant) {
+    const auto& [key, claimed] = *claimant.second;
+    return std::tie(claimed.created, key);
+  };
+  const auto oldest = std::min_element(
+      begin, end, [&](const auto& left, const auto& right) { return age(left) < age(right); });
+  return oldest->second->first;
 }
 
 std::vector<kube::ObjectKey> ConflictIndex::replace(const kube::ObjectKey& key,
@@ -37,30 +53,38 @@ std::vector<kube::ObjectKey> ConflictIndex::replace(const kube::ObjectKey& key,
   if (claim == nullptr && found == claims_.end()) return {};
 
   // Only those who claim the robot that is left or the one that is entered can be touched.
-  std::map<kube::ObjectKey, std::optional<kube::ObjectKey>> before{{key, verdict(key)}};
-  const auto remember = [&](const std::string& robot) {
-    const auto claimants = by_robot_.find(robot);
-    if (claimants == by_robot_.end()) return;
-    for (const auto& other : claimants->second) before.emplace(other.key, verdict(other.key));
+  std::vector<std::pair<Robot, std::optional<kube::ObjectKey>>> owners;
+  const auto remember = [&](const Robot& robot) {
+    if (owners.empty() || owners.front().first != robot)
+      owners.emplace_back(robot, owner_of(robot));
   };
   if (found != claims_.end()) remember(found->second.robot);
-  if (claim != nullptr) remember(claim->robot);
+  if (claim != nullptr) remember(robot_of(claim->robot));
+  const auto before = verdict(key);
 
   if (found != claims_.end()) {
-    const auto claimants = by_robot_.find(found->second.robot);
-    claimants->second.erase(found->second);
-    if (claimants->second.empty()) by_robot_.erase(claimants);
-    claims_.erase(found);
+    const auto [begin, end] = by_robot_.equal_range(found->second.robot);
+    by_robot_.erase(std::find_if(
+        begin, end, [node = &*found](const auto& claimant) { return claimant.second == node; }));
   }
-  if (claim != nullptr) {
-    by_robot_[claim->robot].insert(*claim);
-    claims_.emplace(key, *claim);
+  if (claim == nullptr) {
+    claims_.erase(found);
+  } else {
+    const Robot& robot = owners.back().first;
+    const auto place = claims_.insert_or_assign(key, Claimed{robot, claim->created}).first;
+    by_robot_.emplace(robot, &*place);
   }
 
   std::vector<kube::ObjectKey> changed;
-  for (const auto& [other, old] : before) {
-    if (verdict(other) != old) changed.push_back(other);
+  if (verdict(key) != before) changed.push_back(key);
+  for (const auto& [robot, owner] : owners) {
+    if (owner_of(robot) == owner) continue;
+    const auto [begin, end] = by_robot_.equal_range(robot);
+    for (auto other = begin; other != end; ++other) {
+      if (other->second->first != key) changed.push_back(other->second->first);
+    }
   }
+  std::sort(changed.begin(), changed.end());
   return changed;
 }
 

@@ -1,11 +1,12 @@
 // Promise I7: which RobotTokenRotation owns a robot. The oldest does; the others call nothing.
 #pragma once
 
-#include <map>
+#include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/time.h"
@@ -19,7 +20,6 @@ struct Claim {
   std::string robot;
   base::WallTime created{};
   kube::ObjectKey key;
-  std::string uid;
 };
 
 // Thread-safe. Ages are creationTimestamp, then namespace/name: every replica decides alike.
@@ -33,16 +33,31 @@ class ConflictIndex {
   [[nodiscard]] std::optional<kube::ObjectKey> owner_other_than(const kube::ObjectKey& key) const;
 
  private:
-  struct Order {
-    bool operator()(const Claim& left, const Claim& right) const;
+  // 128 bits of a digest: there are many robots, and none may be made to look like another.
+  struct Robot {
+    std::uint64_t first = 0;
+    std::uint64_t second = 0;
+    bool operator==(const Robot&) const = default;
   };
-  // Both with the mutex held. A null claim releases.
+  struct RobotHash {
+    std::size_t operator()(const Robot& robot) const noexcept { return robot.first; }
+  };
+  struct Claimed {
+    Robot robot;
+    base::WallTime created{};
+  };
+  using Claims = std::unordered_map<kube::ObjectKey, Claimed>;
+  using Claimants = std::unordered_multimap<Robot, const Claims::value_type*, RobotHash>;
+
+  static Robot robot_of(const std::string& name);
+  // All with the mutex held. A null claim releases.
   std::vector<kube::ObjectKey> replace(const kube::ObjectKey& key, const Claim* claim);
   [[nodiscard]] std::optional<kube::ObjectKey> verdict(const kube::ObjectKey& key) const;
+  [[nodiscard]] std::optional<kube::ObjectKey> owner_of(const Robot& robot) const;
 
   mutable std::mutex mutex_;
-  std::map<kube::ObjectKey, Claim> claims_;
-  std::map<std::string, std::set<Claim, Order>> by_robot_;
+  Claims claims_;  // its nodes do not move: by_robot_ points to them
+  Claimants by_robot_;
 };
 
 }  // namespace quay_rotator::rotation

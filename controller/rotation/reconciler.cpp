@@ -108,16 +108,19 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
     parts_.queue.add(before->meta.key, runtime::Urgency::normal);
     return;
   }
+  const bool users = after->spec.robot.organization.empty();
   {
     const std::lock_guard lock(mutex_);
-    if (before) by_connection_[connection_of(*before)].erase(before->meta.key);
-    by_connection_[connection_of(*after)].insert(after->meta.key);
+    if (users && after->status.robot.empty()) {
+      nameless_.insert(after->meta.key);
+    } else {
+      nameless_.erase(after->meta.key);
+    }
   }
   claim(*after);
-  if (after->spec.robot.organization.empty() && !after->status.robot.empty() &&
+  if (users && !after->status.robot.empty() &&
       (!before || before->status.robot != after->status.robot)) {
-    // Whose robot it is has shown: for those too to whom Quay has not answered yet.
-    for (const auto& other : same_user_robot(*after)) claim(*other);
+    claim_user_robot(*after);
   }
   const bool asked = after->rotate_request != after->status.last_handled_rotate_request &&
                      !after->rotate_request.empty();
@@ -138,18 +141,14 @@ void Reconciler::on_connection(const runtime::Store<api::QuayConnection>::Pointe
   const bool was_ready = before && before->status.conditions.is_true("Ready");
   if (before && after && before->generation == after->generation && ready == was_ready) return;
 
-  std::set<kube::ObjectKey> users;
-  {
-    const std::lock_guard lock(mutex_);
-    if (const auto found = by_connection_.find(key); found != by_connection_.end()) {
-      users = found->second;
-    }
-  }
-  for (const kube::ObjectKey& user : users) {
-    if (const auto rotation = parts_.rotations.find(user)) claim(*rotation);
-    parts_.queue.add(user, cause == runtime::ChangeCause::initial ? runtime::Urgency::initial
-                                                                  : runtime::Urgency::normal);
-  }
+  const auto look = [&](const api::RobotTokenRotation& user) {
+    if (connection_of(user) != key) return;
+    claim(user);
+    parts_.queue.add(user.meta.key, cause == runtime::ChangeCause::initial
+                                        ? runtime::Urgency::initial
+                                        : runtime::Urgency::normal);
+  };
+  parts_.rotations.each(look, key.name_space);
 }
 
 void Reconciler::on_secret(const runtime::Store<api::ManagedSecret>::Pointer& before,
@@ -159,13 +158,10 @@ void Reconciler::on_secret(const runtime::Store<api::ManagedSecret>::Pointer& be
   for (const auto& [secret, present] : {std::pair{before, false}, std::pair{after, true}}) {
     if (!secret || secret->owner.empty()) continue;
     const kube::ObjectKey owner{secret->meta.key.name_space, secret->owner};
-    auto& names = owned_[owner];
-    if (present) {
-      names.insert(secret->meta.key.name);
-    } else {
-      names.erase(secret->meta.key.name);
-    }
-    if (names.empty()) owned_.erase(owner);
+    const std::size_t hash = std::hash<kube::ObjectKey>{}(owner);
+    int& count = owned_[hash];
+    count += present ? 1 : -1;
+    if (count == 0) owned_.erase(hash);
     if (cause == runtime::ChangeCause::live) parts_.queue.add(owner, runtime::Urgency::normal);
   }
 }
@@ -183,50 +179,49 @@ void Reconciler::claim(const api::RobotTokenRotation& rotation) {
     const api::RobotName& robot = rotation.spec.robot;
     std::string full_name = robot.organization + "+" + robot.name;
     if (robot.organization.empty()) {
-      // Whose robot it is shows when Quay has answered once, to any of them.
-      full_name = rotation.status.robot;
-      for (const auto& other : same_user_robot(rotation)) {
-        if (full_name.empty()) full_name = other->status.robot;
-      }
+      full_name = user_robot(rotation);
       if (full_name.empty()) full_name = connection.text() + " user+" + robot.name;
     }
-    affected = conflicts_.claim(
-        {quay + " " + full_name, rotation.created, rotation.meta.key, rotation.meta.uid});
+    affected = conflicts_.claim({quay + " " + full_name, rotation.created, rotation.meta.key});
   }
   for (const kube::ObjectKey& key : affected) {
     if (key != rotation.meta.key) parts_.queue.add(key, runtime::Urgency::normal);
   }
 }
 
-std::vector<runtime::Store<api::RobotTokenRotation>::Pointer> Reconciler::same_user_robot(
-    const api::RobotTokenRotation& rotation) const {
-  std::set<kube::ObjectKey> users;
+std::string Reconciler::user_robot(const api::RobotTokenRotation& rotation) const {
+  std::string name = rotation.status.robot;
+  if (!name.empty()) return name;
+  const auto look = [&](const api::RobotTokenRotation& other) {
+    if (name.empty() && other.spec.robot == rotation.spec.robot &&
+        other.spec.connection == rotation.spec.connection) {
+      name = other.status.robot;
+    }
+  };
+  parts_.rotations.each(look, rotation.meta.key.name_space);
+  return name;
+}
+
+void Reconciler::claim_user_robot(const api::RobotTokenRotation& known) {
+  std::set<kube::ObjectKey> nameless;
   {
     const std::lock_guard lock(mutex_);
-    if (const auto found = by_connection_.find(connection_of(rotation));
-        found != by_connection_.end()) {
-      users = found->second;
+    nameless = nameless_;
+  }
+  for (const kube::ObjectKey& key : nameless) {
+    const auto other = parts_.rotations.find(key);
+    if (other && connection_of(*other) == connection_of(known) &&
+        other->spec.robot == known.spec.robot) {
+      claim(*other);
     }
   }
-  std::vector<runtime::Store<api::RobotTokenRotation>::Pointer> others;
-  for (const kube::ObjectKey& user : users) {
-    if (user == rotation.meta.key) continue;
-    if (auto other = parts_.rotations.find(user);
-        other && other->spec.robot == rotation.spec.robot) {
-      others.push_back(std::move(other));
-    }
-  }
-  return others;
 }
 
 void Reconciler::forget(const kube::ObjectKey& key) {
   {
     const std::lock_guard lock(mutex_);
     memories_.erase(key);
-    for (auto entry = by_connection_.begin(); entry != by_connection_.end();) {
-      entry->second.erase(key);
-      entry = entry->second.empty() ? by_connection_.erase(entry) : std::next(entry);
-    }
+    nameless_.erase(key);
   }
   for (const kube::ObjectKey& affected : conflicts_.release(key)) {
     if (affected != key) parts_.queue.add(affected, runtime::Urgency::normal);
@@ -249,7 +244,27 @@ Reconciler::Memory Reconciler::recall(const kube::ObjectKey& key) {
 
 void Reconciler::remember(const kube::ObjectKey& key, const Memory& memory) {
   const std::lock_guard lock(mutex_);
-  memories_[key] = memory;
+  if (memory == Memory{}) {
+    memories_.erase(key);
+  } else {
+    memories_[key] = memory;
+  }
+}
+
+void Reconciler::tidy(Memory& memory, const api::RobotTokenRotationStatus& status,
+                      base::MonotonicTime now) {
+  if (!status.rotation) {
+    memory.ledger.clear();
+    memory.ledger_seen = {};
+  }
+  if (!status.retry_after && memory.not_before <= now) {
+    memory.not_before = {};
+    memory.inputs.clear();
+  }
+  if (memory.healed && now - *memory.healed >= heals_forgotten) {
+    memory.heals = 0;
+    memory.healed.reset();
+  }
 }
 
 std::string Reconciler::inputs_of(const api::RobotTokenRotation& rotation) const {
@@ -283,13 +298,13 @@ bool Reconciler::targets_current(const api::RobotTokenRotation& rotation,
 bool Reconciler::has_former_targets(const api::RobotTokenRotation& rotation,
                                     const std::vector<DesiredSecret>& targets) const {
   if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return false;
-  const std::lock_guard lock(mutex_);
-  const auto found = owned_.find(rotation.meta.key);
-  if (found == owned_.end()) return false;
-  return !std::ranges::all_of(found->second, [&](const std::string& name) {
-    return std::ranges::any_of(targets,
-                               [&](const auto& target) { return target.key.name == name; });
+  const auto current = std::ranges::count_if(targets, [&](const DesiredSecret& target) {
+    const auto cached = parts_.secrets.find(target.key);
+    return cached && cached->owner == rotation.meta.key.name;
   });
+  const std::lock_guard lock(mutex_);
+  const auto found = owned_.find(std::hash<kube::ObjectKey>{}(rotation.meta.key));
+  return found != owned_.end() && found->second > current;
 }
 
 void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
@@ -300,6 +315,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   const base::MonotonicTime now = parts_.executor.now();
   const base::WallTime wall_now = parts_.executor.wall_now();
   const api::RobotTokenRotationStatus& status = cached->status;
+  tidy(memory, status, now);
   if (status.rotation && memory.ledger != ledger_name(*status.rotation)) {
     memory.ledger = ledger_name(*status.rotation);
     memory.ledger_seen = now;

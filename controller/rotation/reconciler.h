@@ -4,7 +4,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -71,6 +70,7 @@ class Reconciler {
     bool drifted = false;
     int heals = 0;  // in a row: something undoes what we write
     std::optional<base::MonotonicTime> healed;
+    bool operator==(const Memory&) const = default;
   };
 
   void on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
@@ -83,10 +83,15 @@ class Reconciler {
                  const runtime::Store<api::ManagedSecret>::Pointer& after,
                  runtime::ChangeCause cause);
   void claim(const api::RobotTokenRotation& rotation);
-  // Resources that name the same robot of whoever owns the connection's API token.
-  [[nodiscard]] std::vector<runtime::Store<api::RobotTokenRotation>::Pointer> same_user_robot(
-      const api::RobotTokenRotation& rotation) const;
+  // The full name of a robot of whoever owns the connection's API token: "" until Quay has told it
+  // to one of those who name that robot.
+  [[nodiscard]] std::string user_robot(const api::RobotTokenRotation& rotation) const;
+  // Of those to whom Quay has not told it yet, the ones who name that robot claim it anew.
+  void claim_user_robot(const api::RobotTokenRotation& known);
   void forget(const kube::ObjectKey& key);
+  // Drops what is of no use any more: most resources rest, and need no memory.
+  static void tidy(Memory& memory, const api::RobotTokenRotationStatus& status,
+                   base::MonotonicTime now);
 
   [[nodiscard]] Memory recall(const kube::ObjectKey& key);
   void remember(const kube::ObjectKey& key, const Memory& memory);
@@ -113,9 +118,10 @@ class Reconciler {
   ReconcilerParts parts_;
   ConflictIndex conflicts_;
   mutable std::mutex mutex_;
-  std::unordered_map<kube::ObjectKey, Memory> memories_;
-  std::unordered_map<kube::ObjectKey, std::set<std::string>> owned_;  // Secrets by rotation
-  std::map<kube::ObjectKey, std::set<kube::ObjectKey>> by_connection_;
+  std::unordered_map<kube::ObjectKey, Memory>
+      memories_;                                // of those that have something to remember
+  std::unordered_map<std::size_t, int> owned_;  // Secrets that name it, by the rotation's hash
+  std::set<kube::ObjectKey> nameless_;          // robots of a user whose full name is not known yet
   std::optional<base::WallTime> leading_since_;
 };
 

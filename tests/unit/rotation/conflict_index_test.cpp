@@ -17,7 +17,7 @@ const kube::ObjectKey c{"team-c", "puller"};
 const std::string robot = "https://quay.example.com acme+puller";
 
 Claim claim_of(const kube::ObjectKey& key, int created, std::string what = robot) {
-  return {std::move(what), base::WallTime(std::chrono::seconds(created)), key, "uid-" + key.text()};
+  return {std::move(what), base::WallTime(std::chrono::seconds(created)), key};
 }
 
 TEST(ConflictIndex, HasNoConflictForOneClaimant) {
