@@ -1,6 +1,8 @@
 #include "runtime/metrics.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -49,24 +51,45 @@ MetricFamily family(std::string name, std::string help, MetricType type = Metric
   return {std::move(name), std::move(help), type, std::move(samples)};
 }
 
-void add_rotations(const std::vector<Metrics::RotationSample>& samples, double now,
-                   std::vector<MetricFamily>& all) {
-  auto age = family("quay_rotator_token_age_seconds", "Time since the current token is known");
-  auto next = family("quay_rotator_next_rotation_timestamp_seconds",
-                     "When the next rotation is due, as Unix time");
-  auto ready = family("quay_rotator_rotation_ready", "1 while the resource's Ready is True");
-  for (const auto& rotation : samples) {
-    const std::vector<ClientMetric::Label> labels{{"namespace", rotation.key.name_space},
-                                                  {"name", rotation.key.name}};
-    if (rotation.token_known_since > 0) {
-      age.metric.push_back(sample(now - rotation.token_known_since, age.type, labels));
-    }
-    if (rotation.next_rotation > 0) {
-      next.metric.push_back(sample(rotation.next_rotation, next.type, labels));
-    }
-    ready.metric.push_back(sample(rotation.ready ? 1 : 0, ready.type, labels));
+// One family of the text format. Written without prometheus-cpp, which would hold each sample of
+// each resource several times over.
+class ResourceFamily {
+ public:
+  ResourceFamily(std::string& text, std::string_view name, std::string_view help)
+      : text_(text), name_(name) {
+    text_.append("# HELP ").append(name).append(" ").append(help);
+    text_.append("\n# TYPE ").append(name).append(" gauge\n");
   }
-  for (auto* each : {&age, &next, &ready}) all.push_back(std::move(*each));
+  // Names of Kubernetes need no escape.
+  void add(const kube::ObjectKey& key, double value) {
+    text_.append(name_).append("{namespace=\"").append(key.name_space);
+    text_.append("\",name=\"").append(key.name).append("\"} ");
+    std::array<char, 32> digits{};
+    const auto end = std::to_chars(digits.begin(), digits.end(), value).ptr;
+    text_.append(digits.begin(), end).append("\n");
+  }
+
+ private:
+  std::string& text_;
+  std::string_view name_;
+};
+
+void add_rotations(const std::vector<Metrics::RotationSample>& samples, double now,
+                   std::string& text) {
+  constexpr std::size_t usual = 300;  // bytes of three lines
+  text.reserve(text.size() + samples.size() * usual);
+  ResourceFamily age(text, "quay_rotator_token_age_seconds",
+                     "Time since the current token is known");
+  for (const auto& rotation : samples) {
+    if (rotation.token_known_since > 0) age.add(rotation.key, now - rotation.token_known_since);
+  }
+  ResourceFamily next(text, "quay_rotator_next_rotation_timestamp_seconds",
+                      "When the next rotation is due, as Unix time");
+  for (const auto& rotation : samples) {
+    if (rotation.next_rotation > 0) next.add(rotation.key, rotation.next_rotation);
+  }
+  ResourceFamily ready(text, "quay_rotator_rotation_ready", "1 while the resource's Ready is True");
+  for (const auto& rotation : samples) ready.add(rotation.key, rotation.ready ? 1 : 0);
 }
 
 // The fields of /proc/self/stat from the third on: the second is the program's name in brackets,
@@ -240,9 +263,10 @@ std::string Metrics::text() const {
     source = families_->source;
     now = families_->now;
   }
-  if (source) add_rotations(source(), now(), all);
   add_process(all);
-  return prometheus::TextSerializer().Serialize(all);
+  std::string text = prometheus::TextSerializer().Serialize(all);
+  if (source) add_rotations(source(), now(), text);
+  return text;
 }
 
 }  // namespace quay_rotator::runtime
