@@ -375,8 +375,8 @@ void Observer::charge(const Live& holder, const json& ledger, bool excused) {
   account.last = now;
 }
 
-void Observer::disturb() {
-  disturbed_ = world_.now();
+void Observer::disturb(base::Duration lasting) {
+  disturbed_ = std::max(disturbed_, world_.now() + lasting);
   for (auto& [robot, outage] : outages_) outage.undisturbed = false;
 }
 

@@ -49,8 +49,9 @@ class Observer final : public base::LogSink {
   // Everything is calm and reachable: what does not hold what it should? "I1 …", "I7 …"
   [[nodiscard]] std::vector<std::string> unsettled();
   void violate(const std::string& what);
-  // Something has gone wrong or was changed by somebody: what follows is not to be timed.
-  void disturb();
+  // Something has gone wrong or was changed by somebody: what follows is not to be timed. From when
+  // that is over, if it lasts.
+  void disturb(base::Duration lasting = {});
   void clocks_lie() { clocks_lie_ = true; }
   // How often a frozen process sent what it should not have; how often that cost a token more.
   [[nodiscard]] int late_sends() const { return late_sends_; }

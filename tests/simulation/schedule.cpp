@@ -322,6 +322,7 @@ class Life {
       case Kind::freeze:
         if (process == nullptr) return;
         world_.struck(fault.kind, *process);
+        world_.observer.disturb(fault.duration);
         return process->freeze(fault.duration);
       case Kind::clock_jump:
         if (process == nullptr) return;

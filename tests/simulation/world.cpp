@@ -155,6 +155,8 @@ void World::stop_faults() {
     process->unfreeze();
   }
   store_api_token();
+  // Who was frozen has watches that died meanwhile, and caches that know nothing of it.
+  observer.disturb();
 }
 
 json World::status(const kube::ObjectKey& key) const {
