@@ -17,7 +17,7 @@ packages_of() {
     test) echo containerd runc docker-registry skopeo iproute2 ;;
     go) echo python3-venv ;;
     fuzz) echo clang libclang-rt-14-dev ;; # Debian 12's clang is 14
-    lint) echo clang-format clang-tidy shellcheck ;;
+    lint) echo clang-format clang-tidy libclang-rt-14-dev shellcheck ;; # sanitizer/*.h as clang has them
     *) echo "packages.sh: no such group: $1" >&2; return 2 ;;
   esac
 }
