@@ -28,16 +28,7 @@ check "Shell scripts (shellcheck)" shell
 [ -e build/build.ninja ] || step "Configuring with CMake" cmake --preset release >/dev/null
 # clang-tidy reads how each file is compiled; generated headers are not needed.
 cmake --build build --target rebuild_cache >/dev/null
-tidy() {
-  # clang does not know some of g++'s options and warnings. The tests are left out: they take three
-  # times as long as the program, and the compiler's warnings are errors for them as well.
-  run-clang-tidy -quiet -j 2 -p build -extra-arg=-Wno-unknown-warning-option \
-    "$PWD/controller/.*" >build/tidy.log 2>/dev/null && return
-  sed -i 's/\x1b\[[0-9;]*m//g' build/tidy.log
-  grep -E '(error|warning):' build/tidy.log | sort -u >&2
-  return 1
-}
-check "C++ (clang-tidy, $(files 'controller/*.cpp' | wc -l) files; findings in build/tidy.log)" tidy
+check "C++ (clang-tidy on what has changed; findings in build/tidy.log)" tests/tidy.sh
 
 [ $failed = 0 ] && echo "lint: nothing found"
 exit $failed
