@@ -14,6 +14,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/time.h"
+#include "http/freed.h"
 #include "http/tls_sessions.h"
 
 namespace quay_rotator::http {
@@ -23,13 +24,6 @@ namespace {
 constexpr const char* nowhere = "/dev/null/hidden";
 constexpr std::string_view saved_prefix = "QUAY_ROTATOR_";
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;

@@ -29,10 +29,6 @@ base::MonotonicTime verified(SSL_SESSION* session, base::MonotonicTime now) {
 
 }  // namespace
 
-void TlsSessions::Free::operator()(SSL_SESSION* session) const {
-  SSL_SESSION_free(session);
-}
-
 void TlsSessions::keep(SSL_SESSION* session, base::MonotonicTime now) {
   base::MonotonicTime until = verified(session, now) + longest_trust;
   // 0 says nothing in TLS 1.2 and "not at all" in TLS 1.3.

@@ -18,6 +18,7 @@
 #include <openssl/ssl.h>
 
 #include "base/time.h"
+#include "http/freed.h"
 
 namespace quay_rotator::http {
 
@@ -31,10 +32,7 @@ class TlsSessions {
   void keep(SSL_SESSION* session, base::MonotonicTime now);
 
  private:
-  struct Free {
-    void operator()(SSL_SESSION* session) const;
-  };
-  using Session = std::unique_ptr<SSL_SESSION, Free>;
+  using Session = std::unique_ptr<SSL_SESSION, Freed<SSL_SESSION_free>>;
   struct Kept {
     Session session;
     base::MonotonicTime until;

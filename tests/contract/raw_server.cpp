@@ -15,16 +15,12 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include "http/freed.h"
+
 namespace quay_rotator::contract {
 namespace {
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
+using http::Freed;
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;

@@ -9,6 +9,7 @@
 #include <openssl/ssl.h>
 
 #include "contract/contract.h"
+#include "http/freed.h"
 #include "http/tls.h"
 #include "http/tls_sessions.h"
 #include "http/url.h"
@@ -97,13 +98,7 @@ TEST_P(TlsSessionContract, SessionsStayWithTheirTransport) {
 
 // --- Handshakes in memory, where time is ours.
 
-template <auto Free>
-struct Freed {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
+using http::Freed;
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Context = std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>>;
 using Ssl = std::unique_ptr<SSL, Freed<SSL_free>>;
