@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "base/base64.h"
 #include "cluster/cluster.h"
+#include "cluster/pull_secret.h"
 
 namespace quay_rotator::bench {
 
@@ -57,16 +57,6 @@ void make_world(std::size_t robots) {
     world["robots"].push_back({{"name", Population::robot(i)}});
   }
   cluster().quay().post("/world", world);
-}
-
-// The password in a pull Secret's only entry; "" when there is none.
-std::string token_in(const json& secret) {
-  const auto data =
-      base::base64_decode(secret.at("data").value(".dockerconfigjson", std::string()));
-  if (!data) return "";
-  const json config = json::parse(data->reveal(), nullptr, false);
-  if (!config.is_object() || !config.contains("auths") || config.at("auths").empty()) return "";
-  return config.at("auths").begin()->value("password", "");
 }
 
 }  // namespace
@@ -165,7 +155,7 @@ std::size_t Population::wrong_secrets() const {
       if (!listed) throw std::runtime_error(listed.error().message);
       for (const json& secret : listed->at("items")) {
         held[name_space(k) + "/" + secret.at("metadata").at("name").get<std::string>()] =
-            token_in(secret);
+            cluster::token_in(secret);
       }
       page.continue_token = listed->at("metadata").value("continue", "");
     } while (!page.continue_token.empty());

@@ -11,7 +11,7 @@
 
 #include <sys/wait.h>
 
-#include "base/base64.h"
+#include "cluster/pull_secret.h"
 
 namespace quay_rotator::torture {
 
@@ -28,16 +28,6 @@ constexpr useconds_t poll_interval = 20'000;
 
 std::uint16_t port_of(const std::string& url) {
   return static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1)));
-}
-
-// The password in the first entry; "" when there is none.
-std::string token_in(const json& secret) {
-  const auto data =
-      base::base64_decode(secret.at("data").value(".dockerconfigjson", std::string()));
-  if (!data) return "";
-  const json config = json::parse(data->reveal(), nullptr, false);
-  if (!config.is_object() || !config.contains("auths") || config.at("auths").empty()) return "";
-  return config.at("auths").begin()->value("password", "");
 }
 
 json manifest(const char* kind, const std::string& name, json spec) {
@@ -302,7 +292,7 @@ std::vector<std::string> Lane::stale_secrets(bool note_uids) {
         stale.push_back("the Secret " + target.name + " is missing");
         continue;
       }
-      if (token_in(*found->second) != token) {
+      if (cluster::token_in(*found->second) != token) {
         stale.push_back("the Secret " + target.name + " does not hold the token that Quay holds");
       }
       const std::string uid = found->second->at("metadata").at("uid");

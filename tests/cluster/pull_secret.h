@@ -1,0 +1,13 @@
+// What a pull Secret of the API server holds.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace quay_rotator::cluster {
+
+// The password in its first entry; "" when there is none.
+std::string token_in(const nlohmann::json& secret);
+
+}  // namespace quay_rotator::cluster
