@@ -53,7 +53,7 @@ class Session : public std::enable_shared_from_this<Session> {
          error == beast::http::error::partial_message)) {
       return;  // gone, or too slow
     }
-    const ProbeAnswer result = error ? refusal(error) : respond();
+    ProbeAnswer result = error ? refusal(error) : respond();
     response_.version(11);
     response_.result(static_cast<unsigned>(result.status));
     response_.set(beast::http::field::content_type, result.content_type);
@@ -61,7 +61,7 @@ class Session : public std::enable_shared_from_this<Session> {
     response_.keep_alive(false);
     response_.content_length(result.body.size());
     const bool head = !error && parser_.get().method() == beast::http::verb::head;
-    if (!head) response_.body() = result.body;
+    if (!head) response_.body() = std::move(result.body);
     serializer_.emplace(response_);
     beast::http::async_write(stream_, *serializer_,
                              [self = shared_from_this()](beast::error_code failed, std::size_t) {
