@@ -149,14 +149,17 @@ Plan draw_plan(std::uint64_t seed) {
         dice.chance(0.2) ? Kind::rotate_now : static_cast<Kind>(dice.below(fault_kind_count));
     plan.faults.push_back(draw_fault(dice, kind, plan.length));
     const std::optional<Step> step = plan.faults.back().step;
-    if (step && dice.chance(0.3)) {
+    // The pages of a list come one after the other, and a short step is over before the second.
+    const bool in_pages = kind == Kind::page_expired;
+    if (step && in_pages) plan.faults.back().rate = 1;
+    if (step && (dice.chance(0.3) || in_pages)) {
       // So that the step takes a while.
       Fault slow = plan.faults.back();
       const bool asks_quay = slow.step == Step::observe || slow.step == Step::preflight ||
                              slow.step == Step::regenerate || slow.step == Step::verify;
       slow.kind = asks_quay ? Kind::quay_slow : Kind::api_slow;
       slow.duration = dice.between(seconds(5), seconds(60));
-      slow.rate = 1;
+      slow.rate = in_pages ? 0.3 : 1;
       plan.faults.push_back(slow);
     }
     if (step && kind != Kind::rotate_now && dice.chance(0.7)) {

@@ -33,7 +33,7 @@ constexpr std::uint64_t enough_for_coverage = 10'000;
 struct Settings {
   std::uint64_t first = 1;
   std::uint64_t count = 500;
-  double fresh_seconds = 20;
+  double fresh_seconds = 60;
   std::size_t jobs = 2;
 };
 
