@@ -225,7 +225,7 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
     return;
   }
   ledgers_[{robot_of(after), change.caller}] = {text_at(after, "/metadata/uid"),
-                                                after[ledger_pointer], world_.now()};
+                                                after[ledger_pointer], world_.now(), ++order_};
   account.unseen.clear();
   for (const kube::ObjectKey& target : target_keys(after)) {
     if (dry_runs_[target] <= posts_[robot_of(after)]) account.unseen.push_back(target);
@@ -300,7 +300,6 @@ void Observer::on_secret(const SimulatedApiServer::Change& change) {
 void Observer::on_regenerate(const SimulatedQuay::Post& post) {
   const std::string& robot = post.robot;
   note("POST regenerate " + robot);
-  posts_[robot] = ++order_;
   const auto ledger = ledgers_.find({robot, post.caller});
   Sent& sent = sent_[post.number];
   if (ledger != ledgers_.end()) sent.written = ledger->second;
@@ -309,8 +308,11 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
     note("… whose sender was frozen after its last check");
     ++late_sends_;
     sent.excused = true;
+    // Others who try their targets know nothing of it: it counts from when it was to be sent.
+    posts_[robot] = std::max(posts_[robot], sent.written->order);
     return;
   }
+  posts_[robot] = ++order_;
   if (sent.written && std::exchange(ledger->second.used, true)) sent.written.reset();
   for (const Live& rotation : claimants(robot)) {
     if (!has_ledger(*rotation.object)) continue;

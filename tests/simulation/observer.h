@@ -86,7 +86,8 @@ class Observer final : public base::LogSink {
     std::string uid;
     nlohmann::json ledger;
     base::MonotonicTime time;
-    bool used = false;  // by a POST
+    std::uint64_t order = 0;  // among POSTs and dry runs
+    bool used = false;        // by a POST
   };
   struct Sent {                      // a POST
     std::optional<Written> written;  // the ledger that it was sent for; nothing: none
