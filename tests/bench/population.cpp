@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "cluster/cluster.h"
-#include "cluster/pull_secret.h"
+#include "support/pull_secret.h"
 
 namespace quay_rotator::bench {
 
@@ -155,7 +155,7 @@ std::size_t Population::wrong_secrets() const {
       if (!listed) throw std::runtime_error(listed.error().message);
       for (const json& secret : listed->at("items")) {
         held[name_space(k) + "/" + secret.at("metadata").at("name").get<std::string>()] =
-            cluster::token_in(secret);
+            testing::token_in(secret);
       }
       page.continue_token = listed->at("metadata").value("continue", "");
     } while (!page.continue_token.empty());

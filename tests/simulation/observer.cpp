@@ -12,6 +12,7 @@
 #include "api/robot_token_rotation.h"
 #include "base/base64.h"
 #include "base/fingerprint.h"
+#include "support/pull_secret.h"
 
 namespace quay_rotator::simulation {
 
@@ -48,16 +49,6 @@ bool condition_is_true(const json& object, std::string_view type) {
 std::string dated(const json& rotation) {
   return text_at(rotation, "/status/lastRotationTime") +
          text_at(rotation, "/status/tokenFingerprint");
-}
-
-// "" when there is none.
-std::string password_in(const json& secret) {
-  const auto data =
-      base::base64_decode(text_at(secret, "/data/" + std::string(api::docker_config_key)));
-  const json config =
-      data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
-  if (!config.is_object() || !config.contains("auths") || config["auths"].empty()) return "";
-  return config["auths"].begin()->value("password", "");
 }
 
 // What the operator's cache holds.
@@ -257,7 +248,7 @@ void Observer::check_finished(const SimulatedApiServer::Change& change, Account&
 }
 
 void Observer::on_secret(const SimulatedApiServer::Change& change) {
-  const std::string token = change.after ? password_in(*change.after) : "";
+  const std::string token = change.after ? testing::token_in(*change.after) : "";
   if (!token.empty()) {
     std::vector<base::Fingerprint>& held = held_[change.key];
     const auto fingerprint = base::Fingerprint::of(token);
@@ -396,7 +387,7 @@ void Observer::begin_outage(const Live& holder, const std::string& token) {
 void Observer::end_outages(const SimulatedApiServer::Change& secret) {
   if (!secret.after) return;
   for (auto& [robot, outage] : outages_) {
-    if (!outage.pending.contains(secret.key) || password_in(*secret.after) != outage.token)
+    if (!outage.pending.contains(secret.key) || testing::token_in(*secret.after) != outage.token)
       continue;
     outage.pending.erase(secret.key);
     if (!outage.pending.empty() || !outage.undisturbed) continue;

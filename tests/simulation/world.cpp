@@ -4,9 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "api/managed_secret.h"
 #include "api/robot_token_rotation.h"
 #include "base/base64.h"
+#include "support/pull_secret.h"
 
 namespace quay_rotator::simulation {
 
@@ -166,13 +166,7 @@ json World::status(const kube::ObjectKey& key) const {
 
 std::string World::token_in(const std::string& secret) const {
   const auto object = api.find(kube::secrets, {name_space, secret});
-  if (!object || !object->contains("data")) return "";
-  const auto data =
-      base::base64_decode((*object)["data"].value(std::string(api::docker_config_key), ""));
-  const json config =
-      data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
-  if (!config.is_object() || !config.contains("auths")) return "";
-  return config["auths"].begin()->value("password", "");
+  return object ? testing::token_in(*object) : "";
 }
 
 }  // namespace quay_rotator::simulation

@@ -11,7 +11,7 @@
 
 #include <sys/wait.h>
 
-#include "cluster/pull_secret.h"
+#include "support/pull_secret.h"
 
 namespace quay_rotator::torture {
 
@@ -292,7 +292,7 @@ std::vector<std::string> Lane::stale_secrets(bool note_uids) {
         stale.push_back("the Secret " + target.name + " is missing");
         continue;
       }
-      if (cluster::token_in(*found->second) != token) {
+      if (testing::token_in(*found->second) != token) {
         stale.push_back("the Secret " + target.name + " does not hold the token that Quay holds");
       }
       const std::string uid = found->second->at("metadata").at("uid");

@@ -5,9 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
-namespace quay_rotator::cluster {
+namespace quay_rotator::testing {
 
 // The password in its first entry; "" when there is none.
 std::string token_in(const nlohmann::json& secret);
 
-}  // namespace quay_rotator::cluster
+}  // namespace quay_rotator::testing

@@ -1,0 +1,19 @@
+#include "support/pull_secret.h"
+
+#include "base/base64.h"
+
+namespace quay_rotator::testing {
+
+using nlohmann::json;
+
+std::string token_in(const json& secret) {
+  const auto data = secret.find("data");
+  if (data == secret.end() || !data->is_object()) return "";
+  const auto text = base::base64_decode(data->value(".dockerconfigjson", ""));
+  if (!text) return "";
+  const json config = json::parse(text->reveal(), nullptr, /*allow_exceptions=*/false);
+  if (!config.is_object() || !config.contains("auths") || config.at("auths").empty()) return "";
+  return config.at("auths").begin()->value("password", "");
+}
+
+}  // namespace quay_rotator::testing
