@@ -29,29 +29,39 @@ fuzz() {
     -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$noun/" \
     "build/fuzz/corpus/$noun" "tests/fuzz/corpus/$noun" >"$log" 2>&1 && return
   tail -n 30 "$log" >&2
-  return 1
+  touch "build/fuzz/logs/$noun.found"
 }
 units() { find "build/fuzz/corpus/$1" -type f | wc -l; }
 figure() { awk -v name="stat::$2:" '$1 == name { print $2 }' "build/fuzz/logs/$1.log"; }
 
 mkdir -p build/fuzz/logs
-rows=()
-failed=()
-executions=0
+rm -f build/fuzz/logs/*
+declare -A before
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 for i in "${!nouns[@]}"; do
   noun=${nouns[$i]}
   [ -d "tests/fuzz/corpus/$noun" ] || { echo "run.sh: no such target: $noun" >&2; exit 2; }
   mkdir -p "build/fuzz/corpus/$noun" "build/fuzz/findings/$noun"
-  before=$(units "$noun")
+  before[$noun]=$(units "$noun")
+  [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
+  echo "==> Fuzzing $noun for $seconds s ($((i + 1)) of ${#nouns[@]}, $(nproc) at a time)" >&2
+  fuzz "$noun" &
+done
+wait
+
+rows=()
+failed=()
+executions=0
+for noun in "${nouns[@]}"; do
   result=none
-  if ! step "Fuzzing $noun for $seconds s ($((i + 1)) of ${#nouns[@]})" fuzz "$noun"; then
+  if [ -e "build/fuzz/logs/$noun.found" ]; then
     result=FOUND
     failed+=("$noun")
   fi
   count=$(figure "$noun" number_of_executed_units)
   executions=$((executions + ${count:-0}))
   rows+=("$(printf '%-16s %12s %10s %10s   %s' "$noun" "${count:-0}" \
-    "$(figure "$noun" average_exec_per_sec)" "$(($(units "$noun") - before))" "$result")")
+    "$(figure "$noun" average_exec_per_sec)" "$(($(units "$noun") - before[$noun]))" "$result")")
 done
 
 printf '\n%-16s %12s %10s %10s   %s\n' target executions exec/s "new units" findings

@@ -24,7 +24,8 @@ namespace {
 
 constexpr std::chrono::seconds patience{240};
 constexpr const char* rotate_now = "quayrotator.dev/rotate-requested-at";
-constexpr useconds_t poll_interval = 20'000;
+constexpr std::chrono::microseconds shortest_poll{20'000};
+constexpr std::chrono::microseconds longest_poll{500'000};
 
 std::uint16_t port_of(const std::string& url) {
   return static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1)));
@@ -44,12 +45,16 @@ bool is_ready(const json& status) {
   return false;
 }
 
-// False when it takes too long.
+// False when it takes too long. Who waits for long asks less often: polls of many lanes would be
+// most of what the API server does.
 bool wait_until(const std::function<bool()>& done) {
-  const auto deadline = steady_clock::now() + patience;
+  const auto start = steady_clock::now();
   while (!done()) {
-    if (steady_clock::now() > deadline) return false;
-    usleep(poll_interval);  // other programs are waited for: nothing tells
+    const auto waited = steady_clock::now() - start;
+    if (waited > patience) return false;
+    const auto poll = std::chrono::duration_cast<std::chrono::microseconds>(waited / 20);
+    // Other programs are waited for: nothing tells.
+    usleep(static_cast<useconds_t>(std::clamp(poll, shortest_poll, longest_poll).count()));
   }
   return true;
 }
