@@ -26,8 +26,9 @@ const json::json_pointer ledger_pointer("/status/rotation");
 constexpr base::Duration request_deadline = std::chrono::seconds(30);
 // The way back of Quay's answer, and there of the writes: at most 5 ms each.
 constexpr base::Duration one_round = std::chrono::milliseconds(10);
-// What is late or slow has come to an end after that.
-constexpr base::Duration calm = std::chrono::minutes(2);
+// What is late or slow has come to an end after that. A watch that went mute is the last: it is
+// given up after 150 s, and who lists again may find a Secret changed in the middle of a rotation.
+constexpr base::Duration calm = std::chrono::minutes(3);
 
 kube::ObjectKey key_of(const json& object) {
   return {text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
