@@ -13,9 +13,11 @@ namespace {
 // About what a round of rotations of a lane takes.
 constexpr milliseconds round{500};
 
-void start_replicas(Lane& lane, std::size_t count) {
-  lane.start_leading();
-  for (std::size_t i = 1; i < count; ++i) lane.start(i);
+void start_replicas(Lane& lane, std::size_t count, const std::vector<std::string>& arguments = {}) {
+  lane.start_leading(arguments);
+  for (std::size_t i = 1; i < count; ++i) {
+    lane.start(i, {.arguments = arguments, .quay_timeout = "1s"});
+  }
 }
 
 // kill -9 after a step of the protocol: of one of the lane's rotations that are under way at once.
@@ -104,22 +106,28 @@ Disaster leader_killed(std::size_t replicas) {
 }
 
 // The leader is stopped, at the one place where it matters most or anywhere, until another has
-// taken over and done everything; then it wakes and believes that it leads.
+// taken over and done everything; then it wakes and believes that it leads. If it was stopped
+// between its last look at the clock and the socket, its POST makes a token that only reading drift
+// will find.
 Disaster leader_frozen(std::size_t replicas) {
+  const std::vector<std::string> arguments{"--drift-interval=30s"};  // not 10 minutes
   return {.name = std::to_string(replicas) + " replicas, leader frozen",
           .strike =
-              [replicas](Lane& lane) {
+              [replicas, arguments](Lane& lane) {
                 const bool before_post = lane.draw(2) == 0;
                 lane.kill_all();
                 if (before_post) {
-                  lane.start(0, {.environment = {{"QUAY_ROTATOR_FAIL_POINT_FREEZES", "1"}},
+                  lane.start(0, {.arguments = arguments,
+                                 .environment = {{"QUAY_ROTATOR_FAIL_POINT_FREEZES", "1"}},
                                  .fail_point = "before-regenerate:" +
                                                std::to_string(1 + lane.draw(lane.resources())),
                                  .quay_timeout = "1s"});
                   (void)lane.replica(0).wait_for_log("caches are complete");
-                  for (std::size_t i = 1; i < replicas; ++i) lane.start(i);
+                  for (std::size_t i = 1; i < replicas; ++i) {
+                    lane.start(i, {.arguments = arguments, .quay_timeout = "1s"});
+                  }
                 } else {
-                  start_replicas(lane, replicas);
+                  start_replicas(lane, replicas, arguments);
                 }
                 lane.request();
                 if (before_post) {
