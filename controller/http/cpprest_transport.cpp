@@ -461,8 +461,8 @@ class CpprestTransport final : public Transport {
   [[nodiscard]] std::optional<Error> refuse(const Request& request) const;
   // Without a client: on a new connection to that address.
   tl::expected<Call, Error> start(const Request& request, std::size_t max_buffered,
-                                  Exchange::Interest interest, std::unique_ptr<Client> client,
-                                  const Address& address);
+                                  Exchange::Interest interest, base::MonotonicTime send_until,
+                                  std::unique_ptr<Client> client, const Address& address);
   [[nodiscard]] tl::expected<std::vector<Address>, Error> addresses(const Patience& patience) const;
   tl::expected<Call, Error> open(const Request& request, std::size_t max_buffered,
                                  Exchange::Interest interest, const Patience& patience);
@@ -583,14 +583,12 @@ tl::expected<std::vector<Address>, Error> CpprestTransport::addresses(
   return std::move(found.addresses);
 }
 
-tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(const Request& request,
-                                                                    std::size_t max_buffered,
-                                                                    Exchange::Interest interest,
-                                                                    std::unique_ptr<Client> client,
-                                                                    const Address& address) {
+tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
+    const Request& request, std::size_t max_buffered, Exchange::Interest interest,
+    base::MonotonicTime send_until, std::unique_ptr<Client> client, const Address& address) {
   Call call;
   call.client = std::move(client);
-  call.exchange = std::make_shared<Exchange>(max_buffered, interest);
+  call.exchange = std::make_shared<Exchange>(max_buffered, interest, send_until);
   const auto exchange = call.exchange;
   try {
     if (!call.client) call.client = make_client(origin_, address);
@@ -690,7 +688,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
       if (!found) return tl::unexpected(std::move(found.error()));
       candidates = std::move(*found);
     }
-    auto call = start(request, max_buffered, interest, std::move(client),
+    auto call = start(request, max_buffered, interest, patience.deadline, std::move(client),
                       candidates.empty() ? Address{} : candidates[next]);
     if (!call) return call;
     Exchange& exchange = *call->exchange;
@@ -699,6 +697,9 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
       return tl::unexpected(interrupted(*call, wake, patience.limit));
     }
     if (exchange.too_large()) return tl::unexpected(too_large(max_buffered));
+    if (exchange.status() == 0 && !exchange.sending() && now() > patience.deadline) {
+      return tl::unexpected(interrupted(*call, Exchange::Wake::timeout, patience.limit));
+    }
     if (exchange.status() == 0) {
       const auto failure = exchange.failure();
       if (failure && failure->stale) continue;

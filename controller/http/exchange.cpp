@@ -17,14 +17,14 @@ base::MonotonicTime now() {
 
 bool Exchange::begin_sending() {
   const std::scoped_lock lock(mutex_);
-  if (left_) return false;
+  if (left_ || now() > send_until_) return false;
   sending_ = true;
   return true;
 }
 
 bool Exchange::begin_connecting() {
   const std::scoped_lock lock(mutex_);
-  if (left_) return false;
+  if (left_ || now() > send_until_) return false;
   connecting_ = true;
   return true;
 }

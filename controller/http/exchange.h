@@ -36,13 +36,16 @@ class Exchange {
   // exchange's cost beside TLS is waking threads.
   enum class Interest { pieces, whole };
 
-  // Holds at most `max_buffered` bytes that were received and not yet taken.
-  Exchange(std::size_t max_buffered, Interest interest)
-      : max_buffered_(max_buffered), interest_(interest) {}
+  // Holds at most `max_buffered` bytes that were received and not yet taken. Nothing is sent after
+  // `send_until`: when a process wakes that was frozen for longer, the library's threads may get to
+  // run before the caller, who has given up by then.
+  Exchange(std::size_t max_buffered, Interest interest, base::MonotonicTime send_until)
+      : max_buffered_(max_buffered), interest_(interest), send_until_(send_until) {}
 
   // --- The library's side.
 
-  // From now on bytes of the request may reach the server. False: the caller has left, stop here.
+  // From now on bytes of the request may reach the server. False: the caller has left or it is too
+  // late, stop here.
   bool begin_sending();
   // A plain connection is about to be made; nothing will tell when it begins to send.
   bool begin_connecting();
@@ -91,6 +94,7 @@ class Exchange {
 
   const std::size_t max_buffered_;
   const Interest interest_;
+  const base::MonotonicTime send_until_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
 
