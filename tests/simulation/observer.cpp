@@ -294,6 +294,7 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
   note("POST regenerate " + robot);
   const auto ledger = ledgers_.find({robot, post.caller});
   Sent& sent = sent_[post.number];
+  sent.at = world_.wall_now();
   if (ledger != ledgers_.end()) sent.written = ledger->second;
   if (post.held > base::Duration{} && sent.written &&
       world_.now() - sent.written->time >= request_deadline) {
@@ -325,16 +326,17 @@ void Observer::on_commit(const SimulatedQuay::Post& post, const std::string& tok
     return text_at(*rotation.object, "/metadata/uid") == sent.written->uid;
   });
   if (holder == all.end()) return;  // deleted while the request was on its way
-  charge(*holder, sent.written->ledger, sent.excused);
+  charge(*holder, sent);
   if (post.late) disturb();
   begin_outage(*holder, token);
 }
 
-void Observer::charge(const Live& holder, const json& ledger, bool excused) {
+void Observer::charge(const Live& holder, const Sent& sent) {
+  const json& ledger = sent.written->ledger;
   Account& account = accounts_[text_at(*holder.object, "/metadata/uid")];
   const std::string request = ledger.value("rotateRequest", "");
   const bool initial = ledger.value("reason", "") == "Initial";
-  if (excused) {
+  if (sent.excused) {
     const bool again =
         request.empty() ? (initial && account.initial) : account.served.contains(request);
     const bool without = !has_ledger(*holder.object);
@@ -362,7 +364,9 @@ void Observer::charge(const Live& holder, const json& ledger, bool excused) {
     if (std::exchange(account.charged_due, account.due) == account.due) {
       violate(what + "again for one due moment");
     }
-    if (!clocks_lie_ && now - account.last < interval - std::chrono::seconds(1)) {
+    // What was on its way while another request was served was not too early.
+    if (!clocks_lie_ && sent.at > account.last &&
+        sent.at - account.last < interval - std::chrono::seconds(1)) {
       violate(what + "before its interval was over");
     }
   }

@@ -91,7 +91,8 @@ class Observer final : public base::LogSink {
   };
   struct Sent {                      // a POST
     std::optional<Written> written;  // the ledger that it was sent for; nothing: none
-    bool excused = false;            // its sender was frozen
+    base::WallTime at{};
+    bool excused = false;  // its sender was frozen
   };
   struct Outage {
     base::MonotonicTime began;
@@ -115,7 +116,7 @@ class Observer final : public base::LogSink {
   void on_request(const Message& message, const Address& address, const base::Executor& caller);
   void on_regenerate(const SimulatedQuay::Post& post);
   void on_commit(const SimulatedQuay::Post& post, const std::string& token);
-  void charge(const Live& holder, const nlohmann::json& ledger, bool excused);
+  void charge(const Live& holder, const Sent& sent);
   void begin_outage(const Live& holder, const std::string& token);
   void end_outages(const SimulatedApiServer::Change& secret);
   void keep_up(const SimulatedApiServer::Change& rotation);
