@@ -697,10 +697,10 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
       return tl::unexpected(interrupted(*call, wake, patience.limit));
     }
     if (exchange.too_large()) return tl::unexpected(too_large(max_buffered));
-    if (exchange.status() == 0 && !exchange.sending() && now() > patience.deadline) {
-      return tl::unexpected(interrupted(*call, Exchange::Wake::timeout, patience.limit));
-    }
     if (exchange.status() == 0) {
+      if (!exchange.sending() && now() > patience.deadline) {
+        return tl::unexpected(interrupted(*call, Exchange::Wake::timeout, patience.limit));
+      }
       const auto failure = exchange.failure();
       if (failure && failure->stale) continue;
       if (failure && failure->what.starts_with("Failed to connect") && !exchange.sending() &&

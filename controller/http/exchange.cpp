@@ -15,16 +15,20 @@ base::MonotonicTime now() {
 
 }  // namespace
 
+bool Exchange::may_begin() const {
+  return !left_ && now() <= send_until_;
+}
+
 bool Exchange::begin_sending() {
   const std::scoped_lock lock(mutex_);
-  if (left_ || now() > send_until_) return false;
+  if (!may_begin()) return false;
   sending_ = true;
   return true;
 }
 
 bool Exchange::begin_connecting() {
   const std::scoped_lock lock(mutex_);
-  if (left_ || now() > send_until_) return false;
+  if (!may_begin()) return false;
   connecting_ = true;
   return true;
 }

@@ -90,6 +90,7 @@ class Exchange {
   Wake wait(base::MonotonicTime deadline, const std::stop_token& stop, Ready ready);
 
   // With the lock.
+  [[nodiscard]] bool may_begin() const;
   void wake();
 
   const std::size_t max_buffered_;

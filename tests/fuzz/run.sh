@@ -35,19 +35,22 @@ units() { find "build/fuzz/corpus/$1" -type f | wc -l; }
 figure() { awk -v name="stat::$2:" '$1 == name { print $2 }' "build/fuzz/logs/$1.log"; }
 
 mkdir -p build/fuzz/logs
-rm -f build/fuzz/logs/*
 declare -A before
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+at_once=$(nproc)
+set -m # a process group for each target, to end its fuzzer too
+trap 'kill -- $(jobs -p | sed s/^/-/) 2>/dev/null || true' EXIT
 for i in "${!nouns[@]}"; do
   noun=${nouns[$i]}
   [ -d "tests/fuzz/corpus/$noun" ] || { echo "run.sh: no such target: $noun" >&2; exit 2; }
   mkdir -p "build/fuzz/corpus/$noun" "build/fuzz/findings/$noun"
+  rm -f "build/fuzz/logs/$noun.found"
   before[$noun]=$(units "$noun")
-  [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
-  echo "==> Fuzzing $noun for $seconds s ($((i + 1)) of ${#nouns[@]}, $(nproc) at a time)" >&2
+  [ "$(jobs -rp | wc -l)" -lt "$at_once" ] || wait -n
+  echo "==> Fuzzing $noun for $seconds s ($((i + 1)) of ${#nouns[@]}, $at_once at a time)" >&2
   fuzz "$noun" &
 done
 wait
+set +m
 
 rows=()
 failed=()

@@ -91,8 +91,8 @@ class Observer final : public base::LogSink {
   };
   struct Sent {                      // a POST
     std::optional<Written> written;  // the ledger that it was sent for; nothing: none
-    base::WallTime at{};
-    bool excused = false;  // its sender was frozen
+    base::WallTime at{};             // when
+    bool excused = false;            // its sender was frozen
   };
   struct Outage {
     base::MonotonicTime began;

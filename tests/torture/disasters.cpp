@@ -13,11 +13,16 @@ namespace {
 // About what a round of rotations of a lane takes.
 constexpr milliseconds round{500};
 
-void start_replicas(Lane& lane, std::size_t count, const std::vector<std::string>& arguments = {}) {
-  lane.start_leading(arguments);
-  for (std::size_t i = 1; i < count; ++i) {
+// All but replica 0, which leads.
+void start_followers(Lane& lane, std::size_t replicas, const std::vector<std::string>& arguments) {
+  for (std::size_t i = 1; i < replicas; ++i) {
     lane.start(i, {.arguments = arguments, .quay_timeout = "1s"});
   }
+}
+
+void start_replicas(Lane& lane, std::size_t count, const std::vector<std::string>& arguments = {}) {
+  lane.start_leading(arguments);
+  start_followers(lane, count, arguments);
 }
 
 // kill -9 after a step of the protocol: of one of the lane's rotations that are under way at once.
@@ -123,9 +128,7 @@ Disaster leader_frozen(std::size_t replicas) {
                                                std::to_string(1 + lane.draw(lane.resources())),
                                  .quay_timeout = "1s"});
                   (void)lane.replica(0).wait_for_log("caches are complete");
-                  for (std::size_t i = 1; i < replicas; ++i) {
-                    lane.start(i, {.arguments = arguments, .quay_timeout = "1s"});
-                  }
+                  start_followers(lane, replicas, arguments);
                 } else {
                   start_replicas(lane, replicas, arguments);
                 }
