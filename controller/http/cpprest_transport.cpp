@@ -212,7 +212,8 @@ struct Client {
   base::MonotonicTime idle_since{};
 };
 
-// Counts the requests that the library still holds, those that nobody waits for any more included.
+// Counts the requests that the library still holds or has a continuation of to run, those that
+// nobody waits for any more included.
 class Outstanding {
  public:
   void add() {
@@ -235,23 +236,32 @@ class Outstanding {
   int count_ = 0;
 };
 
+class Counted {
+ public:
+  explicit Counted(std::shared_ptr<Outstanding> outstanding)
+      : outstanding_(std::move(outstanding)) {
+    outstanding_->add();
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { outstanding_->remove(); }
+
+ private:
+  std::shared_ptr<Outstanding> outstanding_;
+};
+
 // Destroyed with the library's last handle on a request, after its connection went back.
 class Hold {
  public:
-  Hold(std::shared_ptr<Exchange> exchange, std::shared_ptr<Outstanding> outstanding)
-      : exchange_(std::move(exchange)), outstanding_(std::move(outstanding)) {
-    outstanding_->add();
-  }
+  Hold(std::shared_ptr<Exchange> exchange, std::shared_ptr<Counted> counted)
+      : exchange_(std::move(exchange)), counted_(std::move(counted)) {}
   Hold(const Hold&) = delete;
   Hold& operator=(const Hold&) = delete;
-  ~Hold() {
-    exchange_->release();
-    outstanding_->remove();
-  }
+  ~Hold() { exchange_->release(); }
 
  private:
   std::shared_ptr<Exchange> exchange_;
-  std::shared_ptr<Outstanding> outstanding_;
+  std::shared_ptr<Counted> counted_;
 };
 
 Exchange::Failure describe(const std::exception_ptr& exception) {
@@ -609,8 +619,9 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
       headers["Authorization"] = std::string(request.authorization.reveal());
     }
     outgoing.set_response_stream(Bytes(std::make_shared<ResponseBody>(exchange)).create_ostream());
+    const auto counted = std::make_shared<Counted>(outstanding_);
     outgoing.set_progress_handler(
-        [hold = std::make_shared<Hold>(exchange, outstanding_), link = call.client->link,
+        [hold = std::make_shared<Hold>(exchange, counted), link = call.client->link,
          last = std::uint64_t{0}](web::http::message_direction::direction direction,
                                   std::uint64_t bytes) mutable {
           const bool answered = direction == web::http::message_direction::download;
@@ -637,7 +648,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
           exchange->open(response.status_code(), std::move(received));
           return response.content_ready();
         })
-        .then([exchange](const pplx::task<cpprest::http_response>& task) {
+        .then([exchange, counted](const pplx::task<cpprest::http_response>& task) {
           std::optional<Exchange::Failure> failure;
           try {
             task.get();
