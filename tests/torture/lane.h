@@ -89,6 +89,7 @@ class Lane {
   // Regenerations since the books were closed, as far as the journal was read.
   [[nodiscard]] int rotations() const { return std::accumulate(done_.begin(), done_.end(), 0); }
   void complain(const std::string& what) { complaints_.push_back(what); }
+  [[nodiscard]] bool has_complaints() const { return !complaints_.empty(); }
   // Files with what the operators of this lane have logged since they were forgotten.
   [[nodiscard]] const std::vector<std::string>& logs() const { return logs_; }
   void forget_logs();
