@@ -24,7 +24,7 @@ test: ## Run every test, up to a real API server, registry and node
 	@echo "==> Testing the Go programs"
 	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
 	@echo "==> Testing the program"
-	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 2 --output-on-failure --no-tests=error
+	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 4 --output-on-failure --no-tests=error
 
 simulate: ## Simulate SEEDS=1000000 schedules under faults and check every promise
 	@tests/prepare.sh simulate

@@ -371,7 +371,7 @@ INSTANTIATE_TEST_SUITE_P(Certificate, OutageOfTls,
 
 // Quay answers 429 to anybody who is faster than the connection says that the operator is to be.
 TEST_F(Outage, TheRateLimitOfTheConnectionIsHonoured) {
-  apply_connection({{"rateLimit", {{"requestsPerSecond", 8}, {"burst", 1}}}});
+  apply_connection({{"rateLimit", {{"requestsPerSecond", 5}, {"burst", 1}}}});
   set({{"rateLimit", {{"requestsPerSecond", 10}, {"burst", 8}}}});
   std::vector<std::string> names;
   for (int i = 0; i < 10; ++i) {
