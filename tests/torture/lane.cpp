@@ -227,6 +227,7 @@ void Lane::request_of_idle() {
   const auto rotations = cluster().api().list(kube::rotations, name_space_, {}, {});
   if (!rotations) return;  // there may be no API server now
   for (const json& rotation : rotations->at("items")) {
+    if (has_complaints()) return;  // each that cannot be written takes all our patience
     const auto resource = static_cast<std::size_t>(
         std::find(names_.begin(), names_.end(), rotation.at("metadata").at("name")) -
         names_.begin());
