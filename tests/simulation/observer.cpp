@@ -91,10 +91,14 @@ std::string robot_of(const json& rotation) {
          text_at(rotation, "/spec/robot/name");
 }
 
-Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, SimulatedQuay& quay)
+kube::ObjectKey connection_of(const json& rotation) {
+  return {key_of(rotation).name_space, text_at(rotation, "/spec/connectionRef/name")};
+}
+
+Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, const Quays& quays)
     : world_(world),
       api_(api),
-      quay_(quay),
+      quays_(quays),
       disturbed_(world.now()),
       leaks_(spellings(token_mark)) {
   api_.on_change = [this](const auto& change) { on_change(change); };
@@ -102,9 +106,21 @@ Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, Sim
     on_request(message, address, caller);
   };
   api_.on_dry_run = [this](const kube::ObjectKey& secret) { dry_runs_[secret] = ++order_; };
-  quay_.on_regenerate = [this](const auto& post) { on_regenerate(post); };
-  quay_.on_commit = [this](const auto& post, const auto& token) { on_commit(post, token); };
-  quay_.on_request = [this](const Message& message) { check_public("a URL", message.target); };
+  for (const auto& quay : quays_) watch(*quay);
+}
+
+void Observer::watch(SimulatedQuay& quay) {
+  quay.on_regenerate = [this, &quay](const auto& post) {
+    on_regenerate({quay.host(), post.robot}, post);
+  };
+  quay.on_commit = [this, &quay](const auto& post, const auto& token) {
+    on_commit({quay.host(), post.robot}, post, token);
+  };
+  quay.on_request = [this](const Message& message) { check_public("a URL", message.target); };
+}
+
+SimulatedQuay& Observer::quay_of(const RobotId& robot) const {
+  return **std::ranges::find(quays_, robot.host, [](const auto& quay) { return quay->host(); });
 }
 
 void Observer::violate(const std::string& what) {
@@ -167,19 +183,35 @@ void Observer::on_request(const Message& message, const Address& address,
   }
 }
 
+void Observer::forget(const kube::ObjectKey& rotation) {
+  const auto known = rotations_.find(rotation);
+  if (known == rotations_.end()) return;
+  rotations_of_[known->second.robot].erase(rotation);
+  rotations_.erase(known);
+}
+
 void Observer::keep_up(const SimulatedApiServer::Change& rotation) {
-  if (const auto known = rotations_.find(rotation.key); known != rotations_.end()) {
-    rotations_of_[known->second.robot].erase(rotation.key);
-    rotations_.erase(known);
-  }
+  forget(rotation.key);
   if (!rotation.after) return;
-  const std::string robot = robot_of(*rotation.after);
+  const RobotId robot{hosts_[connection_of(*rotation.after)], robot_of(*rotation.after)};
   rotations_of_[robot].insert(rotation.key);
   rotations_[rotation.key] = {
       rotation.key, robot, text_at(*rotation.after, "/metadata/creationTimestamp"), rotation.after};
 }
 
-std::vector<Observer::Live> Observer::claimants(const std::string& robot) const {
+void Observer::on_connection(const SimulatedApiServer::Change& change) {
+  if (!change.after) return;  // its rotations do nothing until it is back
+  const SimulatedQuay* quay = quay_at(quays_, text_at(*change.after, "/spec/url"));
+  std::string host = quay == nullptr ? "" : quay->host();
+  if (std::exchange(hosts_[change.key], host) == host) return;
+  const auto all = rotations_;
+  for (const auto& [key, rotation] : all) {
+    if (connection_of(*rotation.object) != change.key) continue;
+    keep_up({std::string(kube::rotations.plural), key, nullptr, rotation.object, nullptr, ""});
+  }
+}
+
+std::vector<Observer::Live> Observer::claimants(const RobotId& robot) const {
   std::vector<Live> all;
   const auto keys = rotations_of_.find(robot);
   if (keys == rotations_of_.end()) return all;
@@ -195,6 +227,7 @@ void Observer::on_change(const SimulatedApiServer::Change& change) {
     keep_up(change);
     on_rotation(change);
   }
+  if (change.plural == kube::connections.plural) on_connection(change);
   if (change.plural == kube::secrets.plural) on_secret(change);
 }
 
@@ -216,13 +249,14 @@ void Observer::on_rotation(const SimulatedApiServer::Change& change) {
       (*change.before)[ledger_pointer] == after[ledger_pointer]) {
     return;
   }
-  ledgers_[{robot_of(after), change.caller}] = {text_at(after, "/metadata/uid"),
-                                                after[ledger_pointer], world_.now(), ++order_};
+  const RobotId& robot = rotations_.at(change.key).robot;
+  ledgers_[{robot, change.caller}] = {text_at(after, "/metadata/uid"), after[ledger_pointer],
+                                      world_.now(), ++order_};
   account.unseen.clear();
   for (const kube::ObjectKey& target : target_keys(after)) {
-    if (dry_runs_[target] <= posts_[robot_of(after)]) account.unseen.push_back(target);
+    if (dry_runs_[target] <= posts_[robot]) account.unseen.push_back(target);
   }
-  const auto all = claimants(robot_of(after));
+  const auto all = claimants(robot);
   if (all.front().key != change.key) violate("I7 a ledger in the younger " + change.key.text());
 }
 
@@ -289,11 +323,10 @@ void Observer::on_secret(const SimulatedApiServer::Change& change) {
   }
 }
 
-void Observer::on_regenerate(const SimulatedQuay::Post& post) {
-  const std::string& robot = post.robot;
-  note("POST regenerate " + robot);
+void Observer::on_regenerate(const RobotId& robot, const SimulatedQuay::Post& post) {
+  note("POST regenerate " + robot.text());
   const auto ledger = ledgers_.find({robot, post.caller});
-  Sent& sent = sent_[post.number];
+  Sent& sent = sent_[{robot.host, post.number}];
   sent.at = world_.wall_now();
   if (ledger != ledgers_.end()) sent.written = ledger->second;
   if (post.held > base::Duration{} && sent.written &&
@@ -310,16 +343,16 @@ void Observer::on_regenerate(const SimulatedQuay::Post& post) {
   for (const Live& rotation : claimants(robot)) {
     if (!has_ledger(*rotation.object)) continue;
     for (const auto& target : accounts_[text_at(*rotation.object, "/metadata/uid")].unseen) {
-      violate("I3 no dry run of " + target.text() + " before " + robot + " was regenerated");
+      violate("I3 no dry run of " + target.text() + " before " + robot.text() + " was regenerated");
     }
   }
 }
 
-void Observer::on_commit(const SimulatedQuay::Post& post, const std::string& token) {
-  const std::string& robot = post.robot;
-  note("Quay has a new token for " + robot);
-  const Sent sent = std::move(sent_.extract(post.number).mapped());
-  if (!sent.written) return violate("I2 " + robot + " was regenerated without a ledger");
+void Observer::on_commit(const RobotId& robot, const SimulatedQuay::Post& post,
+                         const std::string& token) {
+  note("Quay has a new token for " + robot.text());
+  const Sent sent = std::move(sent_.extract({robot.host, post.number}).mapped());
+  if (!sent.written) return violate("I2 " + robot.text() + " was regenerated without a ledger");
   if (sent.excused) late_tokens_.insert(robot);
   const std::vector<Live> all = claimants(robot);
   const auto holder = std::ranges::find_if(all, [&](const Live& rotation) {
@@ -350,7 +383,7 @@ void Observer::charge(const Live& holder, const Sent& sent) {
   const base::WallTime now = world_.wall_now();
   const base::Duration interval =
       *base::parse_duration(text_at(*holder.object, "/spec/schedule/interval"));
-  const std::string what = "I2 " + holder.robot + " was regenerated ";
+  const std::string what = "I2 " + holder.robot.text() + " was regenerated ";
   if (!request.empty()) {
     if (!account.requests.contains(request)) violate(what + "for a request that nobody made");
     if (!account.served.insert(request).second) violate(what + "again for request " + request);
@@ -398,7 +431,7 @@ void Observer::end_outages(const SimulatedApiServer::Change& secret) {
     if (!outage.pending.empty() || !outage.undisturbed) continue;
     ++outages_timed_;
     if (world_.now() - outage.began > outage.allowed) {
-      violate("I6 the outage of " + robot + " was " +
+      violate("I6 the outage of " + robot.text() + " was " +
               base::format_duration(world_.now() - outage.began));
     }
   }
@@ -410,6 +443,7 @@ std::vector<std::string> Observer::unsettled() {
     if (!good) problems.push_back(otherwise);
   };
   for (const auto& [key, rotation] : rotations_) {
+    if (rotation.robot.host.empty()) continue;  // no Quay of this world
     const json& object = *rotation.object;
     const std::string who = rotation.key.text();
     const bool owner = claimants(rotation.robot).front().key == rotation.key;
@@ -419,7 +453,7 @@ std::vector<std::string> Observer::unsettled() {
     expect(!conflict, "I7 the owner " + who + " says Conflict");
     expect(!has_ledger(object), "I1 " + who + " still has its ledger");
     expect(condition_is_true(object, "Ready"), "I1 " + who + " is not Ready");
-    const std::string token = quay_.token(rotation.robot);
+    const std::string token = quay_of(rotation.robot).token(rotation.robot.name);
     expect(text_at(object, "/status/tokenFingerprint") == base::Fingerprint::of(token).text(),
            "I1 the status of " + who + " knows another token than Quay");
     const std::string request = request_of(object);
@@ -428,7 +462,8 @@ std::vector<std::string> Observer::unsettled() {
            "I1 " + who + " has not handled " + request);
     // Whose new token it was that a lost answer left behind cannot be told apart.
     expect(request.empty() || account.served.contains(request) ||
-               late_tokens_.contains(rotation.robot) || quay_.regenerated_in_ui(rotation.robot),
+               late_tokens_.contains(rotation.robot) ||
+               quay_of(rotation.robot).regenerated_in_ui(rotation.robot.name),
            "I1 " + who + " says that it has handled " + request + " and has not");
     for (const kube::ObjectKey& target : target_keys(object)) {
       const std::string problem = check_target(rotation, target, token);
@@ -446,11 +481,12 @@ std::string Observer::check_target(const Live& rotation, const kube::ObjectKey& 
       base::base64_decode((*secret)["data"].value(std::string(api::docker_config_key), ""));
   const json config =
       data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
+  const std::string& name = rotation.robot.name;
   const json wanted{{"auths",
-                     {{"quay.example.com",
-                       {{"username", rotation.robot},
+                     {{rotation.robot.host,
+                       {{"username", name},
                         {"password", token},
-                        {"auth", base::base64_encode(rotation.robot + ":" + token).reveal()}}}}}};
+                        {"auth", base::base64_encode(name + ":" + token).reveal()}}}}}};
   return config == wanted ? "" : "does not hold Quay's token";
 }
 

@@ -36,13 +36,26 @@
 
 namespace quay_rotator::simulation {
 
+// One robot of one Quay.
+struct RobotId {
+  std::string host;  // of the Quay; "": of none that there is
+  std::string name;  // "acme+puller"
+
+  auto operator<=>(const RobotId&) const = default;
+  // For people: "acme+puller at quay.example.com".
+  [[nodiscard]] std::string text() const { return name + " at " + host; }
+};
+
 // Also the sink of every replica's log. One world, one thread of control at a time: no locks.
 class Observer final : public base::LogSink {
  public:
   // Adds itself to both. All must outlive it.
-  Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, SimulatedQuay& quay);
+  Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, const Quays& quays);
   Observer(const Observer&) = delete;
   Observer& operator=(const Observer&) = delete;
+
+  // Looks on at one more of the Quays that it was given.
+  void watch(SimulatedQuay& quay);
 
   // What went against a promise: "I2 …", the oldest first.
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
@@ -101,10 +114,10 @@ class Observer final : public base::LogSink {
     std::set<kube::ObjectKey> pending;
     bool undisturbed = false;
   };
-  using Sender = std::pair<std::string, const base::Executor*>;  // the robot, and whose POST it is
+  using Sender = std::pair<RobotId, const base::Executor*>;  // the robot, and whose POST it is
   struct Live {  // a RobotTokenRotation as the API server holds it
     kube::ObjectKey key;
-    std::string robot;
+    RobotId robot;
     std::string created;
     SimulatedApiServer::Object object;
   };
@@ -114,35 +127,40 @@ class Observer final : public base::LogSink {
   void check_finished(const SimulatedApiServer::Change& change, Account& account);
   void on_secret(const SimulatedApiServer::Change& change);
   void on_request(const Message& message, const Address& address, const base::Executor& caller);
-  void on_regenerate(const SimulatedQuay::Post& post);
-  void on_commit(const SimulatedQuay::Post& post, const std::string& token);
+  void on_regenerate(const RobotId& robot, const SimulatedQuay::Post& post);
+  void on_commit(const RobotId& robot, const SimulatedQuay::Post& post, const std::string& token);
   void charge(const Live& holder, const Sent& sent);
   void begin_outage(const Live& holder, const std::string& token);
   void end_outages(const SimulatedApiServer::Change& secret);
   void keep_up(const SimulatedApiServer::Change& rotation);
+  void forget(const kube::ObjectKey& rotation);
+  // A connection is there, perhaps with another URL.
+  void on_connection(const SimulatedApiServer::Change& change);
+  [[nodiscard]] SimulatedQuay& quay_of(const RobotId& robot) const;
   // Of the robot, the oldest first.
-  [[nodiscard]] std::vector<Live> claimants(const std::string& robot) const;
+  [[nodiscard]] std::vector<Live> claimants(const RobotId& robot) const;
   // What is wrong with a Secret; "" for nothing.
   [[nodiscard]] std::string check_target(const Live& rotation, const kube::ObjectKey& target,
                                          const std::string& token) const;
 
   testing::VirtualExecutor& world_;
   SimulatedApiServer& api_;
-  SimulatedQuay& quay_;
-  std::map<kube::ObjectKey, Live> rotations_;                      // as the API server has them
-  std::map<std::string, std::set<kube::ObjectKey>> rotations_of_;  // by robot
+  const Quays& quays_;
+  std::map<kube::ObjectKey, std::string> hosts_;  // of connections' Quays, ever
+  std::map<kube::ObjectKey, Live> rotations_;     // as the API server has them
+  std::map<RobotId, std::set<kube::ObjectKey>> rotations_of_;
   std::map<std::string, Account> accounts_;
   std::map<kube::ObjectKey, std::uint64_t> dry_runs_;  // the last that was accepted
   // The tokens that a Secret has ever had: none comes twice.
   std::map<kube::ObjectKey, std::vector<base::Fingerprint>> held_;
-  std::map<std::string, std::uint64_t> posts_;  // the last, by robot
+  std::map<RobotId, std::uint64_t> posts_;  // the last
   std::uint64_t order_ = 0;
   // The targets that a replica read in a rotation, by its process.
   std::map<std::pair<const base::Executor*, kube::ObjectKey>, std::vector<kube::ObjectKey>> read_;
   std::map<Sender, Written> ledgers_;
-  std::map<std::uint64_t, Sent> sent_;     // by the POST's number
-  std::set<std::string> late_tokens_;      // robots with a token of an excused POST
-  std::map<std::string, Outage> outages_;  // by robot
+  std::map<std::pair<std::string, std::uint64_t>, Sent> sent_;  // by Quay and the POST's number
+  std::set<RobotId> late_tokens_;                               // with a token of an excused POST
+  std::map<RobotId, Outage> outages_;
   base::MonotonicTime disturbed_;
   bool clocks_lie_ = false;
   int late_sends_ = 0;
@@ -156,5 +174,6 @@ class Observer final : public base::LogSink {
 
 // The full name of the robot that a RobotTokenRotation names; user robots are admin's.
 std::string robot_of(const nlohmann::json& rotation);
+kube::ObjectKey connection_of(const nlohmann::json& rotation);
 
 }  // namespace quay_rotator::simulation

@@ -52,7 +52,7 @@ runtime::ElectionOptions election_options(const ReplicaOptions& options) {
 // Everything, in the order in which it is made.
 struct Replica::Parts {
   Parts(ReplicaOptions options_given, Process& process_given, SimulatedApiServer& api,
-        SimulatedQuay& quay, Replica::DiesAfter dies_after_given)
+        const Quays& all_quays, Replica::DiesAfter dies_after_given)
       : options(std::move(options_given)),
         process(process_given),
         log(base::Log(process.steps, base::LogLevel::debug).with({{"replica", options.name}})),
@@ -60,7 +60,7 @@ struct Replica::Parts {
         requests(process, api),
         watches(process, api),
         renewals(process, api),
-        quays(process, quay) {
+        quays(process, all_quays) {
     reconciler.emplace(rotation::ReconcilerParts{rotations, connections, secrets, queue, sessions,
                                                  driver, publisher, status, events, metrics,
                                                  process, log});
@@ -189,10 +189,10 @@ struct Replica::Parts {
 };
 
 Replica::Replica(ReplicaOptions options, Process& process, SimulatedApiServer& api,
-                 SimulatedQuay& quay, DiesAfter dies_after)
+                 const Quays& quays, DiesAfter dies_after)
     : process_(process),
-      parts_(
-          std::make_unique<Parts>(std::move(options), process_, api, quay, std::move(dies_after))) {
+      parts_(std::make_unique<Parts>(std::move(options), process_, api, quays,
+                                     std::move(dies_after))) {
   parts_->start();
 }
 

@@ -29,7 +29,7 @@ class Replica {
   using DiesAfter = std::function<bool(std::string_view step)>;
 
   // Runs on `process`, which nothing else ran on before.
-  Replica(ReplicaOptions options, Process& process, SimulatedApiServer& api, SimulatedQuay& quay,
+  Replica(ReplicaOptions options, Process& process, SimulatedApiServer& api, const Quays& quays,
           DiesAfter dies_after);
   ~Replica();  // as a crash
   Replica(const Replica&) = delete;

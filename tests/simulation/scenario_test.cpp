@@ -500,9 +500,62 @@ TEST_F(Scenario, TakesAReplacedApiToken) {
   world.rotate_now(rotation);
   world.advance(minutes(3));
   EXPECT_EQ(world.commits(robot), 0);
-  world.store_api_token();
+  world.store_api_tokens();
   world.advance(minutes(10));
   EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+// Two robots of one name, in two organizations' Quays, for two tenants.
+TEST_F(Scenario, TenantsOfTwoQuaysRotateEachTheirOwn) {
+  adopt();
+  world.add_quay();
+  world.create_connection({.name_space = "team-b", .quay = 1});
+  const auto theirs = world.create_rotation({.name_space = "team-b"});
+  world.advance(minutes(1));
+  const kube::ObjectKey their_secret{"team-b", "quay-pull"};
+  EXPECT_EQ(world.token_in(their_secret), world.token_of(theirs));
+  EXPECT_NE(world.token_of(theirs), world.token_of(rotation));
+  world.rotate_now(theirs);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(theirs), 1);
+  EXPECT_EQ(world.commits(rotation), 0);
+  world.quays[1]->troubles.down = true;
+  world.rotate_now(theirs);
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(theirs), 1);
+  EXPECT_EQ(world.commits(rotation), 1);
+  world.stop_faults();
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(theirs), 2);
+  expect_settled();
+}
+
+TEST_F(Scenario, ARateLimitedConnectionRotatesAtItsPace) {
+  world.create_connection({.requests_per_second = 1, .burst = 1});
+  rotation = world.create_rotation({});
+  world.start(0);
+  world.advance(minutes(2));
+  world.rotate_now(rotation);
+  world.advance(seconds(2));
+  EXPECT_EQ(world.commits(robot), 0) << "four requests, one a second";
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, AHostThatDoesNotExistConcernsOnlyItsConnection) {
+  adopt();
+  world.create_connection({.name = "typo", .url = "https://quay.example.org"});
+  const auto lost =
+      world.create_rotation({.name = "lost", .targets = {"lost"}, .connection = "typo"});
+  world.advance(minutes(1));
+  EXPECT_EQ(world.token_in("lost"), "");
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  world.api.remove(kube::rotations, lost);
   expect_settled();
 }
 

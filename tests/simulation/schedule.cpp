@@ -304,7 +304,7 @@ class Life {
         world_.quay.replace_api_token();
         return;
       case Kind::api_token_foreign:
-        return world_.store_api_token(foreign_jwt);
+        return world_.store_api_token({World::name_space, "quay"}, foreign_jwt);
       case Kind::ui_regenerate: {
         world_.struck(fault.kind);
         const std::string robot = some_robot(fault);
@@ -388,7 +388,7 @@ class Life {
         break;
       case Kind::api_token_replaced:
       case Kind::api_token_foreign:
-        world_.store_api_token();
+        world_.store_api_tokens();
         break;
       case Kind::crash:
       case Kind::stop:

@@ -52,8 +52,8 @@ bool take_suffix(std::string_view& text, std::string_view suffix) {
 
 }  // namespace
 
-SimulatedQuay::SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed)
-    : world_(world), dice_(seed), api_token_(new_token()) {}
+SimulatedQuay::SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed, std::string host)
+    : world_(world), dice_(seed), host_(std::move(host)), api_token_(new_token()) {}
 
 std::string SimulatedQuay::new_token() {
   std::string token = std::string(token_mark) + std::to_string(++tokens_) + "X";
@@ -285,8 +285,8 @@ Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& mes
 Reply SimulatedQuay::registry(const Message& message, std::string_view path, Process& caller) {
   if (path.empty()) {
     Reply reply = unauthorized("authentication required");
-    reply.headers.push_back({"WWW-Authenticate", "Bearer realm=\"" + std::string(origin) +
-                                                     "/v2/auth\",service=\"quay.example.com\""});
+    reply.headers.push_back({"WWW-Authenticate", "Bearer realm=\"" + origin() +
+                                                     "/v2/auth\",service=\"" + host_ + "\""});
     return reply;
   }
   if (!take_prefix(path, "auth")) return html(404);
@@ -326,13 +326,21 @@ Reply SimulatedQuay::registry(const Message& message, std::string_view path, Pro
   return json_reply(200, {{"token", "a-registry-bearer"}});
 }
 
+SimulatedQuay* quay_at(const Quays& quays, std::string_view origin) {
+  const auto found = std::ranges::find_if(quays, [&](const auto& quay) {
+    return quay->origin() == origin || quay->aliases.contains(std::string(origin));
+  });
+  return found == quays.end() ? nullptr : found->get();
+}
+
 tl::expected<std::unique_ptr<http::Transport>, http::Error> QuayConnections::open(
     http::Endpoint endpoint) {
-  if (endpoint.origin != SimulatedQuay::origin) {
+  SimulatedQuay* quay = quay_at(quays_, endpoint.origin);
+  if (quay == nullptr) {
     return tl::unexpected(
-        http::Error{http::Error::Kind::invalid_request, "no such host in this world", false});
+        http::Error{http::Error::Kind::name_not_found, "no such host in this world", false});
   }
-  return std::make_unique<Connection>(process_, quay_);
+  return std::make_unique<Connection>(process_, *quay);
 }
 
 }  // namespace quay_rotator::simulation

@@ -53,12 +53,12 @@ struct QuayTroubles {
 
 class SimulatedQuay final : public Server {
  public:
-  static constexpr std::string_view origin = "https://quay.example.com";
   // How long after its request a commit may come: the protocol sends a second one no earlier than
   // twice its deadline of 30 s after the ledger, which is at most 30 s older than the request.
   static constexpr base::Duration latest_commit = std::chrono::seconds(29);
 
-  SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed);
+  SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed,
+                std::string host = "quay.example.com");
 
   // Whoever looks on: a POST of an operator that Quay will perform has arrived, or has changed the
   // token. `robot` is the full name.
@@ -89,7 +89,12 @@ class SimulatedQuay final : public Server {
   // Changes that POSTs made, the late ones included.
   [[nodiscard]] int commits(const std::string& full_name);
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
+  // How it names itself: "quay.example.com", "https://quay.example.com".
+  [[nodiscard]] const std::string& host() const { return host_; }
+  [[nodiscard]] std::string origin() const { return "https://" + host_; }
 
+  // Other origins under which it is reached too.
+  std::set<std::string> aliases;
   QuayFaults faults;
   QuayTroubles troubles;
 
@@ -121,6 +126,7 @@ class SimulatedQuay final : public Server {
 
   testing::VirtualExecutor& world_;
   Dice dice_;
+  std::string host_;
   std::map<std::string, Robot> robots_;
   std::uint64_t posts_ = 0;
   std::vector<LateCommit> late_;
@@ -129,16 +135,20 @@ class SimulatedQuay final : public Server {
   std::uint64_t requests_ = 0;
 };
 
-// Opens connections of one process to the one Quay there is. Refuses every other origin.
+using Quays = std::vector<std::unique_ptr<SimulatedQuay>>;
+// Which of them is reached there; null: none.
+SimulatedQuay* quay_at(const Quays& quays, std::string_view origin);
+
+// Opens connections of one process to the Quays there are, each at its origin and its aliases.
 class QuayConnections final : public http::TransportFactory {
  public:
-  QuayConnections(Process& process, SimulatedQuay& quay) : process_(process), quay_(quay) {}
+  QuayConnections(Process& process, const Quays& quays) : process_(process), quays_(quays) {}
   tl::expected<std::unique_ptr<http::Transport>, http::Error> open(
       http::Endpoint endpoint) override;
 
  private:
   Process& process_;
-  SimulatedQuay& quay_;
+  const Quays& quays_;
 };
 
 }  // namespace quay_rotator::simulation

@@ -14,8 +14,19 @@ namespace {
 
 using nlohmann::json;
 
-json metadata(const std::string& name) {
-  return {{"name", name}, {"namespace", World::name_space}};
+json metadata(const kube::ObjectKey& key) {
+  return {{"name", key.name}, {"namespace", key.name_space}};
+}
+
+kube::ObjectKey api_token_of(kube::ObjectKey connection) {
+  connection.name += "-api";
+  return connection;
+}
+
+Quays first_quay(testing::VirtualExecutor& executor, std::uint64_t seed) {
+  Quays quays;
+  quays.push_back(std::make_unique<SimulatedQuay>(executor, seed));
+  return quays;
 }
 
 }  // namespace
@@ -23,15 +34,20 @@ json metadata(const std::string& name) {
 World::World(std::uint64_t seed, testing::VirtualExecutor::MakeRunners runners)
     : executor(seed, runners),
       api(executor, seed ^ 0xA1U),
-      quay(executor, seed ^ 0xB2U),
-      observer(executor, api, quay),
-      dice(seed ^ 0xC3U) {
-  const auto count = [this](FaultKind kind, const Message& message, const Process& caller) {
+      quays(first_quay(executor, seed ^ 0xB2U)),
+      quay(*quays.front()),
+      observer(executor, api, quays),
+      dice(seed ^ 0xC3U),
+      seed_(seed) {
+  count_faults(api);
+  count_faults(quay);
+}
+
+void World::count_faults(Server& server) {
+  server.on_fault = [this](FaultKind kind, const Message& message, const Process& caller) {
     coverage.add(kind, caller.steps.step_of(message));
     observer.disturb();
   };
-  api.on_fault = count;
-  quay.on_fault = count;
 }
 
 World::~World() {
@@ -54,25 +70,49 @@ void World::struck(FaultKind kind) {
   if (!anybody) coverage.add(kind, Step::idle);
 }
 
-void World::create_connection() {
-  api.create(kube::secrets, {{"apiVersion", "v1"},
-                             {"kind", "Secret"},
-                             {"metadata", metadata("quay-api")},
-                             {"type", "Opaque"},
-                             {"data", json::object()}});
-  store_api_token();
-  api.create(
-      kube::connections,
-      {{"apiVersion", kube::connections.api_version()},
-       {"kind", kube::connections.kind},
-       {"metadata", metadata("quay")},
-       {"spec",
-        {{"url", SimulatedQuay::origin}, {"credentialsSecretRef", {{"name", "quay-api"}}}}}});
+SimulatedQuay& World::add_quay() {
+  const std::uint64_t number = quays.size() + 1;
+  SimulatedQuay& added = *quays.emplace_back(
+      std::make_unique<SimulatedQuay>(executor, seed_ ^ (number << 32U) ^ 0xB2U,
+                                      "quay-" + std::to_string(number) + ".example.com"));
+  count_faults(added);
+  observer.watch(added);
+  return added;
 }
 
-void World::store_api_token(std::string_view token) {
-  api.edit(kube::secrets, {name_space, "quay-api"},
+kube::ObjectKey World::create_connection(const ConnectionOptions& options) {
+  const kube::ObjectKey key = options.key();
+  const kube::ObjectKey secret = api_token_of(key);
+  const SimulatedQuay& target = *quays.at(options.quay);
+  connections_[key] = options;
+  api.create(kube::secrets, {{"apiVersion", "v1"},
+                             {"kind", "Secret"},
+                             {"metadata", metadata(secret)},
+                             {"type", "Opaque"},
+                             {"data", json::object()}});
+  store_api_token(key, options.api_token.value_or(target.api_token()));
+  json spec{{"url", options.url.empty() ? target.origin() : options.url},
+            {"credentialsSecretRef", {{"name", secret.name}}}};
+  if (options.requests_per_second) {
+    spec["rateLimit"] = {{"requestsPerSecond", *options.requests_per_second},
+                         {"burst", options.burst}};
+  }
+  api.create(kube::connections, {{"apiVersion", kube::connections.api_version()},
+                                 {"kind", kube::connections.kind},
+                                 {"metadata", metadata(key)},
+                                 {"spec", std::move(spec)}});
+  return key;
+}
+
+void World::store_api_token(const kube::ObjectKey& connection, std::string_view token) {
+  api.edit(kube::secrets, api_token_of(connection),
            [&](json& secret) { secret["data"]["token"] = base::base64_encode(token).reveal(); });
+}
+
+void World::store_api_tokens() {
+  for (const auto& [key, options] : connections_) {
+    store_api_token(key, options.api_token.value_or(quays.at(options.quay)->api_token()));
+  }
 }
 
 kube::ObjectKey World::create_rotation(const RotationOptions& options) {
@@ -82,17 +122,20 @@ kube::ObjectKey World::create_rotation(const RotationOptions& options) {
   for (const std::string& name : options.targets) targets.push_back({{"secret", {{"name", name}}}});
   const json object{{"apiVersion", kube::rotations.api_version()},
                     {"kind", kube::rotations.kind},
-                    {"metadata", metadata(options.name)},
+                    {"metadata", metadata({options.name_space, options.name})},
                     {"spec",
-                     {{"connectionRef", {{"name", "quay"}}},
+                     {{"connectionRef", {{"name", options.connection}}},
                       {"robot", std::move(robot)},
                       {"schedule", {{"interval", options.interval}, {"jitter", options.jitter}}},
                       {"initial", options.initially_rotate ? "Rotate" : "Adopt"},
                       {"verify", {{"level", options.verify ? "Login" : "None"}}},
                       {"targets", std::move(targets)}}}};
-  if (quay.token(robot_of(object)).empty()) quay.add_robot(robot_of(object));
+  SimulatedQuay* its_quay = quay_of({options.name_space, options.connection});
+  if (its_quay != nullptr && its_quay->token(robot_of(object)).empty()) {
+    its_quay->add_robot(robot_of(object));
+  }
   api.create(kube::rotations, object);
-  return {name_space, options.name};
+  return {options.name_space, options.name};
 }
 
 void World::edit_rotation(const kube::ObjectKey& key, const std::function<void(json&)>& change) {
@@ -115,7 +158,7 @@ void World::start(std::size_t replica, ReplicaOptions options, Replica::DiesAfte
     if (on_enter) on_enter(step, process);
   };
   replicas_[replica] =
-      std::make_unique<Replica>(std::move(options), process, api, quay, std::move(dies_after));
+      std::make_unique<Replica>(std::move(options), process, api, quays, std::move(dies_after));
 }
 
 void World::crash(std::size_t replica) {
@@ -145,16 +188,18 @@ void World::stop_faults() {
   api.terminating.clear();
   api.lag_watches({});
   api.set_down(false);
-  quay.faults = {};
-  while (!quay.troubles.robots_missing.empty()) {
-    quay.restore_robot(*quay.troubles.robots_missing.begin());
+  for (const auto& one : quays) {
+    one->faults = {};
+    while (!one->troubles.robots_missing.empty()) {
+      one->restore_robot(*one->troubles.robots_missing.begin());
+    }
+    one->troubles = {};
   }
-  quay.troubles = {};
   for (const auto& process : processes_) {
     process->set_clock({});
     process->unfreeze();
   }
-  store_api_token();
+  store_api_tokens();
   // Who was frozen has watches that died meanwhile, and caches that know nothing of it.
   observer.disturb();
 }
@@ -164,8 +209,23 @@ json World::status(const kube::ObjectKey& key) const {
   return object ? object->value("status", json::object()) : json::object();
 }
 
-std::string World::token_in(const std::string& secret) const {
-  const auto object = api.find(kube::secrets, {name_space, secret});
+SimulatedQuay* World::quay_of(const kube::ObjectKey& connection) const {
+  const auto object = api.find(kube::connections, connection);
+  return object ? quay_at(quays, text_at(*object, "/spec/url")) : nullptr;
+}
+
+int World::commits(const kube::ObjectKey& rotation) const {
+  const auto object = api.find(kube::rotations, rotation);
+  return quay_of(connection_of(*object))->commits(robot_of(*object));
+}
+
+std::string World::token_of(const kube::ObjectKey& rotation) const {
+  const auto object = api.find(kube::rotations, rotation);
+  return quay_of(connection_of(*object))->token(robot_of(*object));
+}
+
+std::string World::token_in(const kube::ObjectKey& secret) const {
+  const auto object = api.find(kube::secrets, secret);
   return object ? testing::token_in(*object) : "";
 }
 

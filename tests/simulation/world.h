@@ -22,6 +22,19 @@
 
 namespace quay_rotator::simulation {
 
+// A QuayConnection and, beside it, the Secret <name>-api of its API token.
+struct ConnectionOptions {
+  std::string name = "quay";
+  std::string name_space = "team-a";
+  std::size_t quay = 0;  // of World::quays
+  std::string url = {};  // in place of that Quay's origin
+  std::optional<double> requests_per_second = {};
+  int burst = 10;                             // with requests_per_second
+  std::optional<std::string> api_token = {};  // in place of the one that the Quay takes
+
+  [[nodiscard]] kube::ObjectKey key() const { return {name_space, name}; }
+};
+
 struct RotationOptions {
   std::string name = "puller";
   std::string organization = "acme";  // "": a user's robot
@@ -31,12 +44,14 @@ struct RotationOptions {
   bool initially_rotate = false;
   bool verify = true;
   std::vector<std::string> targets = {"quay-pull"};
+  std::string name_space = "team-a";
+  std::string connection = "quay";  // in that namespace, made before
 };
 
 // To be used by the thread that made it.
 class World {
  public:
-  static constexpr const char* name_space = "team-a";
+  static constexpr const char* name_space = "team-a";  // where nothing else is said
   // Once faults have stopped everything is as it should be after that: a drift interval and the
   // tenth that it may be late, the longest back-off, a lease, and the longest wait for a watch.
   static constexpr base::Duration time_to_settle = std::chrono::minutes(25);
@@ -49,23 +64,26 @@ class World {
 
   testing::VirtualExecutor executor;
   SimulatedApiServer api;
-  SimulatedQuay quay;
+  Quays quays;          // see add_quay()
+  SimulatedQuay& quay;  // the first
   Observer observer;
   Dice dice;          // for what people do, and when
   Coverage coverage;  // which fault met which step
   // A replica enters a step of the protocol. May be empty.
   std::function<void(Step, Process&)> on_enter;
 
-  // The QuayConnection "quay" and the Secret of its API token.
-  void create_connection();
-  // The robot too, if Quay does not have it.
+  // quay-2.example.com, quay-3.example.com, … Has its own troubles.
+  SimulatedQuay& add_quay();
+  kube::ObjectKey create_connection(const ConnectionOptions& options = {});
+  // The robot too, if the connection's Quay does not have it.
   kube::ObjectKey create_rotation(const RotationOptions& options);
   void edit_rotation(const kube::ObjectKey& key,
                      const std::function<void(nlohmann::json&)>& change);
   void rotate_now(const kube::ObjectKey& key);
-  // Quay gets a new API token; the Secret gets it with store_api_token().
-  void store_api_token() { store_api_token(quay.api_token()); }
-  void store_api_token(std::string_view token);
+  // A Quay gets a new API token with replace_api_token(); here every connection gets what its Quay
+  // takes, or its own.
+  void store_api_tokens();
+  void store_api_token(const kube::ObjectKey& connection, std::string_view token);
 
   // Replicas have a number; a pod of the same number keeps its name.
   void start(std::size_t replica, ReplicaOptions options = {}, Replica::DiesAfter dies_after = {});
@@ -79,13 +97,25 @@ class World {
   void struck(FaultKind kind);
   void struck(FaultKind kind, const Process& process);
 
-  // Changes of a robot's token by the operator.
+  // Changes of a robot's token by the operator; a name alone is of the first Quay.
   [[nodiscard]] int commits(const std::string& robot) { return quay.commits(robot); }
+  [[nodiscard]] int commits(const kube::ObjectKey& rotation) const;
+  // What the rotation's Quay holds.
+  [[nodiscard]] std::string token_of(const kube::ObjectKey& rotation) const;
+  // Null: its connection leads to no Quay of this world.
+  [[nodiscard]] SimulatedQuay* quay_of(const kube::ObjectKey& connection) const;
   [[nodiscard]] nlohmann::json status(const kube::ObjectKey& key) const;
   // The token in the Secret's first registry entry; "" when there is none.
-  [[nodiscard]] std::string token_in(const std::string& secret) const;
+  [[nodiscard]] std::string token_in(const std::string& secret) const {
+    return token_in(kube::ObjectKey{name_space, secret});
+  }
+  [[nodiscard]] std::string token_in(const kube::ObjectKey& secret) const;
 
  private:
+  void count_faults(Server& server);
+
+  const std::uint64_t seed_;
+  std::map<kube::ObjectKey, ConnectionOptions> connections_;  // as they were last made
   // All that ever ran: what is late comes from a process that may be dead, and none gets another's
   // address.
   std::vector<std::unique_ptr<Process>> processes_;
