@@ -79,7 +79,10 @@ http::Endpoint copy(const http::Endpoint& endpoint) {
   result.ca_certificates = endpoint.ca_certificates;
   result.client_certificate = endpoint.client_certificate;
   if (endpoint.client_key) result.client_key = endpoint.client_key->clone();
+  result.server_name = endpoint.server_name;
   result.proxy = endpoint.proxy;
+  result.proxy_authorization = endpoint.proxy_authorization.clone();
+  result.reach = endpoint.reach;
   result.allow_insecure = endpoint.allow_insecure;
   return result;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <netdb.h>
+#include <vector>
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -28,19 +29,49 @@ constexpr std::array never_called{
     std::string_view("ff00::/8"),
 };
 
-// The IPv4 address that the network makes of some IPv6 addresses, in mapped form.
-Address unwrapped(const Address& address) {
-  const auto embedded = [&](std::size_t at) {
-    Address result{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0};
-    std::copy_n(address.begin() + static_cast<std::ptrdiff_t>(at), 4,
-                result.begin() + mapped_prefix);
+using Places = std::array<std::size_t, 4>;
+constexpr Places at_end{12, 13, 14, 15};
+
+Address embedded(const Address& address, const Places& places, unsigned char flipped = 0) {
+  Address result{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0};
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    result[mapped_prefix + i] = static_cast<unsigned char>(address[places[i]] ^ flipped);
+  }
+  return result;
+}
+
+bool is_isatap(const Address& address) {
+  return (address[8] & 0xfdU) == 0 && address[9] == 0 && address[10] == 0x5e && address[11] == 0xfe;
+}
+
+// What the network may make of an address: itself, or IPv4 addresses (in mapped form) that some
+// IPv6 addresses carry.
+std::vector<Address> readings(const Address& address) {
+  if (in_network(address, "64:ff9b::/96")) return {embedded(address, at_end)};
+  // NAT64 with a prefix of the site's own, whose length only the site knows (RFC 6052, 8215): each
+  // reading counts, but for those that only read the zeros around the real one.
+  if (in_network(address, "64:ff9b:1::/48")) {
+    std::vector<Address> result;
+    for (const Places& places :
+         {Places{6, 7, 9, 10}, Places{7, 9, 10, 11}, Places{9, 10, 11, 12}, at_end}) {
+      const Address reading = embedded(address, places);
+      if (!in_network(reading, "0.0.0.0/8")) result.push_back(reading);
+    }
+    if (result.empty()) result.push_back(embedded(address, at_end));
     return result;
-  };
-  if (in_network(address, "64:ff9b::/96")) return embedded(12);
-  if (in_network(address, "2002::/16")) return embedded(2);
+  }
+  if (in_network(address, "2002::/16")) return {embedded(address, {2, 3, 4, 5})};  // 6to4
+  // Teredo: its server, and the client, whose bits are inverted.
+  if (in_network(address, "2001::/32")) {
+    return {embedded(address, {4, 5, 6, 7}), embedded(address, at_end, 0xff)};
+  }
+  if (in_network(address, "::ffff:0:0:0/96")) return {embedded(address, at_end)};  // translated
   // Compatible: "::a.b.c.d". Not "::" and "::1", which are what they are.
-  if (in_network(address, "::/96") && !in_network(address, "::/127")) return embedded(12);
-  return address;
+  if (in_network(address, "::/96") && !in_network(address, "::/127")) {
+    return {embedded(address, at_end)};
+  }
+  if (is_isatap(address)) return {address, embedded(address, at_end)};
+  return {address};
 }
 
 }  // namespace
@@ -98,10 +129,11 @@ bool is_loopback(const Address& address) {
 
 bool permits(Reach reach, const Address& address) {
   if (reach == Reach::everywhere) return true;
-  const Address real = unwrapped(address);
-  if (is_loopback(real)) return reach == Reach::network_and_loopback;
-  return std::ranges::none_of(never_called,
-                              [&](std::string_view network) { return in_network(real, network); });
+  return std::ranges::all_of(readings(address), [reach](const Address& real) {
+    if (is_loopback(real)) return reach == Reach::network_and_loopback;
+    return std::ranges::none_of(
+        never_called, [&](std::string_view network) { return in_network(real, network); });
+  });
 }
 
 }  // namespace quay_rotator::http

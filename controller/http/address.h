@@ -29,7 +29,8 @@ enum class Reach {
   everywhere,
   // Not to this machine itself (loopback, unspecified), link-local addresses, the metadata services
   // of clouds, multicast and reserved addresses. IPv4 addresses inside IPv6 ones (mapped,
-  // compatible, NAT64, 6to4) count as what they are.
+  // compatible, translated, NAT64, 6to4, Teredo, ISATAP) count as what they are; where an address
+  // can be read in several ways, each must be permitted.
   network,
   network_and_loopback,
 };

@@ -831,6 +831,15 @@ tl::expected<std::unique_ptr<Transport>, Error> CpprestTransportFactory::open(En
     return tl::unexpected(invalid("the origin " + url->origin() +
                                   " is not encrypted; use https, or allow it explicitly"));
   }
+  if (endpoint.server_name && url->scheme == "http") {
+    return tl::unexpected(invalid("a server name for " + url->origin() +
+                                  " has no meaning without TLS; remove it, or use https"));
+  }
+  // The library keeps a proxy's password in plain text for each request.
+  if (!endpoint.proxy_authorization.empty()) {
+    return tl::unexpected(invalid("a proxy with a user and a password is not supported for " +
+                                  url->origin() + "; use one without"));
+  }
   auto origin =
       std::make_shared<Origin>(Origin{*url, std::nullopt, endpoint.reach, nullptr, user_agent_});
   if (endpoint.proxy) {

@@ -1,5 +1,6 @@
 #include "http/tls.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/time.h"
+#include "http/address.h"
 #include "http/freed.h"
 #include "http/tls_sessions.h"
 
@@ -114,6 +116,9 @@ class Settings final : public TlsSettings {
  public:
   void apply(SSL_CTX* context, HandshakeObserver& observer) const override;
 
+  // False: something was not set, and a connection would check less than it must.
+  [[nodiscard]] bool configure(SSL_CTX* context, HandshakeObserver& observer) const;
+
   const std::unique_ptr<TlsSessions> sessions = std::make_unique<TlsSessions>();
   std::string host;
   bool is_ip = false;
@@ -138,8 +143,14 @@ T* get(const SSL* connection) {
   return static_cast<T*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(connection), place_of<T>()));
 }
 template <class T>
-void set(SSL_CTX* context, T* object) {
-  SSL_CTX_set_ex_data(context, place_of<T>(), object);
+bool set(SSL_CTX* context, T* object) {
+  return place_of<T>() >= 0 && SSL_CTX_set_ex_data(context, place_of<T>(), object) == 1;
+}
+
+int verify_nobody(X509_STORE_CTX* chain, void* argument) {
+  static_cast<HandshakeObserver*>(argument)->refused("TLS could not be prepared on this side");
+  X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+  return 0;
 }
 
 int verify(X509_STORE_CTX* chain, void* argument) {
@@ -161,11 +172,14 @@ void count_record(int written, int, int content_type, const void* data, size_t s
   static_cast<HandshakeObserver*>(argument)->received((std::size_t{header[3]} << 8U) + header[4]);
 }
 
+int as_verified(int verified, X509_STORE_CTX* /*chain*/) {
+  return verified;
+}
+
 // The library connects to an address and takes the Host header for the server's name, port and all:
 // name the server here, and leave it no check of its own (which would fall back to the CN).
 void begin_handshake(SSL* connection) {
-  SSL_set_verify(connection, SSL_VERIFY_PEER,
-                 [](int as_verified, X509_STORE_CTX*) { return as_verified; });
+  SSL_set_verify(connection, SSL_VERIFY_PEER, as_verified);
   if (const char* name = X509_VERIFY_PARAM_get0_host(SSL_get0_param(connection), 0)) {
     SSL_set_tlsext_host_name(connection, name);
   }
@@ -186,45 +200,54 @@ void note_handshake(const SSL* connection, int where, int /*value*/) {
   if (where == SSL_CB_HANDSHAKE_DONE) end_handshake(const_cast<SSL*>(connection));
 }
 
+// When there was no memory for more.
+void verify_only(const SSL* connection, int where, int /*value*/) {
+  if (where == SSL_CB_HANDSHAKE_START) {
+    SSL_set_verify(const_cast<SSL*>(connection), SSL_VERIFY_PEER, as_verified);
+  }
+}
+
 int keep_session(SSL* connection, SSL_SESSION* session) {
   get<TlsSessions>(connection)->keep(session, now());
   return 0;  // it is still OpenSSL's
 }
 
-void Settings::apply(SSL_CTX* context, HandshakeObserver& observer) const {
-  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-  SSL_CTX_set1_cert_store(context, trust.get());
-
+bool Settings::configure(SSL_CTX* context, HandshakeObserver& observer) const {
   X509_VERIFY_PARAM* const parameters = SSL_CTX_get0_param(context);
+  SSL_CTX_set1_cert_store(context, trust.get());
+  bool done = SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1;
   X509_VERIFY_PARAM_set_hostflags(
       parameters, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  if (is_ip) {
-    X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str());
-  } else {
-    X509_VERIFY_PARAM_set1_host(parameters, host.data(), host.size());
-  }
+  done = done && (is_ip ? X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str())
+                        : X509_VERIFY_PARAM_set1_host(parameters, host.data(), host.size())) == 1;
   // Whoever names one certificate to trust means that one, also when it is an intermediate.
-  if (own_ca) X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN);
+  if (own_ca) {
+    done = done && X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_PARTIAL_CHAIN) == 1;
+  }
 
   if (!client_chain.empty()) {
-    SSL_CTX_use_certificate(context, client_chain.front().get());
-    SSL_CTX_clear_chain_certs(context);
+    done = done && SSL_CTX_use_certificate(context, client_chain.front().get()) == 1 &&
+           SSL_CTX_clear_chain_certs(context) == 1;
     for (std::size_t i = 1; i < client_chain.size(); ++i) {
-      SSL_CTX_add1_chain_cert(context, client_chain[i].get());
+      done = done && SSL_CTX_add1_chain_cert(context, client_chain[i].get()) == 1;
     }
-    SSL_CTX_use_PrivateKey(context, client_key.get());
+    done = done && SSL_CTX_use_PrivateKey(context, client_key.get()) == 1;
   }
-
+  done = done && set(context, &observer);
   // Who shows a certificate shows it to each connection: a session would stand for the old one.
-  if (client_chain.empty()) {
-    set(context, sessions.get());
+  if (done && client_chain.empty() && set(context, sessions.get())) {
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, keep_session);
   }
+  ERR_clear_error();
+  return done;
+}
 
-  set(context, &observer);
-  SSL_CTX_set_cert_verify_callback(context, verify, &observer);
-  SSL_CTX_set_info_callback(context, note_handshake);
+void Settings::apply(SSL_CTX* context, HandshakeObserver& observer) const {
+  // Whoever cannot check everything believes nobody. None of these can fail.
+  const bool done = configure(context, observer);
+  SSL_CTX_set_cert_verify_callback(context, done ? verify : verify_nobody, &observer);
+  SSL_CTX_set_info_callback(context, done ? note_handshake : verify_only);
   SSL_CTX_set_msg_callback(context, count_record);
   SSL_CTX_set_msg_callback_arg(context, &observer);
 }
@@ -241,6 +264,17 @@ std::string place(const char* name, const char* fallback) {
   return value && *value != nowhere ? *value : fallback;
 }
 
+// What can stand in a certificate and in SNI: OpenSSL cuts names at a NUL, and takes a leading dot
+// for "everything below".
+bool is_server_name(std::string_view name) {
+  if (parse_address(name)) return true;
+  return !name.empty() && name.size() <= 253 && name.front() != '.' &&
+         std::ranges::all_of(name, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  c == '.' || c == '-' || c == '_';
+         });
+}
+
 tl::unexpected<Error> bad(std::string message) {
   return tl::unexpected(Error{Error::Kind::tls, std::move(message), false});
 }
@@ -249,6 +283,7 @@ tl::unexpected<Error> bad(std::string message) {
 
 TrustStore load_system_trust() {
   TrustStore store = make_store();
+  if (store == nullptr) return store;
   X509_STORE_load_file(
       store.get(), place(X509_get_default_cert_file_env(), X509_get_default_cert_file()).c_str());
   X509_STORE_load_path(store.get(),
@@ -285,8 +320,11 @@ std::vector<std::string> child_environment() {
 tl::expected<std::shared_ptr<const TlsSettings>, Error> make_tls_settings(
     const Url& origin, const Endpoint& endpoint, const std::function<TrustStore()>& system_trust) {
   auto settings = std::make_shared<Settings>();
-  settings->host = origin.host;
-  settings->is_ip = origin.is_ip_literal();
+  settings->host = endpoint.server_name.value_or(origin.host);
+  if (!is_server_name(settings->host)) {
+    return bad("the server name for " + origin.origin() + " is neither a DNS name nor an address");
+  }
+  settings->is_ip = parse_address(settings->host).has_value();
 
   if (endpoint.ca_certificates) {
     const auto authorities = parse_certificates(*endpoint.ca_certificates);
@@ -296,10 +334,15 @@ tl::expected<std::shared_ptr<const TlsSettings>, Error> make_tls_settings(
     settings->own_ca = true;
     settings->trust = make_store();
     for (const auto& authority : authorities) {
-      X509_STORE_add_cert(settings->trust.get(), authority.get());
+      if (settings->trust == nullptr ||
+          X509_STORE_add_cert(settings->trust.get(), authority.get()) != 1) {
+        ERR_clear_error();
+        return bad("the CA for " + origin.origin() + " cannot be used");
+      }
     }
   } else {
     settings->trust = system_trust();
+    if (settings->trust == nullptr) return bad("the system's certificates cannot be loaded");
   }
 
   if (endpoint.client_certificate.has_value() != endpoint.client_key.has_value()) {

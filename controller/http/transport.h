@@ -35,8 +35,14 @@ struct Endpoint {
   // PEM, both or neither.
   std::optional<std::string> client_certificate;
   std::optional<base::SecretString> client_key;
+  // The name (or address) that the certificate must be for and that is sent as SNI, in place of
+  // origin's host: a kubeconfig's tls-server-name. The Host header stays origin's.
+  std::optional<std::string> server_name;
   std::optional<std::string>
-      proxy;                    // "http://proxy:3128"; nothing: direct, whatever the environment
+      proxy;  // "http://proxy:3128"; nothing: direct, whatever the environment
+  // Proxy-Authorization's whole value, e.g. "Basic …"; empty: none. For the proxy alone, never for
+  // the origin. A secret: no message holds it.
+  base::SecretString proxy_authorization;
   bool allow_insecure = false;  // lets origin be http://
   // Of the server that is connected to: the proxy, where there is one.
   Reach reach = Reach::everywhere;
@@ -125,7 +131,8 @@ class TransportFactory {
  public:
   virtual ~TransportFactory() = default;
   // Checks the endpoint: an error of kind invalid_request or tls names the bad field (origin, CA,
-  // certificate, proxy). Connects to nothing.
+  // certificate, proxy), also where this kind of transport does not support it. Connects to
+  // nothing.
   virtual tl::expected<std::unique_ptr<Transport>, Error> open(Endpoint endpoint) = 0;
 };
 

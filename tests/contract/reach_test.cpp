@@ -61,7 +61,9 @@ TEST_P(ReachContract, OtherSpellingsOfAnAddressAreThatAddress) {
   for (const char* host :
        {"2852039166", "0xa9fea9fe", "0xa9.0xfe.0xa9.0xfe", "0251.0376.0251.0376", "169.254.43518",
         "[::ffff:169.254.169.254]", "[::ffff:a9fe:a9fe]", "[::169.254.169.254]",
-        "[64:ff9b::169.254.169.254]", "[2002:a9fe:a9fe::1]"}) {
+        "[64:ff9b::169.254.169.254]", "[64:ff9b:1::169.254.169.254]", "[2002:a9fe:a9fe::1]",
+        "[2001::a9fe:a9fe:0:0:f7f7:f7f7]", "[2001::808:808:0:0:5601:5601]",
+        "[::ffff:0:169.254.169.254]", "[2001:db8::5efe:169.254.169.254]"}) {
     expect_never_called(host, Reach::network_and_loopback);
   }
 }

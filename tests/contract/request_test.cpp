@@ -283,7 +283,7 @@ TEST_P(RequestContract, AnEndpointThatCannotWorkIsNotOpened) {
     http::Endpoint endpoint;
     std::string reason;
   };
-  std::vector<Case> cases(8);
+  std::vector<Case> cases(12);
   cases[0] = {{}, "scheme"};
   cases[1].endpoint.origin = "http://quay.test";
   cases[1].reason = "not encrypted";
@@ -305,6 +305,17 @@ TEST_P(RequestContract, AnEndpointThatCannotWorkIsNotOpened) {
   cases[7].endpoint.client_certificate = make_authority().certificate;
   cases[7].endpoint.client_key = base::SecretString(make_authority().key);
   cases[7].reason = "does not belong";
+  for (std::size_t i = 8; i < 11; ++i) {
+    cases[i].endpoint.origin = "https://quay.test";
+    cases[i].reason = "the server name";
+  }
+  cases[8].endpoint.server_name = "";
+  cases[9].endpoint.server_name = std::string("quay.test\0.evil.test", 20);
+  cases[10].endpoint.server_name = ".quay.test";  // OpenSSL's way to say "every host below it"
+  cases[11].endpoint.origin = "http://quay.test";
+  cases[11].endpoint.allow_insecure = true;
+  cases[11].endpoint.server_name = "quay.test";
+  cases[11].reason = "no meaning without TLS";
   for (auto& [endpoint, reason] : cases) {
     const auto transport = factory().open(std::move(endpoint));
     ASSERT_FALSE(transport) << reason;

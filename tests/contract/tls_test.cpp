@@ -155,6 +155,41 @@ TEST_P(TlsContract, AHostGetsItsServerName) {
   EXPECT_EQ(server_name, "quay.test");
 }
 
+// A kubeconfig's tls-server-name.
+TEST_P(TlsContract, AnotherServerNameIsVerifiedAndSentInPlaceOfTheHost) {
+  std::optional<std::string> server_name;
+  RawServer server(
+      [&](Connection& connection) {
+        server_name = connection.server_name();
+        hello()(connection);
+      },
+      with(issue(authority_, {"unused", "DNS:kubernetes.test,IP:127.0.0.9"})));
+  http::Endpoint endpoint;
+  endpoint.origin = server.tls_origin("127.0.0.1");
+  endpoint.ca_certificates = authority_.certificate;
+  const auto call = [&](std::optional<std::string> name) {
+    http::Endpoint named;
+    named.origin = endpoint.origin;
+    named.ca_certificates = endpoint.ca_certificates;
+    named.server_name = std::move(name);
+    return open(std::move(named))->send(get(), within(seconds(10)));
+  };
+  ASSERT_TRUE(call("kubernetes.test"));
+  EXPECT_EQ(server_name, "kubernetes.test");
+  EXPECT_EQ(header_of(server.requests().at(0), "Host"), endpoint.origin.substr(8));
+  ASSERT_TRUE(call("127.0.0.9"));
+  EXPECT_EQ(server_name, std::nullopt);
+  for (const auto& wrong :
+       {std::optional<std::string>("other.test"), std::optional<std::string>()}) {
+    const auto response = call(wrong);
+    ASSERT_FALSE(response);
+    EXPECT_EQ(response.error().kind, Error::Kind::tls);
+    EXPECT_THAT(response.error().message,
+                HasSubstr("another host than " + wrong.value_or("127.0.0.1")));
+    EXPECT_FALSE(response.error().maybe_sent);
+  }
+}
+
 TEST_P(TlsContract, TheClientsCertificateIsShown) {
   const Identity client = issue(authority_, {"the operator", ""});
   std::string client_name;

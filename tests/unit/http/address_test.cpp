@@ -26,11 +26,47 @@ TEST(Address, IsReadInEveryFormThatTheResolverTakes) {
 }
 
 TEST(Address, AnyNetworkButTheSpecialOnesMayBeCalled) {
-  for (const char* host :
-       {"10.0.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "100.100.100.201", "8.8.8.8",
-        "169.253.255.255", "169.255.0.0", "223.255.255.255", "fd00::1", "fd00:ec3::1",
-        "2001:db8::1", "fe7f::1", "64:ff9b::8.8.8.8", "2002:808:808::1"}) {
+  for (const char* host : {"10.0.0.1",
+                           "172.16.0.1",
+                           "192.168.0.1",
+                           "100.64.0.1",
+                           "100.100.100.201",
+                           "8.8.8.8",
+                           "169.253.255.255",
+                           "169.255.0.0",
+                           "223.255.255.255",
+                           "fd00::1",
+                           "fd00:ec3::1",
+                           "2001:db8::1",
+                           "fe7f::1",
+                           "64:ff9b::8.8.8.8",
+                           "2002:808:808::1",
+                           "64:ff9b:1::8.8.8.8",
+                           "64:ff9b:1:808:8:800::",
+                           "2001::808:808:0:0:f7f7:f7f7",
+                           "::ffff:0:8.8.8.8",
+                           "2001:db8::5efe:8.8.8.8",
+                           "2001:1::1"}) {
     EXPECT_TRUE(permitted(Reach::network, host)) << host;
+  }
+}
+
+// 127.0.0.1 and 169.254.169.254 as the network makes them of IPv6 addresses.
+TEST(Address, AnIpv4AddressInsideAnIpv6OneCountsAsWhatItIs) {
+  for (const char* host :
+       {"::ffff:127.0.0.1", "::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1",
+        "64:ff9b:1::127.0.0.1", "64:ff9b:1:7f00:0:100::", "64:ff9b:1:7f:0:1::",
+        "64:ff9b:1:0:7f:0:100::", "64:ff9b:1:abcd::127.0.0.1",
+        "2002:7f00:1::", "2001::808:808:0:0:80ff:fffe", "2001::7f00:1:0:0:f7f7:f7f7",
+        "2001:db8::5efe:127.0.0.1", "2001:db8::200:5efe:7f00:1"}) {
+    EXPECT_FALSE(permitted(Reach::network, host)) << host;
+    EXPECT_TRUE(permitted(Reach::everywhere, host)) << host;
+  }
+  for (const char* host :
+       {"::ffff:0:169.254.169.254", "64:ff9b:1::169.254.169.254",
+        "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00:0",
+        "2001::808:808:0:0:5601:5601", "fd00::5efe:169.254.169.254"}) {
+    EXPECT_FALSE(permitted(Reach::network_and_loopback, host)) << host;
   }
 }
 
