@@ -322,7 +322,7 @@ class Life {
       case Kind::freeze:
         if (process == nullptr) return;
         world_.struck(fault.kind, *process);
-        world_.observer.disturb(fault.duration);
+        world_.observer.calm().disturb(fault.duration);
         return process->freeze(fault.duration);
       case Kind::clock_jump:
         if (process == nullptr) return;
@@ -431,7 +431,7 @@ class Life {
   // Half of what is in it goes at once, the rest at the end; then people make it anew.
   void begin_end_of_namespace(const State& state) {
     if (!world_.api.terminating.empty()) return;
-    world_.observer.disturb();
+    world_.observer.calm().disturb();
     world_.api.terminating.insert(World::name_space);
     Dice dice(state.fault->choice);
     for (const kube::Resource* resource : {&kube::secrets, &kube::rotations, &kube::connections}) {
@@ -468,7 +468,7 @@ class Life {
         }
         state.phase = State::Phase::over;
         note("replica " + std::to_string(replica) + " dies after " + std::string(action));
-        world_.observer.disturb();
+        world_.observer.calm().disturb();
         world_.coverage.add(Kind::crash_after_step, *state.fault->step);
         return true;
       }

@@ -39,14 +39,17 @@ World::World(std::uint64_t seed, testing::VirtualExecutor::MakeRunners runners)
       observer(executor, api, quays),
       dice(seed ^ 0xC3U),
       seed_(seed) {
-  count_faults(api);
+  api.on_fault = [this](FaultKind kind, const Message& message, const Process& caller) {
+    coverage.add(kind, caller.steps.step_of(message));
+    observer.calm().disturb();
+  };
   count_faults(quay);
 }
 
-void World::count_faults(Server& server) {
-  server.on_fault = [this](FaultKind kind, const Message& message, const Process& caller) {
+void World::count_faults(SimulatedQuay& of) {
+  of.on_fault = [this, &of](FaultKind kind, const Message& message, const Process& caller) {
     coverage.add(kind, caller.steps.step_of(message));
-    observer.disturb();
+    observer.calm().disturb_quay(of.host());
   };
 }
 
@@ -56,11 +59,11 @@ World::~World() {
 
 void World::struck(FaultKind kind, const Process& process) {
   for (const Step step : process.steps.current()) coverage.add(kind, step);
-  observer.disturb();
+  observer.calm().disturb();
 }
 
 void World::struck(FaultKind kind) {
-  observer.disturb();
+  observer.calm().disturb();
   bool anybody = false;
   for (const auto& replica : replicas_) {
     if (!replica || replica->dead()) continue;
@@ -163,7 +166,7 @@ void World::start(std::size_t replica, ReplicaOptions options, Replica::DiesAfte
 
 void World::crash(std::size_t replica) {
   if (this->replica(replica) == nullptr) return;
-  observer.disturb();
+  observer.calm().disturb();
   // Now and then: it costs as much as a dozen requests.
   if (api.requests() % 8 == 0) {
     observer.check_public("the metrics", replicas_[replica]->metrics());
@@ -201,7 +204,7 @@ void World::stop_faults() {
   }
   store_api_tokens();
   // Who was frozen has watches that died meanwhile, and caches that know nothing of it.
-  observer.disturb();
+  observer.calm().disturb();
 }
 
 json World::status(const kube::ObjectKey& key) const {

@@ -112,7 +112,7 @@ class World {
   [[nodiscard]] std::string token_in(const kube::ObjectKey& secret) const;
 
  private:
-  void count_faults(Server& server);
+  void count_faults(SimulatedQuay& of);
 
   const std::uint64_t seed_;
   std::map<kube::ObjectKey, ConnectionOptions> connections_;  // as they were last made

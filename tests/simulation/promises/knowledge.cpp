@@ -1,0 +1,164 @@
+#include "simulation/promises/knowledge.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "api/robot_token_rotation.h"
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using nlohmann::json;
+
+const json::json_pointer ledger_pointer("/status/rotation");
+
+// Of one regenerate call: see ReplicaOptions.
+constexpr base::Duration request_deadline = std::chrono::seconds(30);
+
+kube::ObjectKey key_of(const json& object) {
+  return {text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
+}
+
+}  // namespace
+
+std::string robot_of(const json& rotation) {
+  const std::string organization = text_at(rotation, "/spec/robot/organization");
+  return (organization.empty() ? "admin" : organization) + "+" +
+         text_at(rotation, "/spec/robot/name");
+}
+
+kube::ObjectKey connection_of(const json& rotation) {
+  return {key_of(rotation).name_space, text_at(rotation, "/spec/connectionRef/name")};
+}
+
+std::vector<kube::ObjectKey> targets_of(const json& rotation) {
+  std::vector<kube::ObjectKey> keys;
+  for (const json& target : rotation["spec"]["targets"]) {
+    keys.push_back({key_of(rotation).name_space, text_at(target, "/secret/name")});
+  }
+  return keys;
+}
+
+std::string request_of(const json& rotation) {
+  const json annotations = rotation["metadata"].value("annotations", json::object());
+  return annotations.value(std::string(api::rotate_requested_annotation), "");
+}
+
+bool has_ledger(const json& rotation) {
+  return rotation.contains(ledger_pointer) && !rotation[ledger_pointer].is_null();
+}
+
+const json& ledger_of(const json& rotation) {
+  return rotation[ledger_pointer];
+}
+
+bool begins_ledger(const Change& rotation) {
+  if (!rotation.after || !has_ledger(*rotation.after)) return false;
+  return !rotation.before || !has_ledger(*rotation.before) ||
+         ledger_of(*rotation.before) != ledger_of(*rotation.after);
+}
+
+bool condition_is_true(const json& object, std::string_view type) {
+  const json::json_pointer conditions("/status/conditions");
+  if (!object.contains(conditions)) return false;
+  return std::ranges::any_of(object[conditions], [&](const json& condition) {
+    return condition.value("type", "") == type && condition.value("status", "") == "True";
+  });
+}
+
+void Knowledge::take(const Change& change) {
+  if (change.plural == kube::connections.plural) take_connection(change);
+  if (change.plural != kube::rotations.plural) return;
+  take_rotation(change.key, change.after);
+  if (!change.after) return;
+  if (const std::string request = request_of(*change.after); !request.empty()) {
+    requested_[rotations_.at(change.key).uid()].insert(request);
+  }
+  if (!begins_ledger(change)) return;
+  const Rotation& rotation = rotations_.at(change.key);
+  ledgers_[{rotation.robot, change.caller}] = {rotation.uid(), ledger_of(*change.after),
+                                               world.now(), next_order()};
+}
+
+void Knowledge::take_rotation(const kube::ObjectKey& key, const SimulatedApiServer::Object& after) {
+  if (const auto known = rotations_.find(key); known != rotations_.end()) {
+    rotations_of_[known->second.robot].erase(key);
+    rotations_.erase(known);
+  }
+  if (!after) return;
+  const RobotId robot{hosts_[connection_of(*after)], robot_of(*after)};
+  rotations_of_[robot].insert(key);
+  rotations_[key] = {key, robot, text_at(*after, "/metadata/creationTimestamp"), after};
+}
+
+void Knowledge::take_connection(const Change& change) {
+  if (!change.after) return;  // its rotations do nothing until it is back
+  const SimulatedQuay* quay = quay_at(quays, text_at(*change.after, "/spec/url"));
+  const std::string host = quay == nullptr ? "" : quay->host();
+  if (std::exchange(hosts_[change.key], host) == host) return;
+  const auto all = rotations_;
+  for (const auto& [key, rotation] : all) {
+    if (connection_of(*rotation.object) == change.key) take_rotation(key, rotation.object);
+  }
+}
+
+Sent& Knowledge::take_post(const std::string& host, const SimulatedQuay::Post& post) {
+  Sent& sent = sent_[{host, post.number}];
+  sent.robot = {host, post.robot};
+  sent.at = world.wall_now();
+  const auto ledger = ledgers_.find({sent.robot, post.caller});
+  if (ledger != ledgers_.end()) sent.ledger = ledger->second;
+  if (post.held > base::Duration{} && sent.ledger &&
+      world.now() - sent.ledger->time >= request_deadline) {
+    sent.excused = true;
+    // Others who try their targets know nothing of it: it counts from when it was to be sent.
+    sent.order = sent.ledger->order;
+    return sent;
+  }
+  sent.order = next_order();
+  if (sent.ledger && std::exchange(ledger->second.used, true)) sent.ledger.reset();
+  return sent;
+}
+
+Sent Knowledge::take_commit(const std::string& host, const SimulatedQuay::Post& post,
+                            const std::string& token) {
+  Sent sent = std::move(sent_.extract({host, post.number}).mapped());
+  sent.late = post.late;
+  sent.token = token;
+  if (sent.excused) excused_.insert(sent.robot);
+  if (!sent.ledger) return sent;
+  for (const Rotation& rotation : claimants(sent.robot)) {
+    if (rotation.uid() == sent.ledger->uid) sent.holder = rotation;
+  }
+  return sent;
+}
+
+void Knowledge::settle(const Sent& sent) {
+  if (!sent.holder || sent.excused) return;
+  const std::string request = sent.ledger->content.value("rotateRequest", "");
+  if (!request.empty()) served_[sent.ledger->uid].insert(request);
+}
+
+const Rotation* Knowledge::rotation(const kube::ObjectKey& key) const {
+  const auto found = rotations_.find(key);
+  return found == rotations_.end() ? nullptr : &found->second;
+}
+
+std::vector<Rotation> Knowledge::claimants(const RobotId& robot) const {
+  std::vector<Rotation> all;
+  const auto keys = rotations_of_.find(robot);
+  if (keys == rotations_of_.end()) return all;
+  for (const kube::ObjectKey& key : keys->second) all.push_back(rotations_.at(key));
+  std::ranges::sort(all, [](const Rotation& left, const Rotation& right) {
+    return std::tie(left.created, left.key) < std::tie(right.created, right.key);
+  });
+  return all;
+}
+
+SimulatedQuay& Knowledge::quay_of(const RobotId& robot) const {
+  return **std::ranges::find(quays, robot.host, [](const auto& quay) { return quay->host(); });
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,142 @@
+// What Quay and the API server really hold, and what was sent for what: all that the checkers of
+// the promises share. It is told of everything before they are.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "simulation/promises/calm.h"
+#include "simulation/simulated_api_server.h"
+#include "simulation/simulated_quay.h"
+#include "support/virtual_executor.h"
+
+namespace quay_rotator::simulation {
+
+using Change = SimulatedApiServer::Change;
+
+// One robot of one Quay.
+struct RobotId {
+  std::string host;  // of the Quay; "": of none that there is
+  std::string name;  // "acme+puller"
+
+  auto operator<=>(const RobotId&) const = default;
+  // For people: "acme+puller at quay.example.com".
+  [[nodiscard]] std::string text() const { return name + " at " + host; }
+};
+
+// A RobotTokenRotation as the API server holds it.
+struct Rotation {
+  kube::ObjectKey key;
+  RobotId robot;
+  std::string created;
+  SimulatedApiServer::Object object;
+
+  [[nodiscard]] std::string uid() const { return text_at(*object, "/metadata/uid"); }
+};
+
+// A ledger, as one process wrote it.
+struct Ledger {
+  std::string uid;  // of the resource
+  nlohmann::json content;
+  base::MonotonicTime time;
+  std::uint64_t order = 0;  // among POSTs and dry runs
+  bool used = false;        // by a POST
+};
+
+// A POST that Quay performs.
+struct Sent {
+  RobotId robot;
+  std::optional<Ledger> ledger;  // the one that its sender wrote for it; nothing: none
+  base::WallTime at{};           // when
+  std::uint64_t order = 0;
+  bool excused = false;    // its sender was frozen between its last check and the socket
+  bool late = false;       // its commit came after its sender had given up
+  std::string token = {};  // once it is committed
+  std::optional<Rotation> holder = {};  // … whose ledger that is, if it is still there
+};
+
+// The full name of the robot that a RobotTokenRotation names; user robots are admin's.
+std::string robot_of(const nlohmann::json& rotation);
+kube::ObjectKey connection_of(const nlohmann::json& rotation);
+std::vector<kube::ObjectKey> targets_of(const nlohmann::json& rotation);
+// The value of its rotate request; "" for none.
+std::string request_of(const nlohmann::json& rotation);
+bool has_ledger(const nlohmann::json& rotation);
+const nlohmann::json& ledger_of(const nlohmann::json& rotation);
+// A ledger that was not there before, or another one.
+bool begins_ledger(const Change& rotation);
+bool condition_is_true(const nlohmann::json& object, std::string_view type);
+
+class Knowledge {
+ public:
+  // All must outlive it.
+  Knowledge(const testing::VirtualExecutor& given_world, const SimulatedApiServer& given_api,
+            const Quays& given_quays)
+      : world(given_world), api(given_api), quays(given_quays), calm(given_world) {}
+
+  void take(const Change& change);
+  Sent& take_post(const std::string& host, const SimulatedQuay::Post& post);
+  Sent take_commit(const std::string& host, const SimulatedQuay::Post& post,
+                   const std::string& token);
+  // What a commit was for is done.
+  void settle(const Sent& sent);
+  // Whoever accepts a dry run, writes a ledger or sends a POST takes the next number.
+  std::uint64_t next_order() { return ++order_; }
+
+  [[nodiscard]] const std::map<kube::ObjectKey, Rotation>& rotations() const { return rotations_; }
+  // Null when there is none.
+  [[nodiscard]] const Rotation* rotation(const kube::ObjectKey& key) const;
+  // Of the robot, the owner first.
+  [[nodiscard]] std::vector<Rotation> claimants(const RobotId& robot) const;
+  // Of a robot whose host is not "".
+  [[nodiscard]] SimulatedQuay& quay_of(const RobotId& robot) const;
+  // Somebody asked this resource (by uid) for that rotation; a regeneration was made for it.
+  [[nodiscard]] bool requested(const std::string& uid, const std::string& request) const {
+    return has(requested_, uid, request);
+  }
+  [[nodiscard]] bool served(const std::string& uid, const std::string& request) const {
+    return has(served_, uid, request);
+  }
+  // A frozen sender's POST gave the robot a token.
+  [[nodiscard]] bool had_excused(const RobotId& robot) const { return excused_.contains(robot); }
+  [[nodiscard]] base::MonotonicTime disturbed(const Rotation& rotation) const {
+    return calm.disturbed(rotation.robot.host, rotation.key.name_space);
+  }
+
+  const testing::VirtualExecutor& world;
+  const SimulatedApiServer& api;
+  const Quays& quays;
+  Calm calm;
+  bool clocks_lie = false;
+
+ private:
+  using Sender = std::pair<RobotId, const base::Executor*>;       // the robot, and whose POST it is
+  using Requests = std::map<std::string, std::set<std::string>>;  // by uid
+
+  static bool has(const Requests& all, const std::string& uid, const std::string& request) {
+    const auto found = all.find(uid);
+    return found != all.end() && found->second.contains(request);
+  }
+  void take_rotation(const kube::ObjectKey& key, const SimulatedApiServer::Object& after);
+  void take_connection(const Change& change);
+
+  std::map<kube::ObjectKey, std::string> hosts_;  // of connections' Quays, ever
+  std::map<kube::ObjectKey, Rotation> rotations_;
+  std::map<RobotId, std::set<kube::ObjectKey>> rotations_of_;
+  std::map<Sender, Ledger> ledgers_;                            // the last that each wrote
+  std::map<std::pair<std::string, std::uint64_t>, Sent> sent_;  // by Quay and the POST's number
+  Requests requested_;
+  Requests served_;
+  std::set<RobotId> excused_;
+  std::uint64_t order_ = 0;
+};
+
+}  // namespace quay_rotator::simulation

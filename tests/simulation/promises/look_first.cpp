@@ -1,0 +1,34 @@
+#include "simulation/promises/look_first.h"
+
+#include <algorithm>
+
+namespace quay_rotator::simulation {
+
+void LookFirst::on_dry_run(const kube::ObjectKey& secret, std::uint64_t order) {
+  dry_runs_[secret] = order;
+}
+
+void LookFirst::on_rotation(const Change& change) {
+  if (!begins_ledger(change)) return;
+  const Rotation& rotation = *known().rotation(change.key);
+  std::vector<kube::ObjectKey>& unseen = unseen_[rotation.uid()];
+  unseen.clear();
+  for (const kube::ObjectKey& target : targets_of(*change.after)) {
+    if (dry_runs_[target] <= posts_[rotation.robot]) unseen.push_back(target);
+  }
+}
+
+void LookFirst::on_regenerate(const Sent& sent) {
+  std::uint64_t& last = posts_[sent.robot];
+  last = std::max(last, sent.order);
+  if (sent.excused) return;
+  for (const Rotation& rotation : known().claimants(sent.robot)) {
+    if (!has_ledger(*rotation.object)) continue;
+    for (const kube::ObjectKey& target : unseen_[rotation.uid()]) {
+      violate("I3 no dry run of " + target.text() + " before " + sent.robot.text() +
+              " was regenerated");
+    }
+  }
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,93 @@
+#include "simulation/promises/no_loss.h"
+
+#include <algorithm>
+
+#include "api/managed_secret.h"
+#include "base/base64.h"
+#include "support/pull_secret.h"
+
+namespace quay_rotator::simulation {
+
+using nlohmann::json;
+
+void NoLoss::on_rotation(const Change& change) {
+  if (!change.after) return;
+  const json& after = *change.after;
+  std::vector<kube::ObjectKey>& promised = promised_[text_at(after, "/metadata/uid")];
+  const std::vector<kube::ObjectKey> targets = targets_of(after);
+  if (!change.before || !has_ledger(*change.before)) {
+    promised = targets;
+    return;
+  }
+  std::erase_if(promised, [&](const kube::ObjectKey& target) {
+    return std::ranges::find(targets, target) == targets.end();
+  });
+  const std::string token = text_at(after, "/status/tokenFingerprint");
+  if (has_ledger(after) || token == text_at(*change.before, "/status/tokenFingerprint")) return;
+  for (const kube::ObjectKey& target : promised) {
+    const std::vector<base::Fingerprint>& held = held_[target];
+    const auto fingerprint = base::Fingerprint::parse(token);
+    if (fingerprint && std::ranges::find(held, *fingerprint) != held.end()) continue;
+    violate("I1 the rotation of " + change.key.text() + " is over and Secret " + target.text() +
+            " never had its token");
+  }
+}
+
+void NoLoss::on_secret(const Change& change) {
+  const std::string token = change.after ? testing::token_in(*change.after) : "";
+  if (token.empty()) return;
+  std::vector<base::Fingerprint>& held = held_[change.key];
+  const auto fingerprint = base::Fingerprint::of(token);
+  if (held.empty() || held.back() != fingerprint) held.push_back(fingerprint);
+  if (change.caller != nullptr && !token.starts_with(token_mark)) {
+    violate("I1 what the operator wrote in " + change.key.text() + " is no token");
+  }
+}
+
+void NoLoss::add_unsettled(std::vector<std::string>& problems) const {
+  const auto expect = [&](bool good, const std::string& otherwise) {
+    if (!good) problems.push_back("I1 " + otherwise);
+  };
+  for (const auto& [key, rotation] : known().rotations()) {
+    if (rotation.robot.host.empty()) continue;  // no Quay of this world
+    if (known().claimants(rotation.robot).front().key != key) continue;
+    const json& object = *rotation.object;
+    const std::string who = key.text();
+    SimulatedQuay& quay = known().quay_of(rotation.robot);
+    expect(!has_ledger(object), who + " still has its ledger");
+    expect(condition_is_true(object, "Ready"), who + " is not Ready");
+    const std::string token = quay.token(rotation.robot.name);
+    expect(text_at(object, "/status/tokenFingerprint") == base::Fingerprint::of(token).text(),
+           "the status of " + who + " knows another token than Quay");
+    const std::string request = request_of(object);
+    expect(text_at(object, "/status/lastHandledRotateRequest") == request,
+           who + " has not handled " + request);
+    // Whose new token it was that a lost answer left behind cannot be told apart.
+    expect(request.empty() || known().served(rotation.uid(), request) ||
+               known().had_excused(rotation.robot) || quay.regenerated_in_ui(rotation.robot.name),
+           who + " says that it has handled " + request + " and has not");
+    for (const kube::ObjectKey& target : targets_of(object)) {
+      const std::string problem = check_target(rotation, target, token);
+      expect(problem.empty(), "Secret " + target.text() + " " + problem);
+    }
+  }
+}
+
+std::string NoLoss::check_target(const Rotation& rotation, const kube::ObjectKey& target,
+                                 const std::string& token) const {
+  const auto secret = known().api.find(kube::secrets, target);
+  if (!secret) return "is missing";
+  const auto data =
+      base::base64_decode((*secret)["data"].value(std::string(api::docker_config_key), ""));
+  const json config =
+      data ? json::parse(data->reveal(), nullptr, /*allow_exceptions=*/false) : json();
+  const std::string& name = rotation.robot.name;
+  const json wanted{{"auths",
+                     {{rotation.robot.host,
+                       {{"username", name},
+                        {"password", token},
+                        {"auth", base::base64_encode(name + ":" + token).reveal()}}}}}};
+  return config == wanted ? "" : "does not hold Quay's token";
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,34 @@
+// I1 no loss. When faults have stopped every target has Quay's token, every resource is Ready and
+// has handled the request that it was given. At every step, a rotation is over only when each
+// target has had its token, and only tokens are written.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/fingerprint.h"
+#include "simulation/promises/checker.h"
+
+namespace quay_rotator::simulation {
+
+class NoLoss final : public Checker {
+ public:
+  using Checker::Checker;
+
+  void on_rotation(const Change& change) override;
+  void on_secret(const Change& change) override;
+  void add_unsettled(std::vector<std::string>& problems) const override;
+
+ private:
+  // What is wrong with a Secret; "" for nothing.
+  [[nodiscard]] std::string check_target(const Rotation& rotation, const kube::ObjectKey& target,
+                                         const std::string& token) const;
+
+  // The tokens that a Secret has ever had: none comes twice.
+  std::map<kube::ObjectKey, std::vector<base::Fingerprint>> held_;
+  // By uid: a resource's targets ever since it wrote its ledger.
+  std::map<std::string, std::vector<kube::ObjectKey>> promised_;
+};
+
+}  // namespace quay_rotator::simulation

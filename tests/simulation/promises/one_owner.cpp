@@ -1,0 +1,41 @@
+#include "simulation/promises/one_owner.h"
+
+#include "api/managed_secret.h"
+
+namespace quay_rotator::simulation {
+
+using nlohmann::json;
+
+bool OneOwner::owns(const Rotation& rotation) const {
+  return known().claimants(rotation.robot).front().key == rotation.key;
+}
+
+void OneOwner::on_rotation(const Change& change) {
+  if (!begins_ledger(change) || owns(*known().rotation(change.key))) return;
+  violate("I7 a ledger in the younger " + change.key.text());
+}
+
+void OneOwner::on_secret(const Change& change) {
+  if (change.caller == nullptr || !change.after) return;
+  const json& annotations = (*change.after)["metadata"]["annotations"];
+  const std::string owner = annotations.value(std::string(api::owner_annotation), "");
+  const Rotation* rotation = known().rotation({change.key.name_space, owner});
+  if (rotation == nullptr) return;
+  // Written for a resource of the same name that was deleted while the request was on its way?
+  if (!is_owned_by(*change.after, rotation->uid())) return;
+  if (!owns(*rotation)) {
+    violate("I7 the younger " + rotation->key.text() + " wrote " + change.key.text());
+  }
+}
+
+void OneOwner::add_unsettled(std::vector<std::string>& problems) const {
+  for (const auto& [key, rotation] : known().rotations()) {
+    if (rotation.robot.host.empty()) continue;  // no Quay of this world
+    const bool conflict = condition_is_true(*rotation.object, "Conflict");
+    if (conflict == !owns(rotation)) continue;
+    problems.push_back(conflict ? "I7 the owner " + key.text() + " says Conflict"
+                                : "I7 no Conflict in " + key.text());
+  }
+}
+
+}  // namespace quay_rotator::simulation

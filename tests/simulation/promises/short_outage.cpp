@@ -1,0 +1,55 @@
+#include "simulation/promises/short_outage.h"
+
+#include "api/managed_secret.h"
+#include "support/pull_secret.h"
+
+namespace quay_rotator::simulation {
+
+namespace {
+
+using nlohmann::json;
+
+// The way back of Quay's answer, and there of the writes: at most 5 ms each.
+constexpr base::Duration one_round = std::chrono::milliseconds(10);
+
+// What the operator's cache holds.
+bool labelled(const json& secret) {
+  const json labels = secret["metadata"].value("labels", json::object());
+  return labels.value(std::string(api::managed_by_label), "") == api::managed_by_value;
+}
+
+}  // namespace
+
+void ShortOutage::on_commit(const Sent& sent) {
+  if (!sent.holder || sent.late) {
+    outages_.erase(sent.robot);
+    return;
+  }
+  Outage outage{*sent.holder, known().world.now(), one_round, sent.token, {}};
+  for (const kube::ObjectKey& target : targets_of(*sent.holder->object)) {
+    outage.pending.insert(target);
+    // Whether there is one that is not ours takes a look at it, all at once again.
+    const auto secret = known().api.find(kube::secrets, target);
+    if (!secret || !labelled(*secret)) outage.allowed = 2 * one_round;
+  }
+  outages_[sent.robot] = std::move(outage);
+}
+
+void ShortOutage::on_secret(const Change& change) {
+  if (change.caller == nullptr || !change.after) return;
+  for (auto& [robot, outage] : outages_) {
+    if (!outage.pending.contains(change.key) || testing::token_in(*change.after) != outage.token) {
+      continue;
+    }
+    outage.pending.erase(change.key);
+    const bool undisturbed = outage.began - known().disturbed(outage.rotation) > Calm::after;
+    if (!outage.pending.empty() || !undisturbed) continue;
+    ++timed_;
+    const base::Duration took = known().world.now() - outage.began;
+    if (took > outage.allowed) {
+      violate("I6 the outage of " + robot.text() + " was " + base::format_duration(took));
+    }
+  }
+}
+
+}  // namespace quay_rotator::simulation

@@ -1,0 +1,35 @@
+// I6 short outage. From a commit to the last target's write, where nothing is in its way: the
+// answer's way back and one round of requests, however many targets there are.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "simulation/promises/checker.h"
+
+namespace quay_rotator::simulation {
+
+class ShortOutage final : public Checker {
+ public:
+  using Checker::Checker;
+
+  void on_commit(const Sent& sent) override;
+  void on_secret(const Change& change) override;
+
+  [[nodiscard]] int timed() const { return timed_; }
+
+ private:
+  struct Outage {
+    Rotation rotation;
+    base::MonotonicTime began;
+    base::Duration allowed{};
+    std::string token;
+    std::set<kube::ObjectKey> pending;
+  };
+
+  std::map<RobotId, Outage> outages_;
+  int timed_ = 0;
+};
+
+}  // namespace quay_rotator::simulation
