@@ -93,6 +93,18 @@ std::optional<Ledger> read_ledger(FieldReader& object) {
   return ledger;
 }
 
+std::optional<Ownership> read_ownership(FieldReader& object) {
+  if (!object.has("status.ownership")) return std::nullopt;
+  Ownership ownership;
+  ownership.connection = object.text("status.ownership.connection");
+  ownership.quay = object.text("status.ownership.quay");
+  ownership.alias = object.text("status.ownership.alias");
+  ownership.forgeable = object.boolean("status.ownership.forgeable", false);
+  ownership.since = object.time("status.ownership.since");
+  ownership.refused_since = object.time("status.ownership.refusedSince");
+  return ownership;
+}
+
 RobotTokenRotationStatus read_status(const json& whole, FieldReader& object) {
   RobotTokenRotationStatus status;
   status.observed_generation = object.integer("status.observedGeneration", 0);
@@ -109,6 +121,7 @@ RobotTokenRotationStatus read_status(const json& whole, FieldReader& object) {
   status.next_rotation_time = object.time("status.nextRotationTime");
   status.token_known_since = object.time("status.tokenKnownSince");
   status.rotation = read_ledger(object);
+  status.ownership = read_ownership(object);
   status.targets_total = read_count(object, "status.targets.total", 0);
   status.targets_current = read_count(object, "status.targets.current", 0);
   object.each("status.targets.failing", [&](FieldReader& element) {
@@ -155,6 +168,17 @@ json ledger_json(const Ledger& ledger) {
               {"previousFingerprint", ledger.previous.text()},
               {"attempt", ledger.attempt}};
   put(object, "rotateRequest", ledger.rotate_request);
+  return object;
+}
+
+json ownership_json(const Ownership& ownership) {
+  json object = json::object();
+  put(object, "connection", ownership.connection);
+  put(object, "quay", ownership.quay);
+  put(object, "alias", ownership.alias);
+  if (ownership.forgeable) object["forgeable"] = true;
+  put(object, "since", ownership.since);
+  put(object, "refusedSince", ownership.refused_since);
   return object;
 }
 
@@ -207,10 +231,14 @@ base::Expected<RobotTokenRotation> RobotTokenRotation::from_json(const json& obj
   rotation.created = metadata.created;
   rotation.deleting = metadata.deleting;
   if (const json* annotations = base::find(object, "metadata.annotations")) {
-    const auto request = annotations->find(rotate_requested_annotation);
-    if (request != annotations->end() && request->is_string()) {
-      rotation.rotate_request = request->get_ref<const std::string&>();
-    }
+    const auto text = [&](std::string_view name) {
+      const auto value = annotations->find(name);
+      const bool there = value != annotations->end() && value->is_string();
+      return there ? value->get<std::string>() : std::string();
+    };
+    rotation.rotate_request = text(rotate_requested_annotation);
+    rotation.cluster = text(cluster_annotation);
+    rotation.initialized = !text(initialized_annotation).empty();
   }
   rotation.status = read_status(object, rest);
   if (rest.problem()) return tl::unexpected(base::Error{*rest.problem()});
@@ -240,6 +268,12 @@ void fields(Archive& archive, kube::Is<Ledger> auto& ledger) {
 }
 
 template <class Archive>
+void fields(Archive& archive, kube::Is<Ownership> auto& ownership) {
+  archive.shared(ownership.connection, ownership.quay, ownership.alias);
+  archive(ownership.forgeable, ownership.since, ownership.refused_since);
+}
+
+template <class Archive>
 void fields(Archive& archive, kube::Is<FailingTarget> auto& target) {
   archive(target.secret, target.message, target.since);
   archive.shared(target.reason);
@@ -255,16 +289,17 @@ template <class Archive>
 void fields(Archive& archive, kube::Is<RobotTokenRotationStatus> auto& status) {
   archive(status.observed_generation, status.conditions, status.robot, status.token_fingerprint,
           status.last_rotation_time, status.next_rotation_time, status.token_known_since,
-          status.rotation, status.targets_total, status.targets_current, status.failing,
-          status.history, status.last_handled_rotate_request, status.consecutive_failures,
-          status.retry_after);
+          status.rotation, status.ownership, status.targets_total, status.targets_current,
+          status.failing, status.history, status.last_handled_rotate_request,
+          status.consecutive_failures, status.retry_after);
 }
 
 template <class Archive>
 void fields(Archive& archive, kube::Is<RobotTokenRotation> auto& rotation) {
   archive(rotation.meta);
-  archive(rotation.generation, rotation.created, rotation.deleting, rotation.rotate_request,
-          rotation.spec, rotation.status, rotation.invalid);
+  archive(rotation.generation, rotation.created, rotation.deleting, rotation.rotate_request);
+  archive.shared(rotation.cluster);
+  archive(rotation.initialized, rotation.spec, rotation.status, rotation.invalid);
 }
 
 void RobotTokenRotation::pack(kube::Packer& packer) const {
@@ -287,6 +322,7 @@ json to_json(const RobotTokenRotationStatus& status) {
   put(object, "nextRotationTime", status.next_rotation_time);
   put(object, "tokenKnownSince", status.token_known_since);
   if (status.rotation) object["rotation"] = ledger_json(*status.rotation);
+  if (status.ownership) object["ownership"] = ownership_json(*status.ownership);
   if (status.targets_total != 0 || status.targets_current != 0 || !status.failing.empty()) {
     object["targets"] = targets_json(status);
   }

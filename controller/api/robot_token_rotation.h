@@ -22,6 +22,10 @@ namespace quay_rotator::api {
 // Set to any new value to rotate now; compared with status.lastHandledRotateRequest.
 inline constexpr std::string_view rotate_requested_annotation =
     "quayrotator.dev/rotate-requested-at";
+// The operator's own, see tenancy/cluster_mark.h: the cluster that looks after the resource, and
+// when the beginning of its life was over.
+inline constexpr std::string_view cluster_annotation = "quayrotator.dev/cluster";
+inline constexpr std::string_view initialized_annotation = "quayrotator.dev/initialized-at";
 
 enum class Initial { adopt, rotate };
 enum class VerifyLevel { none, login };
@@ -70,6 +74,18 @@ struct Ledger {
   bool operator==(const Ledger&) const = default;
 };
 
+// What is known of the resource's claim to its robot: see tenancy/ownership.h.
+struct Ownership {
+  std::string connection;               // by which Quay was asked
+  std::string quay;                     // host, or host:port, of that connection's url
+  std::string alias;                    // digest of the name that Quay gives itself, if another
+  bool forgeable = false;               // the connection's writer may have made up the answer
+  std::optional<base::WallTime> since;  // Quay lets the resource read the robot; nothing: it is
+                                        // not proven that it does …
+  std::optional<base::WallTime> refused_since;  // … or no longer
+  bool operator==(const Ownership&) const = default;
+};
+
 struct FailingTarget {
   std::string secret;
   std::string reason;  // CamelCase
@@ -96,6 +112,7 @@ struct RobotTokenRotationStatus {
   std::optional<base::WallTime> next_rotation_time;
   std::optional<base::WallTime> token_known_since;
   std::optional<Ledger> rotation;
+  std::optional<Ownership> ownership;
   int targets_total = 0;
   int targets_current = 0;
   std::vector<FailingTarget> failing;
@@ -112,6 +129,8 @@ struct RobotTokenRotation {
   base::WallTime created{};
   bool deleting = false;
   std::string rotate_request;  // the annotation's value, or ""
+  std::string cluster;         // likewise
+  bool initialized = false;    // it has the annotation
   RobotTokenRotationSpec spec;
   RobotTokenRotationStatus status;
   // A spec of a newer schema or otherwise unusable: what is wrong, and `spec` is not to be used.

@@ -42,6 +42,7 @@ RobotTokenRotationStatus full_status() {
   status.failing = {{"quay-pull", "Forbidden", "not allowed", noon}};
   status.history = {{noon, "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A")},
                     {noon - hours(1), "Requested", "Failed", std::nullopt, std::nullopt}};
+  status.ownership = Ownership{"quay", "quay.example.com", "0123", true, noon, noon + seconds(1)};
   status.last_handled_rotate_request = "before";
   status.consecutive_failures = 3;
   status.retry_after = noon + minutes(5);
@@ -61,7 +62,9 @@ RobotTokenRotation packed_and_unpacked(const RobotTokenRotation& rotation) {
 
 TEST(RobotTokenRotationTest, ComesBackFromTheCacheAsItWas) {
   json object = minimal();
-  object["metadata"]["annotations"][rotate_requested_annotation] = "now";
+  object["metadata"]["annotations"] = {{rotate_requested_annotation, "now"},
+                                       {cluster_annotation, "a-uid"},
+                                       {initialized_annotation, "2026-03-01T12:00:00Z"}};
   object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
   object["spec"]["schedule"]["jitter"] = "5m";
   object["spec"]["initial"] = "Rotate";
@@ -88,6 +91,8 @@ TEST(RobotTokenRotationTest, HasDefaults) {
   EXPECT_EQ(rotation->created, noon);
   EXPECT_FALSE(rotation->deleting);
   EXPECT_EQ(rotation->rotate_request, "");
+  EXPECT_EQ(rotation->cluster, "");
+  EXPECT_FALSE(rotation->initialized);
   const RobotTokenRotationSpec& spec = rotation->spec;
   EXPECT_EQ(spec.connection, "quay");
   EXPECT_EQ(spec.robot, (RobotName{"acme", "puller"}));
@@ -104,7 +109,9 @@ TEST(RobotTokenRotationTest, HasDefaults) {
 TEST(RobotTokenRotationTest, ReadsEveryField) {
   json object = minimal();
   object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
-  object["metadata"]["annotations"]["quayrotator.dev/rotate-requested-at"] = "now";
+  object["metadata"]["annotations"] = {{"quayrotator.dev/rotate-requested-at", "now"},
+                                       {"quayrotator.dev/cluster", "a-uid"},
+                                       {"quayrotator.dev/initialized-at", "2026-03-01T12:00:00Z"}};
   object["spec"] = json::parse(R"({
     "connectionRef": {"kind": "QuayConnection", "name": "quay"}, "robot": {"name": "ci"},
     "schedule": {"interval": "1h30m", "jitter": "10m"}, "initial": "Rotate",
@@ -117,6 +124,8 @@ TEST(RobotTokenRotationTest, ReadsEveryField) {
   EXPECT_EQ(rotation->invalid, std::nullopt);
   EXPECT_TRUE(rotation->deleting);
   EXPECT_EQ(rotation->rotate_request, "now");
+  EXPECT_EQ(rotation->cluster, "a-uid");
+  EXPECT_TRUE(rotation->initialized);
   const RobotTokenRotationSpec& spec = rotation->spec;
   EXPECT_EQ(spec.robot, (RobotName{"", "ci"}));
   EXPECT_EQ(spec.interval, minutes(90));
@@ -266,6 +275,8 @@ TEST(StatusPatchTest, TurnsAnyStatusIntoAnyOther) {
       status.rotation->attempt = 1 + static_cast<int>(random() % 2);
       status.rotation->rotate_request = one_of(full.rotation->rotate_request);
     }
+    status.ownership = one_of(full.ownership);
+    if (status.ownership) status.ownership->refused_since = one_of(full.ownership->refused_since);
     status.targets_total = one_of(2);
     status.failing = one_of(full.failing);
     status.history = one_of(full.history);

@@ -41,7 +41,10 @@ void collect_json(const json& value, const std::string& path, std::set<std::stri
   } else if (value.is_array()) {
     for (const json& element : value) collect_json(element, path + "[]", into);
   } else {
-    into.insert(path + ": " + (value.is_string() ? "string" : "integer"));
+    into.insert(path + ": " +
+                (value.is_string()    ? "string"
+                 : value.is_boolean() ? "boolean"
+                                      : "integer"));
   }
 }
 
@@ -68,6 +71,8 @@ TEST(SchemaTest, HasExactlyTheStatusOfARotation) {
   status.last_rotation_time = status.next_rotation_time = status.token_known_since =
       status.retry_after = base::WallTime{};
   status.rotation = Ledger{"1", RotationReason::interval, {}, base::Fingerprint::of("A"), 1, "x"};
+  status.ownership =
+      Ownership{"quay", "quay.example.com", "0123", true, base::WallTime{}, base::WallTime{}};
   status.targets_total = 1;
   status.failing = {{"a", "b", "c", {}}};
   status.history = {
