@@ -79,8 +79,9 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
            options.allowed_quay_hosts = std::move(*parsed);
          },
          "Hosts that url, proxyURL and realm of a connection may name: quay.example.com, "
-         "quay.example.com:8443, *.example.com; repeatable (default: every host but loopback; "
-         "link-local and metadata addresses are never called)")
+         "quay.example.com:8443, *.example.com, *; repeatable (default: every host; loopback, "
+         "proxyURL and http:// only where a pattern other than * names the host; link-local and "
+         "metadata addresses never)")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
   add_address(app, "--health-probe-bind-address", options.health_probe_bind_address, "",

@@ -409,22 +409,32 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
     });
   }
   // Called before each attempt, also before one that the library repeats.
-  config.set_nativehandle_options([link, tls, reusable = origin->reusable()](void* handle) {
-    const auto exchange = link->exchange();
-    if (!exchange) throw AbandonedCall();
-    // A tunnel's only attempt begins on the bare socket.
-    Socket& socket = tls && reusable
-                         ? static_cast<boost::asio::ssl::stream<Socket&>*>(handle)->next_layer()
-                         : *static_cast<Socket*>(handle);
-    link->use(socket);
-    if (reusable && socket.is_open()) {
-      check_reused(socket.native_handle());
-      link->drop_undelivered(true);
-      if (!exchange->begin_sending()) throw AbandonedCall();
-    } else if (!tls && !exchange->begin_connecting()) {
-      throw AbandonedCall();
-    }
-  });
+  const auto protocol = in_network(address, "::ffff:0:0/96") ? boost::asio::ip::tcp::v4()
+                                                             : boost::asio::ip::tcp::v6();
+  config.set_nativehandle_options(
+      [link, tls, protocol, reusable = origin->reusable()](void* handle) {
+        const auto exchange = link->exchange();
+        if (!exchange) throw AbandonedCall();
+        // A tunnel's only attempt begins on the bare socket.
+        Socket& socket = tls && reusable
+                             ? static_cast<boost::asio::ssl::stream<Socket&>*>(handle)->next_layer()
+                             : *static_cast<Socket*>(handle);
+        link->use(socket);
+        const bool connected = socket.is_open();
+        // Where no TLS counts what comes. The library connects a socket that is open as it is.
+        if (!tls || !reusable) {
+          if (!connected) socket.open(protocol);
+          auto meter = std::make_shared<SocketMeter>(socket.native_handle());
+          if (!exchange->count_by(std::move(meter), tls)) throw AbandonedCall();
+        }
+        if (reusable && connected) {
+          check_reused(socket.native_handle());
+          link->drop_undelivered(true);
+          if (!exchange->begin_sending()) throw AbandonedCall();
+        } else if (!tls && !exchange->begin_connecting()) {
+          throw AbandonedCall();
+        }
+      });
   const std::string host = origin->proxy ? origin->url.host : address_text(address);
   return std::make_unique<Client>(
       Client{link, cpprest::client::http_client(library_uri(origin->url, host), config), {}});

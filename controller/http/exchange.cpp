@@ -1,5 +1,6 @@
 #include "http/exchange.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace quay_rotator::http {
@@ -8,6 +9,7 @@ namespace {
 // What a header section, TLS and chunk framing may add to a body.
 constexpr std::size_t wire_slack = 128U << 10U;
 constexpr auto release_limit = std::chrono::seconds(1);
+constexpr auto meter_interval = std::chrono::milliseconds(10);
 
 base::MonotonicTime now() {
   return std::chrono::steady_clock::now();
@@ -46,6 +48,7 @@ bool Exchange::receive(std::string_view piece) {
   const std::scoped_lock lock(mutex_);
   if (left_ || too_large_) return false;
   wire_bytes_ = 0;
+  if (meter_) metered_ = meter_->bytes_read();
   last_bytes_ = now();
   too_large_ = piece.size() > max_buffered_ - (received_.size() + taken_);
   if (!too_large_) received_.append(piece);
@@ -55,6 +58,27 @@ bool Exchange::receive(std::string_view piece) {
 
 void Exchange::count_wire_bytes(std::size_t bytes) {
   const std::scoped_lock lock(mutex_);
+  meter_ = nullptr;
+  add_wire_bytes(bytes);
+}
+
+bool Exchange::count_by(std::shared_ptr<const SocketMeter> meter, bool stop) {
+  const std::scoped_lock lock(mutex_);
+  if (left_) return false;
+  metered_ = meter->bytes_read();
+  meter_ = std::move(meter);
+  stop_by_meter_ = stop;
+  changed_.notify_all();
+  return true;
+}
+
+void Exchange::read_meter() {
+  const std::size_t total = meter_->bytes_read();
+  add_wire_bytes(total - std::min(total, metered_));
+  metered_ = total;
+}
+
+void Exchange::add_wire_bytes(std::size_t bytes) {
   wire_bytes_ += bytes;
   if (wire_bytes_ <= max_buffered_ || wire_bytes_ - max_buffered_ <= wire_slack) return;
   too_large_ = true;
@@ -69,6 +93,7 @@ void Exchange::fail_verification(std::string why) {
 void Exchange::finish(std::optional<Failure> failure) {
   const std::scoped_lock lock(mutex_);
   finished_ = true;
+  meter_ = nullptr;
   failure_ = std::move(failure);
   wake();
 }
@@ -88,9 +113,17 @@ template <class Ready>
 Exchange::Wake Exchange::wait(base::MonotonicTime deadline, const std::stop_token& stop,
                               Ready ready) {
   std::unique_lock lock(mutex_);
-  // An answer that is there counts even when the deadline has passed meanwhile.
-  if (changed_.wait_until(lock, stop, deadline, ready)) return Wake::event;
-  return stop.stop_requested() ? Wake::stopped : Wake::timeout;
+  while (true) {
+    const bool metered = meter_ != nullptr;
+    const auto until = metered ? std::min(deadline, now() + meter_interval) : deadline;
+    changed_.wait_until(lock, stop, until,
+                        [&] { return ready() || metered != (meter_ != nullptr); });
+    // An answer that is there counts even when the deadline has passed meanwhile.
+    if (ready()) return Wake::event;
+    if (stop.stop_requested()) return Wake::stopped;
+    if (now() >= deadline) return Wake::timeout;
+    if (meter_) read_meter();
+  }
 }
 
 Exchange::Wake Exchange::await_open(base::MonotonicTime deadline, const std::stop_token& stop) {
@@ -132,6 +165,8 @@ bool Exchange::await_release() {
 bool Exchange::leave() {
   const std::scoped_lock lock(mutex_);
   left_ = true;
+  if (meter_ && stop_by_meter_) meter_->stop();
+  meter_ = nullptr;
   received_.clear();
   return sending_ || connecting_;
 }

@@ -9,6 +9,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -19,6 +20,7 @@
 
 #include "base/secret_string.h"
 #include "base/time.h"
+#include "http/socket_meter.h"
 #include "http/transport.h"
 
 namespace quay_rotator::http {
@@ -55,6 +57,11 @@ class Exchange {
   // Bytes seen on the wire before the library hands anything over: a chunk or a header section
   // that never ends must not grow in the library's memory.
   void count_wire_bytes(std::size_t bytes);
+  // Where nobody sees them (plain http, a proxy before TLS) the caller counts, by `meter`, while it
+  // waits, until count_wire_bytes is called. `stop`: also ends the connection by it when it leaves
+  // before; the library, which would read a proxy's answer for ever, does not. False: the caller
+  // has left, stop here.
+  bool count_by(std::shared_ptr<const SocketMeter> meter, bool stop);
   void fail_verification(std::string why);
   void finish(std::optional<Failure> failure);
   // The library has let go of the request: its connection is back in the pool.
@@ -90,6 +97,8 @@ class Exchange {
   Wake wait(base::MonotonicTime deadline, const std::stop_token& stop, Ready ready);
 
   // With the lock.
+  void add_wire_bytes(std::size_t bytes);
+  void read_meter();
   [[nodiscard]] bool may_begin() const;
   void wake();
 
@@ -111,6 +120,9 @@ class Exchange {
   base::SecretString received_;
   std::size_t taken_ = 0;       // bytes of the piece that the caller is busy with
   std::size_t wire_bytes_ = 0;  // since the library last handed something over
+  std::shared_ptr<const SocketMeter> meter_;
+  std::size_t metered_ = 0;  // what it said last
+  bool stop_by_meter_ = false;
   base::MonotonicTime last_bytes_{};
   std::optional<Failure> failure_;
   std::string verification_failure_;

@@ -27,6 +27,14 @@ std::string what_is_there(const std::vector<std::string>& keys) {
   return keys.size() > most ? list + ", …" : list;
 }
 
+// What this server sends goes unverified, and uncounted until the transport looks, into a library:
+// only an administrator may say that it is called.
+std::string must_be_named(const http::Url& url) {
+  return "only where an administrator names the host, which \"*\" does not do: ask for "
+         "--allowed-quay-hosts=" +
+         url.authority() + " (in the chart allowedQuayHosts)";
+}
+
 // `field` is what the user would correct, `missing` the reason when there is nothing to read.
 MaterialExpected<base::SecretString> read_key(kube::Client& client, const std::string& name_space,
                                               const api::KeyReference& reference,
@@ -95,12 +103,19 @@ MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& sp
                                                const http::AllowedHosts& allowed) {
   const auto own = allowed.reach(url);
   if (!own) return problem("HostNotAllowed", "spec.url: " + own.error().message);
+  if (url.scheme == "http" && !allowed.names(url)) {
+    return problem("HostNotAllowed",
+                   "spec.url: http:// is called " + must_be_named(url) + ", or use https://");
+  }
   if (!proxy) return *own;
   if (spec.proxy_url.empty()) return http::Reach::everywhere;
   const auto parsed = http::parse_url(*proxy);
   if (!parsed) return problem("ProxyInvalid", "spec.proxyURL: " + parsed.error().message);
   const auto through = allowed.reach(*parsed);
   if (!through) return problem("HostNotAllowed", "spec.proxyURL: " + through.error().message);
+  if (!allowed.names(*parsed)) {
+    return problem("HostNotAllowed", "spec.proxyURL: a proxy is used " + must_be_named(*parsed));
+  }
   return *through;
 }
 

@@ -36,7 +36,8 @@ MaterialExpected<std::optional<std::string>> connection_proxy(const api::QuayCon
                                                               const http::Environment& environment);
 
 // How far the server that is connected to (the proxy, where there is one) may lead: a proxy of the
-// environment is the administrator's, all else the tenant's. HostNotAllowed.
+// environment is the administrator's, all else the tenant's. HostNotAllowed, also for plain http
+// and for a proxy of the tenant's whose host no administrator has named.
 MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& spec,
                                                const http::Url& url,
                                                const std::optional<std::string>& proxy,

@@ -111,6 +111,29 @@ TEST_P(BodyContract, TooMuchIsCutOffWhileItComes) {
   }
 }
 
+// Row 24, without TLS to count what comes.
+TEST_P(BodyContract, EndlessHeadersAndChunksAreCutOff) {
+  const std::string block(16U << 10U, 'x');
+  for (const std::string head :
+       {"HTTP/1.1 200 OK\r\nX-Filler: ",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;"}) {
+    std::atomic<std::size_t> written = 0;
+    RawServer server([&](Connection& connection) {
+      connection.read_request();
+      connection.write(head);
+      while (connection.write(block)) written += block.size();
+    });
+    auto options = within(seconds(20));
+    options.max_body = 100'000;
+    const auto response = open_plain(server)->send(get(), options);
+    ASSERT_FALSE(response);
+    EXPECT_EQ(response.error().kind, Error::Kind::too_large) << response.error().message;
+    server.await_ended(1);
+    EXPECT_LT(written, 32U << 20U);
+  }
+}
+
 TEST_P(BodyContract, ABodyOfExactlyTheLimitFits) {
   RawServer server([](Connection& connection) {
     while (!connection.read_request().empty()) connection.write(answer(200, "12345"));

@@ -403,6 +403,23 @@ TEST_P(ProxyContract, HttpNamesTheWholeTarget) {
               testing::StartsWith("GET http://quay.test:8080/path?x=1 HTTP/1.1\r\n"));
 }
 
+TEST_P(ProxyContract, AnEndlessAnswerToConnectIsCutOff) {
+  const std::string block(16U << 10U, 'x');
+  std::atomic<std::size_t> written = 0;
+  RawServer proxy([&](Connection& connection) {
+    connection.read_request();
+    connection.write("HTTP/1.1 200 Connection established\r\nX-Filler: ");
+    while (connection.write(block)) written += block.size();
+  });
+  auto options = within(seconds(20));
+  options.max_body = 100'000;
+  const auto response = open_through(proxy, "https://quay.test")->send(get(), options);
+  ASSERT_FALSE(response);
+  EXPECT_EQ(response.error().kind, Error::Kind::too_large) << response.error().message;
+  proxy.await_ended(1);
+  EXPECT_LT(written, 32U << 20U);
+}
+
 TEST_P(ProxyContract, AProxyThatRefusesIsUnreachable) {
   for (const std::string reply : {"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
                                   "HTTP/1.1 502 Bad Gateway\r\n\r\n", "gibberish\r\n\r\n", ""}) {

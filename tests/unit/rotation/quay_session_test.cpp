@@ -222,10 +222,23 @@ TEST_F(QuaySessionTest, NeedsAUrlOfAServer) {
   EXPECT_THAT(server_.calls(), IsEmpty());
 }
 
-TEST_F(QuaySessionTest, AllowsPlainHttpWhenAsked) {
+TEST_F(QuaySessionTest, AllowsPlainHttpWhenAskedWhereTheHostIsNamed) {
   connection_.spec.url = "http://quay.example.com";
   connection_.spec.allow_insecure = true;
   store();
+  for (const std::vector<std::string>& patterns : {std::vector<std::string>{}, {"*"}}) {
+    allow_hosts(patterns);
+    const ConnectionProblem refused = problem();
+    EXPECT_EQ(refused.reason, "HostNotAllowed");
+    EXPECT_THAT(refused.message, HasSubstr("spec.url: http:// is called only where"));
+    EXPECT_THAT(refused.message, HasSubstr("--allowed-quay-hosts=quay.example.com "));
+    // Nor through the administrator's proxy: it sends on what the host answers.
+    environment_["HTTP_PROXY"] = "http://environment:3128";
+    EXPECT_EQ(problem().reason, "HostNotAllowed");
+    environment_.clear();
+  }
+  EXPECT_THAT(factory_.opened, IsEmpty());
+  allow_hosts({"*", "quay.example.com"});
   EXPECT_EQ(session()->authority(), "quay.example.com");
   EXPECT_TRUE(factory_.opened[0].allow_insecure);
 }
@@ -309,11 +322,28 @@ TEST_F(QuaySessionTest, TakesTheProxyOfTheEnvironmentUnlessTheSpecNamesOne) {
   EXPECT_EQ(factory_.opened[0].proxy, "http://environment:3128");
   connection_.spec.proxy_url = "http://spec:3128";
   store();
+  allow_hosts({"*", "spec:3128"});
   session();
   EXPECT_EQ(factory_.opened[1].proxy, "http://spec:3128");
 }
 
+TEST_F(QuaySessionTest, UsesAProxyOfTheSpecOnlyWhereItsHostIsNamed) {
+  environment_["HTTPS_PROXY"] = "http://environment:3128";
+  connection_.spec.proxy_url = "http://spec:3128";
+  store();
+  for (const std::vector<std::string>& patterns :
+       {std::vector<std::string>{}, {"*"}, {"*", "spec:8080"}, {"*", "environment"}}) {
+    allow_hosts(patterns);
+    const ConnectionProblem refused = problem();
+    EXPECT_EQ(refused.reason, "HostNotAllowed");
+    EXPECT_THAT(refused.message, HasSubstr("spec.proxyURL: a proxy is used only where"));
+    EXPECT_THAT(refused.message, HasSubstr("--allowed-quay-hosts=spec:3128 "));
+  }
+  EXPECT_THAT(factory_.opened, IsEmpty());
+}
+
 TEST_F(QuaySessionTest, RefusesAProxyThatIsNone) {
+  allow_hosts({"*", "spec"});
   for (const auto* proxy : {"spec:3128", "socks5://spec:1080", "https://spec:3128"}) {
     connection_.spec.proxy_url = proxy;
     store();
