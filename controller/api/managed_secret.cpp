@@ -113,6 +113,16 @@ std::uint64_t mark(std::initializer_list<std::string_view> parts) {
 
 }  // namespace
 
+bool names_rotation(const json& owner_reference) {
+  const std::string group(kube::rotations.group);
+  return base::string_or(owner_reference, "kind", "").value_or("") == kube::rotations.kind &&
+         base::string_or(owner_reference, "apiVersion", "").value_or("").starts_with(group + "/");
+}
+
+bool names_controller(const json& owner_reference) {
+  return base::bool_or(owner_reference, "controller", false).value_or(false);
+}
+
 std::uint64_t label_mark(std::string_view key, std::string_view value) {
   return mark({"label", key, value});
 }
@@ -151,6 +161,15 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
   reader.each("metadata.ownerReferences", [&](FieldReader& element) {
     secret.marks.push_back(owner_mark(element.text("uid")));
   });
+  if (const json* owners = base::find(object, "metadata.ownerReferences")) {
+    for (const json& owner : *owners) {
+      if (names_rotation(owner)) {
+        ++secret.rotations;
+      } else if (names_controller(owner)) {
+        secret.controlled = true;
+      }
+    }
+  }
   std::sort(secret.marks.begin(), secret.marks.end());
   if (const json* data = base::find(object, "data")) {
     const auto config = data->find(docker_config_key);
@@ -165,7 +184,8 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
 template <class Archive>
 void fields(Archive& archive, kube::Is<ManagedSecret> auto& secret) {
   archive(secret.meta);
-  archive(secret.owner, secret.docker_config, secret.immutable);
+  archive(secret.owner, secret.docker_config, secret.immutable, secret.controlled,
+          secret.rotations);
   archive.digest(secret.content);
   archive.digests(secret.marks);
 }

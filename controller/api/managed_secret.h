@@ -30,6 +30,8 @@ struct ManagedSecret {
   std::string owner;           // owner_annotation's value
   bool docker_config = false;  // the type is dockerconfigjson
   bool immutable = false;
+  bool controlled = false;           // by another controller than a RobotTokenRotation
+  int rotations = 0;                 // owner references to a RobotTokenRotation, whichever
   std::uint64_t content = 0;         // credentials_digest of what it holds; 0: not what we write
   std::vector<std::uint64_t> marks;  // sorted digests of "label key=value", "annotation key=value",
                                      // "owner uid"
@@ -39,6 +41,10 @@ struct ManagedSecret {
   void pack(kube::Packer& packer) const;
   void unpack(kube::Unpacker& unpacker);
 };
+
+// Of an owner reference: is its owner a RobotTokenRotation? And is the owner in charge?
+bool names_rotation(const nlohmann::json& owner_reference);
+bool names_controller(const nlohmann::json& owner_reference);
 
 std::uint64_t label_mark(std::string_view key, std::string_view value);
 std::uint64_t annotation_mark(std::string_view key, std::string_view value);

@@ -28,6 +28,10 @@ constexpr std::array<base::Duration, 3> retry_delays{
 // Secret until its next rotation.
 constexpr std::string_view applied_annotation = "quayrotator.dev/applied-metadata";
 
+bool is_owned(const api::RobotTokenRotation& rotation) {
+  return rotation.spec.deletion_policy == api::DeletionPolicy::delete_;
+}
+
 std::string digest_text(std::string_view text) {
   std::string digits(16, '0');
   std::uint64_t digest = base::digest64(text);
@@ -103,8 +107,9 @@ bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rot
   const auto marked = [&](std::uint64_t mark) {
     return std::binary_search(cached->marks.begin(), cached->marks.end(), mark);
   };
-  const bool owned = rotation.spec.deletion_policy == api::DeletionPolicy::delete_;
+  const bool owned = is_owned(rotation);
   return marked(api::owner_mark(rotation.meta.uid)) == owned &&
+         cached->rotations == (owned ? 1 : 0) &&
          std::all_of(desired.labels.begin(), desired.labels.end(),
                      [&](const auto& label) {
                        return marked(api::label_mark(label.first, label.second));
@@ -124,14 +129,15 @@ std::string field_manager(const api::RobotTokenRotation& rotation) {
 }
 
 base::SecretString secret_manifest(const DesiredSecret& desired,
-                                   const api::RobotTokenRotation& rotation, std::string_view uid,
-                                   const base::SecretString& docker_config) {
+                                   const api::RobotTokenRotation& rotation, const WriteMode& mode,
+                                   const base::SecretString& docker_config, bool owner) {
   nlohmann::json metadata = {{"name", desired.key.name},
                              {"namespace", desired.key.name_space},
                              {"labels", desired.labels},
                              {"annotations", desired.annotations}};
-  if (!uid.empty()) metadata["uid"] = uid;
-  if (rotation.spec.deletion_policy == api::DeletionPolicy::delete_) {
+  if (!mode.uid.empty()) metadata["uid"] = mode.uid;
+  if (!mode.resource_version.empty()) metadata["resourceVersion"] = mode.resource_version;
+  if (owner && is_owned(rotation)) {
     metadata["ownerReferences"] = {{{"apiVersion", kube::rotations.api_version()},
                                     {"kind", kube::rotations.kind},
                                     {"name", rotation.meta.key.name},
@@ -280,16 +286,17 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
 
   std::optional<ExistingSecret> existing;
   const auto cached = cache_.find(desired.key);
-  // One without an owner wears our label and nothing else of ours: the cache knows too little.
-  bool look = !cached || cached->owner.empty();
+  bool look = !cached || !knows_enough(*cached, name, rotation.meta.uid, is_owned(rotation));
   if (!look) existing = ExistingSecret::of(*cached, name);
 
   for (bool looked_again = false;; looked_again = true) {
+    std::optional<nlohmann::json> owners;  // where some of them must go first
     if (look) {
       auto answer = client_.get(kube::secrets, desired.key, stop);
       if (answer) {
         const SecretDocument live(std::move(*answer));
-        existing = ExistingSecret::of(live.json(), name);
+        existing = ExistingSecret::of(live.json(), name, desired.registries);
+        owners = owners_to_keep(live.json(), is_owned(rotation) ? rotation.meta.uid : "");
         auto secret = api::ManagedSecret::from_json(live.json());
         if (!order.dry_run && secret &&
             is_current(desired, rotation, &*secret, order.user,
@@ -310,7 +317,14 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
     }
     if (!mode) return mode.error();
 
-    const auto manifest = secret_manifest(desired, rotation, mode->uid, config);
+    if (owners && !order.dry_run) {
+      auto released = release(rotation, *existing, desired.key, std::move(*owners), stop);
+      if (!released) return target_problem(desired.key, released.error());
+      if (!mode->resource_version.empty()) mode->resource_version = std::move(*released);
+    }
+    // A Secret has one controller: a dry run cannot try ours beside a former one.
+    const bool owner = !(owners && order.dry_run);
+    const auto manifest = secret_manifest(desired, rotation, *mode, config, owner);
     auto answer = client_.apply(kube::secrets, desired.key, manifest,
                                 {field_manager(rotation), mode->force, order.dry_run}, stop);
     if (answer) {
@@ -331,11 +345,33 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
   }
 }
 
+// Takes the owner references that do not belong there off the Secret that was looked at; its new
+// resourceVersion. Apply cannot: it merges the list, and the references may be another manager's.
+kube::Expected<std::string> Publisher::release(const api::RobotTokenRotation& rotation,
+                                               const ExistingSecret& existing,
+                                               const kube::ObjectKey& key, nlohmann::json owners,
+                                               const std::stop_token& stop) {
+  const nlohmann::json patch = {{"metadata",
+                                 {{"uid", existing.uid},
+                                  {"resourceVersion", existing.resource_version},
+                                  {"ownerReferences", std::move(owners)}}}};
+  auto answer = client_.merge_patch(kube::secrets, key, "", patch, field_manager(rotation), stop);
+  if (!answer) {
+    // It is gone: collected, most likely.
+    auto& kind = answer.error().kind;
+    if (kind == kube::Error::Kind::not_found) kind = kube::Error::Kind::conflict;
+    return tl::unexpected(std::move(answer.error()));
+  }
+  const SecretDocument patched(std::move(*answer));
+  log_.info("took a former owner off a Secret", {{"secret", key.text()}});
+  return base::string_or(patched.json(), "metadata.resourceVersion", "").value_or("");
+}
+
 // A dry run that is not forced, and without a token, is told whose fields are in its way.
 std::vector<std::string> Publisher::managers(const Order& order, const DesiredSecret& desired,
                                              const std::stop_token& stop) {
   const auto manifest =
-      secret_manifest(desired, order.rotation, "", base::SecretString::copy_of("{\"auths\":{}}"));
+      secret_manifest(desired, order.rotation, {}, base::SecretString::copy_of("{\"auths\":{}}"));
   const auto answer = client_.apply(kube::secrets, desired.key, manifest,
                                     {field_manager(order.rotation), false, true}, stop);
   return answer ? std::vector<std::string>() : managers_of(answer.error());

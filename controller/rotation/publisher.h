@@ -3,7 +3,8 @@
 // Server-side apply with a field manager for each RobotTokenRotation, so that two of them, or a
 // person, conflict instead of overwriting each other. A Secret is updated in place, never deleted
 // and recreated (I4). One that this rotation did not write is taken over only when its annotation
-// `quayrotator.dev/allow-take-over-by` names the rotation.
+// `quayrotator.dev/allow-take-over-by` names the rotation, no other controller is in charge of it,
+// and it holds no login but for the target's registries.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "api/managed_secret.h"
 #include "api/robot_token_rotation.h"
@@ -38,10 +41,11 @@ bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rot
 // limit of 128 characters demands it.
 std::string field_manager(const api::RobotTokenRotation& rotation);
 
-// The object that is applied. `uid`: the Secret must still be that one; "": not checked.
+// The object that is applied, with the preconditions of `mode`. `owner`: with an owner reference
+// where the rotation's deletionPolicy wants one.
 base::SecretString secret_manifest(const DesiredSecret& desired,
-                                   const api::RobotTokenRotation& rotation, std::string_view uid,
-                                   const base::SecretString& docker_config);
+                                   const api::RobotTokenRotation& rotation, const WriteMode& mode,
+                                   const base::SecretString& docker_config, bool owner = true);
 
 // Thread-safe. Targets are written in parallel, at most 16 at a time; in the calling thread when
 // there is only one. What it wrote goes into the cache at once.
@@ -77,6 +81,9 @@ class Publisher {
       const std::stop_token& stop);
   std::optional<TargetProblem> write(const Order& order, const DesiredSecret& desired,
                                      const std::stop_token& stop);
+  kube::Expected<std::string> release(const api::RobotTokenRotation& rotation,
+                                      const ExistingSecret& existing, const kube::ObjectKey& key,
+                                      nlohmann::json owners, const std::stop_token& stop);
   std::vector<std::string> managers(const Order& order, const DesiredSecret& desired,
                                     const std::stop_token& stop);
 

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/json.h"
 
 namespace quay_rotator::rotation {
@@ -29,6 +30,31 @@ std::string list_of(const std::vector<std::string>& names) {
   return list;
 }
 
+// "SealedSecret pull". Whoever writes the Secret chose the text.
+std::string controller_of(const nlohmann::json& reference) {
+  constexpr std::size_t longest = 253;
+  const auto shown = [&](std::string_view member) {
+    const std::string text = base::string_or(reference, member, "").value_or("");
+    const bool plain = std::ranges::all_of(text, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '.' || c == '-';
+    });
+    return plain && !text.empty() && text.size() <= longest ? text : std::string("something");
+  };
+  return shown("kind") + " " + shown("name");
+}
+
+ForeignEntries entries_of(const nlohmann::json& live, const std::vector<std::string>& registries) {
+  const std::string encoded = text_of(base::find(live, "data"), api::docker_config_key);
+  const std::optional<base::SecretString> config = base::base64_decode(encoded);
+  ForeignEntries entries;
+  if (!config) {
+    entries.unreadable = true;
+    return entries;
+  }
+  return ForeignEntries::of(config->reveal(), registries);
+}
+
 std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
                       const ExistingSecret& existing) {
   std::string who;
@@ -50,6 +76,7 @@ std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
 ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, std::string_view rotation) {
   ExistingSecret existing;
   existing.uid = cached.meta.uid;
+  existing.resource_version = cached.meta.resource_version;
   existing.owner = cached.owner;
   existing.docker_config = cached.docker_config;
   existing.immutable = cached.immutable;
@@ -59,15 +86,50 @@ ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, std::string_
   return existing;
 }
 
-ExistingSecret ExistingSecret::of(const nlohmann::json& live, std::string_view rotation) {
+ExistingSecret ExistingSecret::of(const nlohmann::json& live, std::string_view rotation,
+                                  const std::vector<std::string>& registries) {
   ExistingSecret existing;
   const auto* annotations = base::find(live, "metadata.annotations");
   existing.uid = base::string_or(live, "metadata.uid", "").value_or("");
+  existing.resource_version = base::string_or(live, "metadata.resourceVersion", "").value_or("");
   existing.owner = text_of(annotations, api::owner_annotation);
   existing.docker_config = text_of(&live, "type") == api::docker_config_type;
   existing.immutable = base::bool_or(live, "immutable", false).value_or(false);
   existing.take_over_allowed = text_of(annotations, api::take_over_annotation) == rotation;
+  if (const auto* owners = base::find(live, "metadata.ownerReferences")) {
+    for (const auto& owner : *owners) {
+      if (api::names_controller(owner) && !api::names_rotation(owner)) {
+        existing.controller = controller_of(owner);
+      }
+    }
+  }
+  if (existing.docker_config && existing.owner != rotation) {
+    existing.entries = entries_of(live, registries);
+  }
   return existing;
+}
+
+bool knows_enough(const api::ManagedSecret& cached, std::string_view rotation,
+                  std::string_view rotation_uid, bool owned) {
+  if (cached.controlled || cached.owner.empty()) return false;
+  if (cached.owner != rotation) return !ExistingSecret::of(cached, rotation).take_over_allowed;
+  const bool wanted = owned && std::binary_search(cached.marks.begin(), cached.marks.end(),
+                                                  api::owner_mark(rotation_uid));
+  return cached.rotations == (wanted ? 1 : 0);
+}
+
+std::optional<nlohmann::json> owners_to_keep(const nlohmann::json& live,
+                                             std::string_view wanted_uid) {
+  const auto* owners = base::find(live, "metadata.ownerReferences");
+  if (owners == nullptr || !owners->is_array()) return std::nullopt;
+  auto kept = nlohmann::json::array();
+  for (const auto& owner : *owners) {
+    const bool wanted =
+        !wanted_uid.empty() && base::string_or(owner, "uid", "").value_or("") == wanted_uid;
+    if (wanted || !api::names_rotation(owner)) kept.push_back(owner);
+  }
+  if (kept.size() == owners->size()) return std::nullopt;
+  return kept;
 }
 
 tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired,
@@ -78,6 +140,13 @@ tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired
         TargetProblem{desired.key.name, std::string(reason), std::move(message), true});
   };
   if (existing == nullptr) return WriteMode{};
+  if (existing->controller) {
+    return refuse("ControlledByAnother",
+                  "Secret " + desired.key.text() + " is controlled by " + *existing->controller +
+                      ", which would undo what is written here: choose another name, or take its "
+                      "entry out of the Secret's metadata.ownerReferences and stop it from "
+                      "writing the Secret (deleting it first would delete the Secret too)");
+  }
   if (existing->owner != rotation && !existing->take_over_allowed) {
     return refuse("NotOwned", not_owned(desired, rotation, *existing));
   }
@@ -92,11 +161,26 @@ tl::expected<WriteMode, TargetProblem> decide_write(const DesiredSecret& desired
                                    " is marked immutable, so no new token can be written: delete "
                                    "it yourself or choose another name");
   }
-  return WriteMode{true, existing->uid};
+  if (existing->owner == rotation) return WriteMode{true, existing->uid, ""};
+  if (existing->entries.unreadable) {
+    return refuse("ContentUnreadable",
+                  "Secret " + desired.key.text() +
+                      " holds no .dockerconfigjson that can be read, "
+                      "and what is in it would be lost: empty it, delete it yourself or choose "
+                      "another name");
+  }
+  if (!existing->entries.empty()) {
+    return refuse("WouldLoseEntries",
+                  "Secret " + desired.key.text() + " also holds " + existing->entries.text() +
+                      ", which taking it over would lose: move them to a Secret of their own (a "
+                      "pod may name several in imagePullSecrets), or choose another name");
+  }
+  return WriteMode{true, existing->uid, existing->resource_version};
 }
 
 std::vector<std::string> managers_of(const kube::Error& conflict) {
   std::vector<std::string> managers;
+  if (conflict.kind != kube::Error::Kind::conflict) return managers;
   for (const auto& cause : conflict.causes) {
     // conflict with "kubectl-create" using v1
     const auto open = cause.message.find('"');

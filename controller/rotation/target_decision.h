@@ -13,6 +13,7 @@
 #include "api/managed_secret.h"
 #include "kube/client.h"
 #include "kube/object.h"
+#include "rotation/foreign_entries.h"
 
 namespace quay_rotator::rotation {
 
@@ -26,8 +27,9 @@ struct DesiredSecret {
 
 struct TargetProblem {
   std::string secret;
-  std::string reason;  // NotOwned, WrongType, Immutable, QuotaExceeded, AdmissionDenied, Forbidden,
-                       // NamespaceTerminating, NamespaceNotFound, Invalid, ApiServerUnavailable
+  std::string reason;     // NotOwned, ControlledByAnother, WouldLoseEntries, ContentUnreadable,
+                          // WrongType, Immutable, QuotaExceeded, AdmissionDenied, Forbidden,
+                          // NamespaceTerminating, NamespaceNotFound, Invalid, ApiServerUnavailable
   std::string message;    // what happened and what to do
   bool permanent = true;  // false: trying again at once may help
 };
@@ -35,21 +37,39 @@ struct TargetProblem {
 // What is known of a Secret that exists, as much as the decision needs.
 struct ExistingSecret {
   std::string uid;
-  std::string owner;  // owner_annotation's value
+  std::string resource_version;
+  std::string owner;                      // owner_annotation's value
+  std::optional<std::string> controller;  // "SealedSecret pull": who else is in charge of it
   bool docker_config = false;
   bool immutable = false;
   bool take_over_allowed = false;     // take_over_annotation names this rotation
+  ForeignEntries entries;             // that taking it over would lose; of a live one
   std::vector<std::string> managers;  // of its fields, for people: managers_of
 
+  // Only where the cache knows enough.
   static ExistingSecret of(const api::ManagedSecret& cached, std::string_view rotation);
-  // A whole Secret as the API server answers it.
-  static ExistingSecret of(const nlohmann::json& live, std::string_view rotation);
+  // A whole Secret as the API server answers it, for a target with these registries.
+  static ExistingSecret of(const nlohmann::json& live, std::string_view rotation,
+                           const std::vector<std::string>& registries);
 };
+
+// Of a Secret that is this rotation's alone, or another's for certain. One that another controller
+// has its hands in, that may be taken over or that names a former owner must be looked at. `owned`:
+// it is to be collected with the rotation of that uid.
+bool knows_enough(const api::ManagedSecret& cached, std::string_view rotation,
+                  std::string_view rotation_uid, bool owned);
+
+// Of a live Secret's owner references those that are to stay; nothing when all of them are. One to
+// a RobotTokenRotation stays only if it is `wanted_uid`'s: others are of a rotation that is gone (a
+// Secret that was restored from a backup names the former uid) or that had the Secret before.
+std::optional<nlohmann::json> owners_to_keep(const nlohmann::json& live,
+                                             std::string_view wanted_uid);
 
 // How to apply.
 struct WriteMode {
-  bool force = false;  // over the fields of other managers
-  std::string uid;     // precondition; "": the Secret is to be created
+  bool force = false;            // over the fields of other managers
+  std::string uid;             // precondition; "": the Secret is to be created
+  std::string resource_version;  // precondition of a take-over: what was looked at is overwritten
   bool operator==(const WriteMode&) const = default;
 };
 

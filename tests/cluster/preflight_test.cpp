@@ -10,6 +10,7 @@ namespace {
 using testing::AllOf;
 using testing::EndsWith;
 using testing::HasSubstr;
+using testing::Not;
 
 class Preflight : public ClusterTest {
  protected:
@@ -188,6 +189,60 @@ TEST_F(Preflight, ASecretOfSomebodyElseAndTheCommandThatTheMessageGives) {
   ASSERT_TRUE(wait_until_rotated(1));
   EXPECT_EQ(secret_token(), quay_token());
   EXPECT_EQ(secret_uid(), uid) << "taken over in place (I4)";
+}
+
+// A pull Secret for three registries, handed over too quickly.
+TEST_F(Preflight, ATakeOverThatWouldLoseLogins) {
+  const json config = {{"auths",
+                        {{"docker.io", {{"auth", "dXNlcjpwYXNz"}}},
+                         {"ghcr.io", {{"username", "u"}, {"password", "p"}, {"auth", "dTpw"}}},
+                         {cluster().registry(), {{"auth", "b2xkOm9sZA=="}}}}},
+                       {"credHelpers", {{"000000000000.dkr.ecr.example.com", "ecr-login"}}}};
+  const auto secret_with = [&](const json& content) {
+    return json{{"apiVersion", "v1"},
+                {"kind", "Secret"},
+                {"metadata",
+                 {{"name", "quay-pull"},
+                  {"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}}}},
+                {"type", "kubernetes.io/dockerconfigjson"},
+                {"stringData", {{".dockerconfigjson", content.dump()}}}};
+  };
+  apply(secret_with(config));
+  const std::string uid = secret_uid();
+  const OperatorProcess running;
+  apply_rotation({.more = {{"initial", "Rotate"}}});
+  EXPECT_THAT(expect_refused("WouldLoseEntries"),
+              AllOf(HasSubstr("also holds credHelpers, docker.io, ghcr.io, which"),
+                    HasSubstr("move them to a Secret of their own"), Not(HasSubstr("dTpw"))));
+  apply(secret_with({{"auths", {{cluster().registry(), config["auths"][cluster().registry()]}}}}));
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(secret_token(), quay_token());
+  EXPECT_EQ(secret_uid(), uid);
+}
+
+TEST_F(Preflight, ASecretOfAnotherController) {
+  // A controller that exists, so that the Secret is not collected.
+  apply({{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", {{"name", "sealed"}}}});
+  const json sealed = cluster().get(kube::config_maps, key("sealed"));
+  create_secret("kubernetes.io/dockerconfigjson");
+  let_take_over();
+  const auto own = [&](const json& owners) {
+    cluster().kubectl_ok({"-n", ns(), "patch", "secret", "quay-pull", "--type=merge", "-p",
+                          json{{"metadata", {{"ownerReferences", owners}}}}.dump()});
+  };
+  own({{{"apiVersion", "v1"},
+        {"kind", "ConfigMap"},
+        {"name", "sealed"},
+        {"uid", sealed.at("metadata").at("uid")},
+        {"controller", true}}});
+  const OperatorProcess running;
+  apply_rotation({.more = {{"initial", "Rotate"}}});
+  EXPECT_THAT(expect_refused("ControlledByAnother"),
+              AllOf(HasSubstr("is controlled by ConfigMap sealed, which would undo"),
+                    HasSubstr("metadata.ownerReferences")));
+  own(nullptr);
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(secret_token(), quay_token());
 }
 
 TEST_F(Preflight, ASecretOfAnotherRotation) {

@@ -203,6 +203,45 @@ TEST_F(Rotation, WhatADeletionLeavesIsWhatThePolicySays) {
   EXPECT_NE(secret_token("retained-pull"), "");
 }
 
+// Its owner is the resource's former uid, so that the collector is after it too.
+TEST_F(Rotation, ItsOwnSecretComesBackFromABackup) {
+  cluster().control().post("/processes/kube-controller-manager/start");
+  json secret = {{"apiVersion", "v1"},
+                 {"kind", "Secret"},
+                 {"metadata",
+                  {{"name", "quay-pull"},
+                   {"labels", {{"app.kubernetes.io/managed-by", "quay-rotator"}}},
+                   {"annotations", {{"quayrotator.dev/rotation", "puller"}}},
+                   {"ownerReferences",
+                    {{{"apiVersion", "quayrotator.dev/v1alpha1"},
+                      {"kind", "RobotTokenRotation"},
+                      {"name", "puller"},
+                      {"uid", "11111111-2222-3333-4444-555555555555"},
+                      {"controller", true},
+                      {"blockOwnerDeletion", false}}}}}},
+                 {"type", "kubernetes.io/dockerconfigjson"},
+                 {"stringData", {{".dockerconfigjson", R"({"auths":{}})"}}}};
+  const OperatorProcess running;
+  apply(secret);
+  for (const char* policy : {"Delete", "Retain"}) {
+    apply_rotation({.more = {{"deletionPolicy", policy}}});
+    ASSERT_TRUE(wait_until_ready());
+    const json uid = rotation().at("metadata").at("uid");
+    cluster().wait_for("healed", kube::secrets, key("quay-pull"), [&](const json& object) {
+      if (object.is_null()) return false;
+      const json& metadata = object.at("metadata");
+      if (policy == std::string("Retain")) return !metadata.contains("ownerReferences");
+      return metadata.contains("ownerReferences") && metadata["ownerReferences"].size() == 1 &&
+             metadata["ownerReferences"][0]["uid"] == uid;
+    });
+    expect_secret_current();
+    EXPECT_EQ(regenerations(), 0);
+    cluster().kubectl_ok({"-n", ns(), "delete", "rtr", "puller"});
+    cluster().kubectl_ok({"-n", ns(), "delete", "--ignore-not-found", "secret", "quay-pull"});
+    apply(secret);
+  }
+}
+
 TEST_F(Rotation, AFormerTargetIsDeleted) {
   const OperatorProcess running;
   apply_rotation({.secrets = {"keep", "drop"}});

@@ -16,6 +16,7 @@
 #include "fuzz/target.h"
 #include "kube/object.h"
 #include "rotation/docker_config.h"
+#include "rotation/foreign_entries.h"
 #include "rotation/secret_document.h"
 #include "rotation/target_decision.h"
 
@@ -75,7 +76,20 @@ std::optional<std::map<std::string, std::pair<std::string, std::string>>> logins
   return result;
 }
 
+// What would be lost is told by names of registries and keys, and missed by nobody.
+void check_entries(std::string_view config) {
+  const auto found = logins(config);
+  const auto entries = rotation::ForeignEntries::of(config, {"quay.example.com"});
+  expect(entries.text().size() < 1024, "what would be lost is told in a few words");
+  if (!found) return;
+  for (const auto& [registry, login] : *found) {
+    expect(!entries.empty() || registry.find("quay.example.com") != std::string::npos,
+           "another registry's login is not overlooked");
+  }
+}
+
 void check_config(std::string_view config) {
+  check_entries(config);
   const std::uint64_t content = content_of(config);
   if (content == 0) return;  // not what we write
   const auto found = logins(config);
@@ -120,12 +134,15 @@ void check_writing(std::string_view text) {
 void check_object(std::string_view text) {
   auto object = kube::parse_object(text);
   if (!object || !object->is_object()) return;
-  const auto live = rotation::ExistingSecret::of(*object, rotation_name);
   const auto cached = api::ManagedSecret::from_json(*object);
   const rotation::DesiredSecret desired{{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
+  const auto live = rotation::ExistingSecret::of(*object, rotation_name, desired.registries);
   const auto by_live = rotation::decide_write(desired, rotation_name, &live);
   if (!by_live) expect(!by_live.error().message.empty(), "a refusal says why");
-  if (cached) {
+  for (const bool owned : {true, false}) {
+    if (!cached || !rotation::knows_enough(*cached, rotation_name, "1", owned)) continue;
+    expect(!rotation::owners_to_keep(*object, owned ? "1" : ""),
+           "what the cache is enough for names no former owner");
     const auto known = rotation::ExistingSecret::of(*cached, rotation_name);
     const auto by_cache = rotation::decide_write(desired, rotation_name, &known);
     expect(by_live.has_value() == by_cache.has_value() && (!by_live || *by_live == *by_cache),

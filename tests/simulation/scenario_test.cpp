@@ -88,6 +88,27 @@ TEST_F(Scenario, RotatesTheRobotOfAUser) {
   expect_settled();
 }
 
+// All of it is ours but the owner's uid, which is of a former life.
+TEST_F(Scenario, HealsItsOwnSecretThatABackupBroughtBackWithoutARotation) {
+  adopt();
+  const kube::ObjectKey secret{World::name_space, "quay-pull"};
+  const std::string uid = text_at(*world.api.find(kube::secrets, secret), "/metadata/uid");
+  world.api.edit(kube::secrets, secret, [](json& object) {
+    object["data"] = {{".dockerconfigjson", "e30="}};
+    object["metadata"]["ownerReferences"] = {{{"apiVersion", "quayrotator.dev/v1alpha1"},
+                                              {"kind", "RobotTokenRotation"},
+                                              {"name", "puller"},
+                                              {"uid", "former"},
+                                              {"controller", true}}};
+  });
+  world.advance(minutes(1));
+  const auto healed = world.api.find(kube::secrets, secret);
+  EXPECT_EQ(text_at(*healed, "/metadata/uid"), uid);
+  EXPECT_FALSE(is_owned_by(*healed, "former"));
+  EXPECT_EQ(world.commits(robot), 0);
+  expect_settled();
+}
+
 class CrashAfter : public Scenario, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(CrashAfter, RotatesOnceAllTheSame) {

@@ -11,6 +11,7 @@ namespace quay_rotator::simulation {
 namespace {
 
 using nlohmann::json;
+
 using std::chrono::seconds;
 
 constexpr std::size_t most_events = 2000;
@@ -76,6 +77,15 @@ std::optional<Reply> forbidden_change(const Address& address, const json& before
                                       const json& after) {
   if (address.plural != kube::secrets.plural) return std::nullopt;
   const std::string name = "Secret \"" + address.key.name + "\" is invalid: ";
+  const json owners = after.value("/metadata/ownerReferences"_json_pointer, json::array());
+  const auto controls = [](const json& owner) { return owner.value("controller", false); };
+  if (std::ranges::count_if(owners, controls) > 1) {
+    return failure(422, "Invalid",
+                   name +
+                       "metadata.ownerReferences: Invalid value: Only one reference can have "
+                       "Controller set to true",
+                   address);
+  }
   if (before.value("type", "") != after.value("type", "")) {
     return failure(
         422, "Invalid",

@@ -133,8 +133,25 @@ TEST(ManagedSecretTest, ReadsTheRest) {
       annotation_mark("quayrotator.dev/rotation", "puller"), owner_mark("o")};
   std::sort(marks.begin(), marks.end());
   EXPECT_EQ(secret->marks, marks);
+  EXPECT_FALSE(secret->controlled);
+  EXPECT_EQ(secret->rotations, 0);
   EXPECT_NE(label_mark("a", "bc"), label_mark("ab", "c"));
   EXPECT_NE(label_mark("a", "b"), annotation_mark("a", "b"));
+}
+
+TEST(ManagedSecretTest, KnowsWhoseItIs) {
+  json object = secret_with("{}");
+  object["metadata"]["ownerReferences"] = json::parse(R"([
+    {"apiVersion": "quayrotator.dev/v1alpha1", "kind": "RobotTokenRotation", "controller": true},
+    {"apiVersion": "quayrotator.dev/v2", "kind": "RobotTokenRotation"},
+    {"apiVersion": "apps/v1", "kind": "Deployment", "controller": false}])");
+  auto secret = ManagedSecret::from_json(object);
+  ASSERT_TRUE(secret.has_value());
+  EXPECT_EQ(secret->rotations, 2);
+  EXPECT_FALSE(secret->controlled);
+  object["metadata"]["ownerReferences"][2]["controller"] = true;
+  secret = ManagedSecret::from_json(object);
+  EXPECT_TRUE(secret.has_value() && secret->controlled);
 }
 
 TEST(ManagedSecretTest, ToleratesForeignSecrets) {
@@ -155,7 +172,10 @@ TEST(ManagedSecretTest, ComesBackFromTheCacheAsItWas) {
   object["metadata"]["resourceVersion"] = "7";
   object["metadata"]["labels"] = {{"a", "b"}};
   object["metadata"]["annotations"] = {{owner_annotation, "puller"}};
-  object["metadata"]["ownerReferences"] = {{{"uid", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"}}};
+  object["metadata"]["ownerReferences"] = {{{"uid", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"},
+                                            {"apiVersion", "quayrotator.dev/v1alpha1"},
+                                            {"kind", "RobotTokenRotation"}},
+                                           {{"uid", "x"}, {"controller", true}}};
   const auto secret = ManagedSecret::from_json(object);
   ASSERT_TRUE(secret.has_value());
   ASSERT_NE(secret->content, 0U);

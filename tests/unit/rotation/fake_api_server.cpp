@@ -1,5 +1,6 @@
 #include "fake_api_server.h"
 
+#include <algorithm>
 #include <sstream>
 
 namespace quay_rotator::rotation::testing {
@@ -69,6 +70,43 @@ Answer refusal(int code, const std::string& reason, const std::string& message) 
 
 namespace {
 
+int controllers_of(const nlohmann::json& object) {
+  int count = 0;
+  for (const auto& owner :
+       object.value("/metadata/ownerReferences"_json_pointer, nlohmann::json::array())) {
+    if (owner.value("controller", false)) ++count;
+  }
+  return count;
+}
+
+// As server-side apply merges them: by uid, and what this manager applied before goes.
+nlohmann::json merged_owners(const nlohmann::json& old, const nlohmann::json& manifest,
+                             const std::string& manager) {
+  const auto pointer = "/metadata/ownerReferences"_json_pointer;
+  const auto applied = old.at("metadata").at("managedFields").at(0);
+  auto owners = manifest.value(pointer, nlohmann::json::array());
+  auto uids = nlohmann::json::array();
+  for (const auto& owner : owners) uids.push_back(owner.at("uid"));
+  if (applied.at("manager") == manager) {
+    for (const auto& uid : applied.value("owners", nlohmann::json::array())) uids.push_back(uid);
+  }
+  auto merged = nlohmann::json::array();
+  for (const auto& owner : old.value(pointer, nlohmann::json::array())) {
+    if (std::find(uids.begin(), uids.end(), owner.at("uid")) == uids.end()) merged.push_back(owner);
+  }
+  for (auto& owner : owners) merged.push_back(std::move(owner));
+  return merged;
+}
+
+nlohmann::json managed_fields(const nlohmann::json& manifest, const std::string& manager) {
+  nlohmann::json fields = {{"manager", manager}, {"operation", "Apply"}};
+  for (const auto& owner :
+       manifest.value("/metadata/ownerReferences"_json_pointer, nlohmann::json::array())) {
+    fields["owners"].push_back(owner.at("uid"));
+  }
+  return nlohmann::json::array({fields});
+}
+
 Answer conflict(const std::string& manager) {
   auto answer = refusal(409, "Conflict", "Apply failed with 1 conflict: .data");
   auto status = nlohmann::json::parse(answer.body);
@@ -92,6 +130,14 @@ void FakeApiServer::put(nlohmann::json object, const std::string& manager) {
   objects_[path] = std::move(object);
 }
 
+void FakeApiServer::edit(nlohmann::json object) {
+  object["metadata"]["resourceVersion"] = std::to_string(++version_);
+  const auto& metadata = object.at("metadata");
+  const auto path = plural_of(object) + "/" + metadata.at("namespace").get<std::string>() + "/" +
+                    metadata.at("name").get<std::string>();
+  objects_[path] = std::move(object);
+}
+
 nlohmann::json FakeApiServer::object(const std::string& path) const {
   const auto found = objects_.find(path);
   return found == objects_.end() ? nlohmann::json() : found->second;
@@ -101,7 +147,8 @@ std::vector<std::string> FakeApiServer::calls() const {
   std::vector<std::string> calls;
   for (const auto& request : transport_.requests()) {
     const auto target = target_of(request.target);
-    auto call = std::string(http::method_name(request.method)) + " " +
+    const bool merge = request.content_type == "application/merge-patch+json";
+    auto call = (merge ? "MERGE" : std::string(http::method_name(request.method))) + " " +
                 target.path.substr(target.path.find('/') + 1);
     if (target.query.contains("dryRun")) call += " dryRun";
     if (target.query.contains("force") && target.query.at("force") == "true") call += " force";
@@ -116,6 +163,10 @@ FakeResult FakeApiServer::answer(const SentRequest& request) {
   }
   const auto target = target_of(request.target);
   const auto found = objects_.find(target.path);
+  if (request.method == http::Method::patch &&
+      request.content_type == "application/merge-patch+json") {
+    return merge(target.path, nlohmann::json::parse(request.body));
+  }
   if (request.method == http::Method::patch) {
     return apply(target.path, nlohmann::json::parse(request.body), target.query);
   }
@@ -139,11 +190,34 @@ FakeResult FakeApiServer::answer(const SentRequest& request) {
   return answer;
 }
 
+Answer FakeApiServer::merge(const std::string& path, const nlohmann::json& patch) {
+  const auto found = objects_.find(path);
+  if (found == objects_.end()) return refusal(404, "NotFound", path + " not found");
+  for (const auto& precondition : {"uid", "resourceVersion"}) {
+    if (patch.at("metadata").at(precondition) != found->second.at("metadata").at(precondition)) {
+      return refusal(409, "Conflict", "the object has been modified");
+    }
+  }
+  auto& object = found->second;
+  object.merge_patch(patch);
+  if (object["metadata"]["ownerReferences"].empty()) object["metadata"].erase("ownerReferences");
+  object["metadata"]["resourceVersion"] = std::to_string(++version_);
+  Answer answer;
+  answer.headers = {{"Content-Type", "application/json"}};
+  answer.body = object.dump();
+  return answer;
+}
+
 Answer FakeApiServer::apply(const std::string& path, const nlohmann::json& manifest,
                             const std::map<std::string, std::string>& query) {
   const auto found = objects_.find(path);
   const auto manager = query.at("fieldManager");
   const auto uid = manifest.at("metadata").value("uid", "");
+  const auto version = manifest.at("metadata").value("resourceVersion", "");
+  if (!version.empty() && found != objects_.end() &&
+      found->second.at("metadata").at("resourceVersion") != version) {
+    return refusal(409, "Conflict", "the object has been modified");
+  }
   if (!uid.empty() && (found == objects_.end() || found->second.at("metadata").at("uid") != uid)) {
     return refusal(409, "Conflict", "Precondition failed: UID in precondition: " + uid);
   }
@@ -151,7 +225,7 @@ Answer FakeApiServer::apply(const std::string& path, const nlohmann::json& manif
   auto& metadata = result["metadata"];
   if (found == objects_.end()) {
     metadata["uid"] = "uid-" + std::to_string(made_ + 1);
-    metadata["managedFields"] = {{{"manager", manager}, {"operation", "Apply"}}};
+    metadata["managedFields"] = managed_fields(manifest, manager);
   } else {
     const auto& old = found->second;
     const auto& managers = old.at("metadata").at("managedFields");
@@ -167,12 +241,16 @@ Answer FakeApiServer::apply(const std::string& path, const nlohmann::json& manif
         result["metadata"][map][key] = value;
       }
     }
+    auto owners = merged_owners(old, manifest, manager);
     result["metadata"].erase("ownerReferences");
-    if (manifest.at("metadata").contains("ownerReferences")) {
-      result["metadata"]["ownerReferences"] = manifest.at("metadata").at("ownerReferences");
-    }
+    if (!owners.empty()) result["metadata"]["ownerReferences"] = std::move(owners);
     result["data"].update(manifest.at("data"));
-    result["metadata"]["managedFields"] = {{{"manager", manager}, {"operation", "Apply"}}};
+    result["metadata"]["managedFields"] = managed_fields(manifest, manager);
+  }
+  if (controllers_of(result) > 1) {
+    return refusal(422, "Invalid",
+                   "metadata.ownerReferences: Invalid value: Only one reference can have "
+                   "Controller set to true");
   }
   const bool dry_run = query.count("dryRun") != 0;
   result["metadata"]["resourceVersion"] = std::to_string(version_ + 1);

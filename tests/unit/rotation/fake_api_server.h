@@ -1,6 +1,6 @@
 // An API server with Secrets, ConfigMaps and RobotTokenRotations, behind a FakeTransport: what
-// server-side apply with preconditions and dry runs does to them, as far as the code in
-// controller/rotation can tell.
+// server-side apply and merge patches with preconditions and dry runs do to them, as far as the
+// code in controller/rotation can tell.
 #pragma once
 
 #include <functional>
@@ -32,6 +32,8 @@ class FakeApiServer {
   }
   // As somebody else (`manager`) would: with a uid and a resourceVersion of the server's making.
   void put(nlohmann::json object, const std::string& manager = "kubectl-create");
+  // The same object, changed: it keeps its uid.
+  void edit(nlohmann::json object);
   void remove(const std::string& path) { objects_.erase(path); }
   // "secrets/team-a/quay-pull"; null when there is none.
   [[nodiscard]] nlohmann::json object(const std::string& path) const;
@@ -44,6 +46,7 @@ class FakeApiServer {
 
  private:
   quay_rotator::testing::FakeResult answer(const quay_rotator::testing::SentRequest& request);
+  quay_rotator::testing::Answer merge(const std::string& path, const nlohmann::json& patch);
   quay_rotator::testing::Answer apply(const std::string& path, const nlohmann::json& manifest,
                                       const std::map<std::string, std::string>& query);
 

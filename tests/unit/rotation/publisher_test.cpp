@@ -315,6 +315,119 @@ TEST_F(PublisherTest, TakesOverAForeignSecretInPlace) {
   EXPECT_EQ(secret().at("metadata").at("uid"), uid);
 }
 
+// What a pull Secret may hold besides, of three registries and a helper.
+TEST_F(PublisherTest, TakesOverNothingThatItWouldLose) {
+  const std::string config =
+      R"({"auths":{"docker.io":{"auth":"dTpw"},"https://quay.example.com/v1/":{"auth":"dTpw"}},)"
+      R"("credHelpers":{"000000000000.dkr.ecr.example.com":"ecr-login"}})";
+  put_foreign({{"metadata", {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}}}},
+               {"data", {{".dockerconfigjson", base::base64_encode(config).reveal()}}}});
+  const auto before = secret();
+  for (const auto& problems : {dry_run(), publish(first_token)}) {
+    ASSERT_THAT(problems, SizeIs(1));
+    EXPECT_EQ(problems[0].reason, "WouldLoseEntries");
+    EXPECT_THAT(problems[0].message, HasSubstr("also holds credHelpers, docker.io, which"));
+  }
+  EXPECT_EQ(secret(), before);
+  EXPECT_THAT(new_calls(), ElementsAre("GET team-a/quay-pull", "GET team-a/quay-pull"));
+}
+
+// The cache knows a Secret that wears our label already; what is in it is read all the same.
+TEST_F(PublisherTest, LooksAtWhatItTakesOverFromAnotherRotation) {
+  auto other = rotation_of({"quay-pull"});
+  other.meta = {{"team-a", "other"}, "other-uid", "7"};
+  other.spec.targets[0].registries = {"mirror.example.com"};
+  publisher_.publish(other, desired_secrets(other, ""), credential(first_token), stop_);
+  auto handed = secret();
+  handed["metadata"]["annotations"]["quayrotator.dev/allow-take-over-by"] = "puller";
+  server_.put(handed);
+  cache("quay-pull");
+  auto problems = publish(first_token);
+  ASSERT_THAT(problems, SizeIs(1));
+  EXPECT_EQ(problems[0].reason, "WouldLoseEntries");
+  EXPECT_THAT(problems[0].message, HasSubstr("mirror.example.com"));
+
+  rotation_.spec.targets[0].registries = {"mirror.example.com"};
+  EXPECT_THAT(dry_run(), IsEmpty());
+  EXPECT_EQ(secret(), handed = server_.object("secrets/team-a/quay-pull"));
+  EXPECT_THAT(publish(first_token), IsEmpty());
+  const auto owners = secret().at("metadata").at("ownerReferences");
+  ASSERT_THAT(owners, SizeIs(1)) << "the former rotation is no longer in charge";
+  EXPECT_EQ(owners[0].at("uid"), "rotation-uid");
+}
+
+// Somebody adds a login between our look and our write.
+TEST_F(PublisherTest, OverwritesOnlyWhatItHasLookedAt) {
+  const nlohmann::json allowed = {
+      {"metadata", {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}}}}};
+  put_foreign(allowed);
+  server_.set_fault([&, once = true](const SentRequest& request) mutable {
+    if (request.method == http::Method::patch && std::exchange(once, false)) {
+      auto changed = secret();
+      changed["data"][".dockerconfigjson"] =
+          base::base64_encode(R"({"auths":{"ghcr.io":{"auth":"dTpw"}}})").reveal();
+      server_.edit(changed);
+    }
+    return std::optional<FakeResult>();
+  });
+  const auto problems = publish(first_token);
+  ASSERT_THAT(problems, SizeIs(1));
+  EXPECT_EQ(problems[0].reason, "WouldLoseEntries");
+  EXPECT_THAT(problems[0].message, HasSubstr("ghcr.io"));
+}
+
+TEST_F(PublisherTest, LeavesASecretToItsController) {
+  put_foreign({{"metadata",
+                {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}},
+                 {"ownerReferences",
+                  {{{"apiVersion", "bitnami.com/v1alpha1"},
+                    {"kind", "SealedSecret"},
+                    {"name", "pull"},
+                    {"uid", "sealed"},
+                    {"controller", true}}}}}}});
+  const auto before = secret();
+  for (const auto policy : {api::DeletionPolicy::delete_, api::DeletionPolicy::retain}) {
+    rotation_.spec.deletion_policy = policy;
+    for (const auto& problems : {dry_run(), publish(first_token)}) {
+      ASSERT_THAT(problems, SizeIs(1));
+      EXPECT_EQ(problems[0].reason, "ControlledByAnother");
+      EXPECT_THAT(problems[0].message, HasSubstr("controlled by SealedSecret pull"));
+    }
+  }
+  EXPECT_EQ(secret(), before);
+}
+
+// As a backup brings it back: all is ours but the owner's uid, which is of a former life.
+TEST_F(PublisherTest, HealsItsOwnSecretThatWasRestored) {
+  for (const auto policy : {api::DeletionPolicy::delete_, api::DeletionPolicy::retain}) {
+    const bool owned = policy == api::DeletionPolicy::delete_;
+    rotation_.spec.deletion_policy = api::DeletionPolicy::delete_;
+    rotation_.meta.uid = "former-uid";
+    publish(first_token);
+    server_.put(secret(), "velero");
+    const auto uid = secret().at("metadata").at("uid");
+    cache("quay-pull");
+    rotation_.meta.uid = "rotation-uid";
+    rotation_.spec.deletion_policy = policy;
+    EXPECT_FALSE(is_current(desired()[0], rotation_, cache_.find({"team-a", "quay-pull"}).get(),
+                            user, base::Fingerprint::of(first_token)));
+    EXPECT_THAT(dry_run(), IsEmpty());
+    new_calls();
+    EXPECT_THAT(publish(first_token), IsEmpty());
+    EXPECT_THAT(new_calls(), ElementsAre("GET team-a/quay-pull", "MERGE team-a/quay-pull",
+                                         "PATCH team-a/quay-pull force"));
+    EXPECT_EQ(secret().at("metadata").at("uid"), uid) << "in place (I4)";
+    const auto owners =
+        secret().value("/metadata/ownerReferences"_json_pointer, nlohmann::json::array());
+    ASSERT_THAT(owners, SizeIs(owned ? 1 : 0));
+    EXPECT_TRUE(!owned || owners[0].at("uid") == "rotation-uid");
+    EXPECT_TRUE(is_current(desired()[0], rotation_, cache_.find({"team-a", "quay-pull"}).get(),
+                           user, base::Fingerprint::of(first_token)));
+    server_.remove("secrets/team-a/quay-pull");
+    cache_.erase({"team-a", "quay-pull"});
+  }
+}
+
 TEST_F(PublisherTest, RefusesAnImmutableSecret) {
   publish(first_token);
   auto immutable = secret();
@@ -567,7 +680,7 @@ TEST(IsCurrent, SeesEveryDifference) {
   const auto desired = desired_secrets(rotation, "quay.example.com").at(0);
   const auto token = base::Fingerprint::of(first_token);
   auto object =
-      nlohmann::json::parse(secret_manifest(desired, rotation, "uid-1",
+      nlohmann::json::parse(secret_manifest(desired, rotation, {true, "uid-1", ""},
                                             docker_config({"quay.example.com"}, user,
                                                           base::SecretString::copy_of(first_token)))
                                 .reveal());

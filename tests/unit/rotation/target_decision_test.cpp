@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
+
 namespace quay_rotator::rotation {
 namespace {
 
@@ -25,6 +27,8 @@ ExistingSecret ours() {
   return existing;
 }
 
+const std::vector<std::string> registries = {"quay.example.com"};
+
 TargetProblem refused(const ExistingSecret& existing) {
   auto decision = decide_write(desired(), "puller", &existing);
   EXPECT_FALSE(decision.has_value());
@@ -32,12 +36,12 @@ TargetProblem refused(const ExistingSecret& existing) {
 }
 
 TEST(DecideWrite, CreatesWhatIsNotThereWithoutForce) {
-  EXPECT_EQ(decide_write(desired(), "puller", nullptr).value(), (WriteMode{false, ""}));
+  EXPECT_EQ(decide_write(desired(), "puller", nullptr).value(), (WriteMode{false, "", ""}));
 }
 
 TEST(DecideWrite, WritesItsOwnSecretByUid) {
   const auto existing = ours();
-  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1"}));
+  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", ""}));
 }
 
 TEST(DecideWrite, LeavesAForeignSecretAloneAndSaysHowToAllowIt) {
@@ -65,7 +69,39 @@ TEST(DecideWrite, TakesOverWhatItsOwnerAllows) {
   auto existing = ours();
   existing.owner = "";
   existing.take_over_allowed = true;
-  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1"}));
+  existing.resource_version = "7";
+  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", "7"}));
+}
+
+TEST(DecideWrite, TakesNothingOverThatItWouldLose) {
+  auto existing = ours();
+  existing.owner = "";
+  existing.take_over_allowed = true;
+  existing.entries.names = {"docker.io", "credHelpers"};
+  existing.entries.unnamed = 1;
+  const auto problem = refused(existing);
+  EXPECT_EQ(problem.reason, "WouldLoseEntries");
+  EXPECT_THAT(problem.message, HasSubstr("also holds credHelpers, docker.io and 1 more, which"));
+  EXPECT_THAT(problem.message, HasSubstr("move them to a Secret of their own"));
+  existing.entries = {};
+  existing.entries.unreadable = true;
+  EXPECT_EQ(refused(existing).reason, "ContentUnreadable");
+  // In a Secret that is its own already the same is damage, which is mended.
+  existing.owner = "puller";
+  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", ""}));
+}
+
+TEST(DecideWrite, LeavesASecretToItsController) {
+  auto existing = ours();
+  existing.controller = "SealedSecret pull";
+  for (const bool allowed : {false, true}) {
+    existing.take_over_allowed = allowed;
+    existing.owner = allowed ? "" : "puller";
+    const auto problem = refused(existing);
+    EXPECT_EQ(problem.reason, "ControlledByAnother");
+    EXPECT_THAT(problem.message, HasSubstr("is controlled by SealedSecret pull, which"));
+    EXPECT_THAT(problem.message, HasSubstr("metadata.ownerReferences"));
+  }
 }
 
 TEST(DecideWrite, CannotChangeATypeOrAnImmutableSecret) {
@@ -87,18 +123,18 @@ TEST(ExistingSecret, IsReadFromALiveSecret) {
       "annotations": {"quayrotator.dev/rotation": "other",
                       "quayrotator.dev/allow-take-over-by": "puller"}},
     "type": "kubernetes.io/dockerconfigjson", "immutable": true})");
-  const auto existing = ExistingSecret::of(live, "puller");
+  const auto existing = ExistingSecret::of(live, "puller", registries);
   EXPECT_EQ(existing.uid, "uid-7");
   EXPECT_EQ(existing.owner, "other");
   EXPECT_TRUE(existing.docker_config);
   EXPECT_TRUE(existing.immutable);
   EXPECT_TRUE(existing.take_over_allowed);
-  EXPECT_FALSE(ExistingSecret::of(live, "third").take_over_allowed);
+  EXPECT_FALSE(ExistingSecret::of(live, "third", registries).take_over_allowed);
 }
 
 TEST(ExistingSecret, IsForeignWhenItSaysNothing) {
   const auto existing =
-      ExistingSecret::of(nlohmann::json::parse(R"({"metadata": {"uid": "u"}})"), "puller");
+      ExistingSecret::of(nlohmann::json::parse(R"({"metadata": {"uid": "u"}})"), "puller", {});
   EXPECT_EQ(existing.owner, "");
   EXPECT_FALSE(existing.docker_config || existing.immutable || existing.take_over_allowed);
 }
@@ -115,8 +151,88 @@ TEST(ExistingSecret, IsReadFromTheCache) {
   EXPECT_EQ(ExistingSecret::of(cached, "puller").owner, "other");
 }
 
+nlohmann::json reference(const std::string& kind, const std::string& uid,
+                         const std::string& api_version = "quayrotator.dev/v1alpha1") {
+  return {{"apiVersion", api_version},
+          {"kind", kind},
+          {"name", "puller"},
+          {"uid", uid},
+          {"controller", true}};
+}
+
+TEST(ExistingSecret, NamesWhoElseIsInCharge) {
+  nlohmann::json live{{"metadata", {{"uid", "u"}}}};
+  auto& owners = live["metadata"]["ownerReferences"];
+  const auto controller = [&] { return ExistingSecret::of(live, "puller", {}).controller; };
+  owners = {reference("SealedSecret", "s", "bitnami.com/v1alpha1")};
+  EXPECT_EQ(controller(), "SealedSecret puller");
+  owners[0]["name"] = std::string(300, 'a');
+  owners[0]["kind"] = "a; b";
+  EXPECT_EQ(controller(), "something something");
+  owners[0]["controller"] = false;
+  EXPECT_EQ(controller(), std::nullopt) << "an owner that is not in charge does no harm";
+  owners = {reference("RobotTokenRotation", "r")};
+  EXPECT_EQ(controller(), std::nullopt);
+  owners = {reference("RobotTokenRotation", "r", "example.com/v1")};
+  EXPECT_EQ(controller(), "RobotTokenRotation puller") << "of another group";
+}
+
+TEST(ExistingSecret, LooksAtWhatATakeOverWouldLose) {
+  nlohmann::json live{{"metadata", {{"uid", "u"}}}, {"type", "kubernetes.io/dockerconfigjson"}};
+  const auto entries = [&](const std::string& config, const char* rotation = "puller") {
+    live["data"][".dockerconfigjson"] = std::string(base::base64_encode(config).reveal());
+    return ExistingSecret::of(live, rotation, registries).entries;
+  };
+  EXPECT_TRUE(entries(R"({"auths":{"quay.example.com":{"auth":"b2xkOm9sZA=="}}})").empty());
+  const std::string more = R"({"auths":{"docker.io":{"auth":"b2xkOm9sZA=="}}})";
+  EXPECT_THAT(entries(more).names, ElementsAre("docker.io"));
+  live["metadata"]["annotations"]["quayrotator.dev/rotation"] = "puller";
+  EXPECT_TRUE(entries(more).empty()) << "its own";
+  EXPECT_FALSE(entries(more, "other").empty());
+  live["data"][".dockerconfigjson"] = "!";
+  EXPECT_TRUE(ExistingSecret::of(live, "other", registries).entries.unreadable);
+  live.erase("data");
+  EXPECT_TRUE(ExistingSecret::of(live, "other", registries).entries.unreadable);
+}
+
+TEST(KnowsEnough, OfWhatIsItsOwnOrAnothersForCertain) {
+  api::ManagedSecret cached;
+  cached.owner = "puller";
+  const auto knows = [&](bool owned) { return knows_enough(cached, "puller", "uid-1", owned); };
+  EXPECT_TRUE(knows(true) && knows(false));
+  cached.rotations = 1;
+  EXPECT_FALSE(knows(true) || knows(false)) << "a former owner";
+  cached.marks = {api::owner_mark("uid-1")};
+  EXPECT_TRUE(knows(true));
+  EXPECT_FALSE(knows(false));
+  cached.rotations = 2;
+  EXPECT_FALSE(knows(true));
+  cached.rotations = 0;
+  cached.controlled = true;
+  EXPECT_FALSE(knows(false));
+  cached.controlled = false;
+  cached.owner = "other";
+  EXPECT_TRUE(knows(false));
+  cached.marks = {api::annotation_mark("quayrotator.dev/allow-take-over-by", "puller")};
+  EXPECT_FALSE(knows(false)) << "what is in it must be seen";
+  cached.owner = "";
+  EXPECT_FALSE(knows(false));
+}
+
+TEST(OwnersToKeep, LeavesOutRotationsThatAreGone) {
+  nlohmann::json live{{"metadata", nlohmann::json::object()}};
+  EXPECT_EQ(owners_to_keep(live, "uid-1"), std::nullopt);
+  auto& owners = live["metadata"]["ownerReferences"];
+  owners = {reference("Deployment", "d", "apps/v1"), reference("RobotTokenRotation", "uid-1")};
+  EXPECT_EQ(owners_to_keep(live, "uid-1"), std::nullopt);
+  EXPECT_EQ(owners_to_keep(live, "").value(), nlohmann::json::array({owners[0]}));
+  owners.push_back(reference("RobotTokenRotation", "former"));
+  EXPECT_EQ(owners_to_keep(live, "uid-1").value(), nlohmann::json::array({owners[0], owners[1]}));
+}
+
 TEST(ManagersOf, NamesEachOnce) {
   kube::Error conflict;
+  conflict.kind = kube::Error::Kind::conflict;
   conflict.causes = {{"FieldManagerConflict", ".type", "conflict with \"helm\" using v1"},
                      {"FieldManagerConflict", ".data", "conflict with \"helm\" using v1"},
                      {"FieldManagerConflict", ".x", "conflict with \"kubectl-edit\" using v1"},
