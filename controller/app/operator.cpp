@@ -210,14 +210,16 @@ class Operator {
             [this](base::Duration waited) { metrics_.queue_wait(waited); },
             [this](base::Duration worked) { metrics_.queue_work(worked); }});
     connection_queue_ = std::make_unique<runtime::WorkQueue>(executor_, queue_backoff);
-    reconciler_ = std::make_unique<rotation::Reconciler>(
-        rotation::ReconcilerParts{rotations_, connections_, secrets_, *queue_, *sessions_, *driver_,
-                                  *publisher_, *status_, *events_, metrics_, executor_, log_});
+    reconciler_ = std::make_unique<rotation::Reconciler>(rotation::ReconcilerParts{
+        rotations_, connections_, secrets_, *queue_, *sessions_, findings_, *driver_, *publisher_,
+        *status_, *events_, metrics_, executor_, log_});
     connection_reconciler_ =
         std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
-            connections_, rotations_, *connection_queue_, *sessions_, *status_, executor_, log_,
-            options_.drift_interval,
-            [this](const kube::ObjectKey& key) { reconciler_->note_drift(key); }});
+            connections_, rotations_, *connection_queue_, *sessions_, *status_, findings_,
+            executor_, log_, options_.drift_interval,
+            [this](const kube::ObjectKey& key) { reconciler_->note_drift(key); },
+            [this](const kube::ObjectKey& key) { reconciler_->note_news(key); }});
+    metrics_.set_connection_source([this] { return connection_samples(); });
     metrics_.set_rotation_source([this] { return samples(); },
                                  [this] { return unix_seconds(executor_.wall_now()); });
     health_.add_liveness("ping", [] { return std::string(); });
@@ -310,8 +312,16 @@ class Operator {
     rotations_.each([&](const api::RobotTokenRotation& rotation) {
       const auto& status = rotation.status;
       samples.push_back({rotation.meta.key, seconds_of(status.token_known_since),
-                         seconds_of(status.next_rotation_time),
-                         status.conditions.is_true("Ready")});
+                         seconds_of(status.next_rotation_time), status.conditions.is_true("Ready"),
+                         status.conditions.is_true("Published")});
+    });
+    return samples;
+  }
+
+  [[nodiscard]] std::vector<runtime::Metrics::ConnectionSample> connection_samples() const {
+    std::vector<runtime::Metrics::ConnectionSample> samples;
+    connections_.each([&](const api::QuayConnection& connection) {
+      samples.push_back({connection.meta.key, connection.status.conditions.is_true("Ready")});
     });
     return samples;
   }
@@ -337,6 +347,7 @@ class Operator {
   runtime::Store<api::RobotTokenRotation> rotations_;
   runtime::Store<api::QuayConnection> connections_;
   runtime::Store<api::ManagedSecret> secrets_;
+  rotation::Findings findings_;
   std::unique_ptr<kube::EventRecorder> events_;
   std::unique_ptr<rotation::QuaySessions> sessions_;
   std::unique_ptr<rotation::StatusWriter> status_;

@@ -63,4 +63,22 @@ std::string_view reason(Error::Kind kind) {
   return "RegistryUnavailable";
 }
 
+bool passes(Error::Kind kind) {
+  using Kind = Error::Kind;
+  switch (kind) {
+    case Kind::read_only:
+    case Kind::rate_limited:
+    case Kind::server_error:
+    case Kind::starting_up:
+    case Kind::too_slow:
+    case Kind::unexpected_answer:
+    case Kind::unreachable:
+    case Kind::cancelled:
+    case Kind::registry_unavailable:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace quay_rotator::quay

@@ -60,6 +60,9 @@ struct Error {
 // CamelCase, as a condition's reason: "ApiTokenRefused".
 std::string_view reason(Error::Kind kind);
 
+// Does it pass by itself? Else a person has to do something.
+bool passes(Error::Kind kind);
+
 template <class T>
 using Expected = tl::expected<T, Error>;
 

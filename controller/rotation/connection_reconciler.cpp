@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -16,14 +17,29 @@ bool watched_for_drift(const api::RobotTokenRotation& rotation) {
          !rotation.status.conditions.is_true("Conflict");
 }
 
-api::QuayConnectionStatus status_with(const api::QuayConnection& connection, bool ready,
-                                      std::string_view reason, std::string_view message,
-                                      base::WallTime now) {
+// Nothing is wrong with the connection, but this organization cannot be read with it.
+bool concerns_organization(quay::Error::Kind kind) {
+  using Kind = quay::Error::Kind;
+  return kind == Kind::insufficient_scope || kind == Kind::organization_not_found ||
+         kind == Kind::illegal_name;
+}
+
+Trouble trouble_of(const quay::Error& error) {
+  return {std::string(quay::reason(error.kind)), error.message, !quay::passes(error.kind)};
+}
+
+api::QuayConnectionStatus status_with(const api::QuayConnection& connection,
+                                      const std::optional<Trouble>& trouble, base::WallTime now) {
   api::QuayConnectionStatus status = connection.status;
   now = std::chrono::floor<std::chrono::seconds>(now);
   status.observed_generation = connection.generation;
-  status.conditions.set("Ready", ready ? api::ConditionStatus::true_ : api::ConditionStatus::false_,
-                        reason, message, connection.generation, now);
+  if (trouble) {
+    status.conditions.set("Ready", api::ConditionStatus::false_, trouble->reason, trouble->message,
+                          connection.generation, now);
+  } else {
+    status.conditions.set("Ready", api::ConditionStatus::true_, "Connected",
+                          "Quay answers and accepts the API token.", connection.generation, now);
+  }
   if (connection.spec.url.starts_with("http://")) {
     status.conditions.set("Insecure", api::ConditionStatus::true_, "PlainHTTP",
                           "spec.allowInsecure: tokens travel unencrypted", connection.generation,
@@ -41,6 +57,7 @@ ConnectionReconciler::ConnectionReconciler(ConnectionReconcilerParts parts)
   parts_.connections.add_listener([this](const auto& before, const auto& after, auto cause) {
     if (!after) {
       parts_.sessions.forget(before->meta.key);
+      parts_.findings.forget(before->meta.key);
       return parts_.queue.remove(before->meta.key);
     }
     const bool settled = after->status.observed_generation == after->generation &&
@@ -60,22 +77,20 @@ ConnectionReconciler::ConnectionReconciler(ConnectionReconcilerParts parts)
 void ConnectionReconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
   const auto connection = parts_.connections.find(key);
   if (!connection || connection->deleting) return;
-  const Finding finding = examine(*connection, stop);
+  const Finding trouble = examine(key, stop);
   if (stop.stop_requested()) return;
-  const auto written = parts_.status.write(*connection,
-                                           status_with(*connection, finding.ready, finding.reason,
-                                                       finding.message, parts_.executor.wall_now()),
-                                           stop);
+  const auto written = parts_.status.write(
+      *connection, status_with(*connection, trouble, parts_.executor.wall_now()), stop);
   if (!written && written.error().kind != kube::Error::Kind::not_found) {
     parts_.log.warning("cannot write the status",
                        {{"connection", key.text()}, {"error", kube::explain(written.error())}});
     parts_.queue.add_after_failure(key, runtime::Urgency::normal);
     return;
   }
-  if (!finding.ready) {
+  if (trouble) {
     parts_.log.warning(
         "connection not ready",
-        {{"connection", key.text()}, {"reason", finding.reason}, {"error", finding.message}});
+        {{"connection", key.text()}, {"reason", trouble->reason}, {"error", trouble->message}});
     parts_.queue.add_after_failure(key, runtime::Urgency::normal);
     return;
   }
@@ -88,47 +103,76 @@ void ConnectionReconciler::reconcile(const kube::ObjectKey& key, const std::stop
                       runtime::Urgency::normal);
 }
 
-ConnectionReconciler::Finding ConnectionReconciler::examine(const api::QuayConnection& connection,
-                                                            const std::stop_token& stop) {
-  const kube::ObjectKey& key = connection.meta.key;
-  const auto session = parts_.sessions.refresh(key, stop);
-  if (!session) return {false, session.error().reason, session.error().message};
-
-  std::map<std::string, std::vector<Robot>> organizations;
+std::map<std::string, ConnectionReconciler::Robots> ConnectionReconciler::robots_of(
+    const kube::ObjectKey& connection) const {
+  std::map<std::string, Robots> organizations;
   const auto look = [&](const api::RobotTokenRotation& rotation) {
-    if (rotation.spec.connection != key.name || !watched_for_drift(rotation)) return;
+    if (rotation.spec.connection != connection.name || !watched_for_drift(rotation)) return;
     auto& robots = organizations[rotation.spec.robot.organization];
     const auto& status = rotation.status;
     if (status.token_fingerprint && !status.rotation) {
       robots.push_back({rotation.meta.key, status.robot, *status.token_fingerprint});
     }
   };
-  parts_.rotations.each(look, key.name_space);
+  parts_.rotations.each(look, connection.name_space);
+  return organizations;
+}
+
+ConnectionReconciler::Finding ConnectionReconciler::examine(const kube::ObjectKey& key,
+                                                            const std::stop_token& stop) {
+  const std::map<std::string, Robots> organizations = robots_of(key);
+  Findings::Organizations found;
+  Finding trouble;
+  const auto session = parts_.sessions.refresh(key, stop);
+  if (session) {
+    trouble = read_all(**session, organizations, found, stop);
+  } else {
+    const ConnectionProblem& problem = session.error();
+    trouble = Trouble{problem.reason, problem.message, problem.reason != "ApiServerUnavailable"};
+  }
+  if (stop.stop_requested()) return trouble;
+  if (trouble) {
+    for (const auto& [organization, robots] : organizations)
+      found.try_emplace(organization, trouble);
+  }
+  tell(key, std::move(found));
+  return trouble;
+}
+
+ConnectionReconciler::Finding ConnectionReconciler::read_all(
+    QuaySession& session, const std::map<std::string, Robots>& organizations,
+    Findings::Organizations& found, const std::stop_token& stop) {
   if (organizations.empty()) {
-    if (const auto answer = (*session)->probe(stop); !answer) {
-      return {false, std::string(quay::reason(answer.error().kind)), answer.error().message};
-    }
+    const auto answer = session.probe(stop);
+    return answer ? Finding() : trouble_of(answer.error());
   }
-  Finding finding{true, "Connected", "Quay answers and accepts the API token."};
   for (const auto& [organization, robots] : organizations) {
-    const auto answer = read_organization(**session, organization, robots, stop);
-    if (answer) continue;
-    if (finding.ready) {
-      finding = {false, std::string(quay::reason(answer.error().kind)), answer.error().message};
+    const auto answer = read_organization(session, organization, robots, stop);
+    if (!answer && !concerns_organization(answer.error().kind)) {
+      return trouble_of(answer.error());  // other organizations would fare no better
     }
-    // Other organizations fare no better when it is Quay or the token that fails.
-    const auto kind = answer.error().kind;
-    if (kind != quay::Error::Kind::insufficient_scope &&
-        kind != quay::Error::Kind::organization_not_found) {
-      break;
-    }
+    found[organization] = answer ? Finding() : trouble_of(answer.error());
   }
-  return finding;
+  return {};
+}
+
+void ConnectionReconciler::tell(const kube::ObjectKey& connection, Findings::Organizations found) {
+  const std::set<std::string> news = parts_.findings.note(connection, std::move(found));
+  if (news.empty()) return;
+  std::vector<kube::ObjectKey> concerned;
+  const auto look = [&](const api::RobotTokenRotation& rotation) {
+    if (rotation.spec.connection == connection.name &&
+        news.contains(rotation.spec.robot.organization)) {
+      concerned.push_back(rotation.meta.key);
+    }
+  };
+  parts_.rotations.each(look, connection.name_space);
+  for (const kube::ObjectKey& rotation : concerned) parts_.on_news(rotation);
 }
 
 quay::Expected<void> ConnectionReconciler::read_organization(QuaySession& session,
                                                              const std::string& organization,
-                                                             const std::vector<Robot>& robots,
+                                                             const Robots& robots,
                                                              const std::stop_token& stop) {
   // Only robots of ours are kept: a list may hold thousands of others.
   struct Seen {

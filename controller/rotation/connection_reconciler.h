@@ -1,9 +1,13 @@
 // Keeps a QuayConnection's Ready condition true to what Quay says, and reads drift: one list call
 // for each organization and drift interval tells the tokens of all its robots.
+//
+// The connection's condition speaks of the connection. What concerns one organization stands on the
+// resources that name it, through Findings; so does what ails the whole connection.
 #pragma once
 
 #include <functional>
-#include <set>
+#include <map>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -12,6 +16,7 @@
 #include "api/robot_token_rotation.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "rotation/findings.h"
 #include "rotation/quay_session.h"
 #include "rotation/status_writer.h"
 #include "runtime/store.h"
@@ -25,10 +30,13 @@ struct ConnectionReconcilerParts {
   runtime::WorkQueue& queue;  // of its own
   QuaySessions& sessions;
   StatusWriter& status;
+  Findings& findings;
   base::Executor& executor;
   base::Log log;
   base::Duration drift_interval;
   std::function<void(const kube::ObjectKey& rotation)> on_drift;
+  // There is something new in `findings` for it.
+  std::function<void(const kube::ObjectKey& rotation)> on_news;
 };
 
 // Thread-safe for different keys. A connection that was Ready before the process started is looked
@@ -40,22 +48,23 @@ class ConnectionReconciler {
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
 
  private:
-  // What was found out about a connection: its Ready condition.
-  struct Finding {
-    bool ready = true;
-    std::string reason;
-    std::string message;
-  };
+  // What was found out about a connection: nothing is wrong with it, or what is.
+  using Finding = std::optional<Trouble>;
   // One that may drift.
   struct Robot {
     kube::ObjectKey rotation;
     std::string name;  // full
     base::Fingerprint token;
   };
-  Finding examine(const api::QuayConnection& connection, const std::stop_token& stop);
+  using Robots = std::vector<Robot>;  // of one organization
+  // By organization, all that somebody names.
+  [[nodiscard]] std::map<std::string, Robots> robots_of(const kube::ObjectKey& connection) const;
+  Finding examine(const kube::ObjectKey& connection, const std::stop_token& stop);
+  Finding read_all(QuaySession& session, const std::map<std::string, Robots>& organizations,
+                   Findings::Organizations& found, const std::stop_token& stop);
+  void tell(const kube::ObjectKey& connection, Findings::Organizations found);
   quay::Expected<void> read_organization(QuaySession& session, const std::string& organization,
-                                         const std::vector<Robot>& robots,
-                                         const std::stop_token& stop);
+                                         const Robots& robots, const std::stop_token& stop);
 
   ConnectionReconcilerParts parts_;
 };

@@ -29,7 +29,8 @@ Plan plan(const PlanInput& input) {
   const std::optional<base::WallTime> due = due_time(rotation, input.leading_since);
   if (due && *due <= input.now) return Work{Goal::rotate, api::RotationReason::interval};
   if (!input.targets_current || input.drifted) return Work{Goal::synchronize};
-  if (rotation.spec.verify == api::VerifyLevel::login && !status.conditions.is_true("Verified")) {
+  if (rotation.spec.verify == api::VerifyLevel::login && !input.troubled &&
+      !status.conditions.is_true("Verified")) {
     return Work{Goal::synchronize};
   }
   return Rest{due};

@@ -23,6 +23,8 @@ struct PlanInput {
   bool targets_current = false;
   // The organization's list shows another token than the status, or no such robot.
   bool drifted = false;
+  // Only a person can make Quay tell its robots again: what would ask it for a verification waits.
+  bool troubled = false;
   // False while caches are still listed: who owns which robot and what the Secrets hold is not
   // known yet.
   bool caches_complete = true;

@@ -236,6 +236,15 @@ void Reconciler::note_drift(const kube::ObjectKey& key) {
   parts_.queue.add(key, runtime::Urgency::normal);
 }
 
+void Reconciler::note_news(const kube::ObjectKey& key) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = memories_.find(key);
+    if (found != memories_.end()) found->second.not_before = {};  // news ends a wait
+  }
+  parts_.queue.add(key, runtime::Urgency::normal);
+}
+
 Reconciler::Memory Reconciler::recall(const kube::ObjectKey& key) {
   const std::lock_guard lock(mutex_);
   const auto found = memories_.find(key);
@@ -341,6 +350,8 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   }
   const std::vector<DesiredSecret> targets = desired(*cached);
   input.targets_current = targets_current(*cached, targets);
+  const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
+  input.troubled = known && known->trouble && known->trouble->lasting;
   const Plan decision = plan(input);
 
   if (const auto* task = std::get_if<Work>(&decision)) {
@@ -369,7 +380,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
       return retry(*cached, std::move(memory), ordinary_backoff.first);
     }
   }
-  report(*cached, at_rest(*cached, wall_now), stop);
+  report(*cached, at_rest(*cached, known, wall_now), stop);
   rest(*cached, std::get<Rest>(decision).until);
 }
 

@@ -21,6 +21,7 @@
 #include "kube/event_recorder.h"
 #include "rotation/conflict_index.h"
 #include "rotation/driver.h"
+#include "rotation/findings.h"
 #include "rotation/plan.h"
 #include "rotation/publisher.h"
 #include "rotation/quay_session.h"
@@ -39,6 +40,7 @@ struct ReconcilerParts {
   runtime::Store<api::ManagedSecret>& secrets;
   runtime::WorkQueue& queue;
   QuaySessions& sessions;
+  Findings& findings;
   Driver& driver;
   Publisher& publisher;
   StatusWriter& status;
@@ -60,6 +62,8 @@ class Reconciler {
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
   // The organization's list says that Quay does not hold the token of the status: look.
   void note_drift(const kube::ObjectKey& key);
+  // There is something new in the findings about it: look.
+  void note_news(const kube::ObjectKey& key);
 
  private:
   struct Memory {

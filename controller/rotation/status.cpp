@@ -19,6 +19,14 @@ base::WallTime whole_seconds(base::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time);
 }
 
+std::string secrets(int count) {
+  return count == 1 ? "1 Secret" : std::to_string(count) + " Secrets";
+}
+
+std::string held_by(int count) {
+  return secrets(count) + (count == 1 ? " holds" : " hold");
+}
+
 // Collects what changes about one resource.
 class Writer {
  public:
@@ -53,6 +61,18 @@ class Writer {
     set("Reconciling", ConditionStatus::true_, "Retrying", message);
     update_.status.conditions.remove("Stalled");
   }
+  // What it says was so; nobody knows whether it still is.
+  void unknown(std::string_view type, std::string_view reason, std::string_view message) {
+    if (update_.status.conditions.find(type)) set(type, ConditionStatus::unknown, reason, message);
+  }
+  void unknown(std::string_view reason, std::string_view message) {
+    for (const std::string_view type : {"Published", "Verified"}) unknown(type, reason, message);
+  }
+  void published() {
+    set("Published", ConditionStatus::true_, "AllTargetsCurrent",
+        held_by(update_.status.targets_total) + " the token that Quay holds.");
+  }
+  void ready() { ready(held_by(update_.status.targets_total) + " the robot's current token."); }
   void succeed() {
     update_.status.consecutive_failures = 0;
     update_.status.retry_after.reset();
@@ -101,8 +121,9 @@ class Writer {
   StatusUpdate update_;
 };
 
-std::string secrets(int count) {
-  return count == 1 ? "1 Secret" : std::to_string(count) + " Secrets";
+// Nothing was looked after, for a reason that is over when anything else is told.
+bool is_halt(std::string_view reason) {
+  return reason == "Conflict" || reason == "InvalidSpec";
 }
 
 // The first problem in words, and how many more there are.
@@ -163,9 +184,7 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
   status.token_fingerprint = report.fingerprint;
   status.targets_current = result.targets_total;
   status.failing.clear();
-  writer.set("Published", ConditionStatus::true_, "AllTargetsCurrent",
-             secrets(result.targets_total) + " hold" + (result.targets_total == 1 ? "s" : "") +
-                 " the token that Quay holds.");
+  writer.published();
 
   if (rotation.spec.verify == api::VerifyLevel::none) status.conditions.remove("Verified");
   const std::string reason(report.verify_error ? quay::reason(report.verify_error->kind) : "");
@@ -185,8 +204,7 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
     case Verified::not_done:
       break;
   }
-  writer.ready(secrets(result.targets_total) + " hold" + (result.targets_total == 1 ? "s" : "") +
-               " the robot's current token.");
+  writer.ready();
   if (report.verified == Verified::unknown) writer.fail(result.retry_delay);
 }
 
@@ -197,6 +215,10 @@ void preflight_refused(Writer& writer, const RunResult& result) {
   if (report.preflight_error) {
     reason = quay::reason(report.preflight_error->kind);
     message = "the login with the robot's current token failed: " + report.preflight_error->message;
+    writer.set("Verified",
+               quay::passes(report.preflight_error->kind) ? ConditionStatus::unknown
+                                                          : ConditionStatus::false_,
+               reason, report.preflight_error->message);
   } else {
     reason = report.problems.front().reason;
     message = summary(report.problems);
@@ -208,9 +230,23 @@ void preflight_refused(Writer& writer, const RunResult& result) {
   writer.warn("PreflightFailed", message);
 }
 
+// Quay was asked and did not tell the robot's token: what the Secrets hold is as it was, what it is
+// worth is not known.
+void robot_not_read(Writer& writer, const quay::Error& error) {
+  const std::string_view reason = quay::reason(error.kind);
+  writer.status().conditions.remove("Preflight");
+  if (error.kind == quay::Error::Kind::robot_not_found) {
+    writer.set("Published", ConditionStatus::false_, reason,
+               "The robot is gone, and with it every token that the Secrets may hold.");
+    return writer.unknown("Verified", reason, "There is no robot to log in.");
+  }
+  writer.unknown(reason, "Quay does not tell the robot's token; see Ready.");
+}
+
 void quay_failed(Writer& writer, const RunResult& result) {
   const quay::Error& error = *result.report.quay_error;
   std::string message = error.message;
+  if (!result.report.fingerprint) robot_not_read(writer, error);
   if (result.report.clear_ledger) {
     message += "; nothing was regenerated";
     if (writer.status().consecutive_failures == 0) {
@@ -226,6 +262,7 @@ void unclear(Writer& writer, const RunResult& result) {
   std::string message = "it is not known yet whether Quay has regenerated the token";
   if (result.report.quay_error) message += " (" + result.report.quay_error->message + ")";
   message += "; the Secrets hold the token that was valid before; looking again";
+  writer.unknown("RotationUnclear", "A regeneration may have happened; see Ready.");
   writer.retrying("RotationUnclear", message);
   writer.warn("RotationFailed", message);
 }
@@ -238,6 +275,7 @@ void unpublished(Writer& writer, const RunResult& result) {
   const std::string message = secrets(failed) + " of " + std::to_string(result.targets_total) +
                               " could not be written; " + summary(problems);
   writer.set("Published", ConditionStatus::false_, problems.front().reason, message);
+  writer.unknown("Verified", "PublishFailed", "The new token is tried when every Secret holds it.");
   writer.retrying("PublishFailed", message);
   if (result.report.regenerated) writer.warn("RotationFailed", message);
 }
@@ -295,6 +333,8 @@ StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::Ob
   const std::string message =
       "the older RobotTokenRotation " + owner.text() + " owns this robot; delete one of the two";
   writer.set("Conflict", ConditionStatus::true_, "RobotOwnedByAnother", message);
+  writer.status().conditions.remove("Preflight");
+  writer.unknown("Conflict", "Another resource looks after this robot; see Conflict.");
   writer.stalled("Conflict", message);
   if (!rotation.status.conditions.is_true("Conflict")) writer.warn("Conflict", message);
   return writer.take();
@@ -314,6 +354,9 @@ StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime n
 
 StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now) {
   Writer writer(rotation, now);
+  writer.status().conditions.remove("Preflight");
+  writer.status().conditions.remove("Conflict");
+  writer.unknown("InvalidSpec", "Nothing is looked after until the spec can be used; see Ready.");
   writer.stalled("InvalidSpec", *rotation.invalid);
   return writer.take();
 }
@@ -322,18 +365,53 @@ StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay) {
   Writer writer(rotation, now);
+  writer.status().conditions.remove("Preflight");
+  writer.status().conditions.remove("Conflict");
+  writer.unknown(problem.reason, "Quay cannot be asked; see Ready.");
   writer.retrying(problem.reason, problem.message);
   writer.fail(retry_delay);
   return writer.take();
 }
 
-StatusUpdate at_rest(const api::RobotTokenRotation& rotation, base::WallTime now) {
+StatusUpdate troubled(const api::RobotTokenRotation& rotation, const Trouble& trouble,
+                      base::WallTime now) {
   Writer writer(rotation, now);
+  const api::Condition* published = rotation.status.conditions.find("Published");
+  const bool news = !published || published->reason != trouble.reason;
   writer.status().conditions.remove("Conflict");
+  const api::Condition* ready = rotation.status.conditions.find("Ready");
+  if (!trouble.lasting && ready && is_halt(ready->reason)) writer.ready();
+  if (trouble.lasting) {
+    writer.status().conditions.remove("Preflight");
+    writer.unknown("Verified", trouble.reason, "Quay does not tell; see Ready.");
+    writer.retrying(trouble.reason, trouble.message);
+  }
+  writer.set("Published", ConditionStatus::unknown, trouble.reason, trouble.message);
+  if (news) writer.warn(trouble.reason, trouble.message);
+  return writer.take();
+}
+
+StatusUpdate at_rest(const api::RobotTokenRotation& rotation,
+                     const std::optional<Findings::Known>& known, base::WallTime now) {
+  if (known && known->trouble) return troubled(rotation, *known->trouble, now);
+  Writer writer(rotation, now);
+  api::Conditions& conditions = writer.status().conditions;
+  const api::Condition* published = conditions.find("Published");
+  const bool was_troubled =
+      published && published->status == ConditionStatus::unknown && !is_halt(published->reason);
+  conditions.remove("Conflict");
+  // What was told of the connection stands until somebody has looked again.
+  if (was_troubled && !known) return writer.take();
+  if (rotation.spec.verify == api::VerifyLevel::none) conditions.remove("Verified");
+  const api::Condition* verified = conditions.find("Verified");
+  if (verified && verified->status == ConditionStatus::false_) return writer.take();
   // A suspension that has ended, or a trouble that went away without a run of the protocol.
   if (rotation.status.token_fingerprint) {
-    writer.ready(secrets(writer.status().targets_total) + " hold" +
-                 (writer.status().targets_total == 1 ? "s" : "") + " the robot's current token.");
+    const api::Condition* preflight = conditions.find("Preflight");
+    if (preflight && preflight->status != ConditionStatus::true_) conditions.remove("Preflight");
+    if (was_troubled) writer.notice(kube::EventType::normal, "Recovered", "Quay tells its robots");
+    writer.published();
+    writer.ready();
   }
   return writer.take();
 }

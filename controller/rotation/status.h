@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "kube/event_recorder.h"
 #include "kube/object.h"
+#include "rotation/findings.h"
 #include "rotation/protocol.h"
 #include "rotation/quay_session.h"
 
@@ -18,7 +19,7 @@ namespace quay_rotator::rotation {
 struct Notice {
   kube::EventType type = kube::EventType::normal;
   std::string reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
-                       // ForeignRotation
+                       // ForeignRotation, Recovered, or a trouble's own
   std::string note;
 };
 
@@ -54,7 +55,10 @@ StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay);
-// Nothing was done: only what derives from the spec moves (next rotation, observed generation).
-StatusUpdate at_rest(const api::RobotTokenRotation& rotation, base::WallTime now);
+// Nothing is due and the Secrets are as the status says; `known` is what the last look at the
+// connection learnt. Without trouble only what derives from the spec moves (next rotation, observed
+// generation).
+StatusUpdate at_rest(const api::RobotTokenRotation& rotation,
+                     const std::optional<Findings::Known>& known, base::WallTime now);
 
 }  // namespace quay_rotator::rotation

@@ -76,7 +76,7 @@ class ResourceFamily {
 
 void add_rotations(const std::vector<Metrics::RotationSample>& samples, double now,
                    std::string& text) {
-  constexpr std::size_t usual = 300;  // bytes of three lines
+  constexpr std::size_t usual = 400;  // bytes of four lines
   text.reserve(text.size() + samples.size() * usual);
   ResourceFamily age(text, "quay_rotator_token_age_seconds",
                      "Time since the current token is known");
@@ -90,6 +90,15 @@ void add_rotations(const std::vector<Metrics::RotationSample>& samples, double n
   }
   ResourceFamily ready(text, "quay_rotator_rotation_ready", "1 while the resource's Ready is True");
   for (const auto& rotation : samples) ready.add(rotation.key, rotation.ready ? 1 : 0);
+  ResourceFamily published(text, "quay_rotator_rotation_published",
+                           "1 while the Secrets are known to hold the token that Quay holds");
+  for (const auto& rotation : samples) published.add(rotation.key, rotation.published ? 1 : 0);
+}
+
+void add_connections(const std::vector<Metrics::ConnectionSample>& samples, std::string& text) {
+  ResourceFamily ready(text, "quay_rotator_connection_ready",
+                       "1 while the QuayConnection's Ready is True");
+  for (const auto& connection : samples) ready.add(connection.key, connection.ready ? 1 : 0);
 }
 
 // The fields of /proc/self/stat from the third on: the second is the program's name in brackets,
@@ -203,6 +212,7 @@ struct Metrics::Families {
   std::mutex mutex;
   std::function<std::vector<RotationSample>()> source;
   std::function<double()> now;
+  std::function<std::vector<ConnectionSample>()> connections;
 };
 
 Metrics::Metrics(std::string_view version) : families_(std::make_unique<Families>(version)) {}
@@ -254,18 +264,26 @@ void Metrics::set_rotation_source(std::function<std::vector<RotationSample>()> s
   families_->now = std::move(now);
 }
 
+void Metrics::set_connection_source(std::function<std::vector<ConnectionSample>()> source) {
+  const std::lock_guard lock(families_->mutex);
+  families_->connections = std::move(source);
+}
+
 std::string Metrics::text() const {
   std::vector<MetricFamily> all = families_->registry.Collect();
   std::function<std::vector<RotationSample>()> source;
   std::function<double()> now;
+  std::function<std::vector<ConnectionSample>()> connections;
   {
     const std::lock_guard lock(families_->mutex);
+    connections = families_->connections;
     source = families_->source;
     now = families_->now;
   }
   add_process(all);
   std::string text = prometheus::TextSerializer().Serialize(all);
   if (source) add_rotations(source(), now(), text);
+  if (connections) add_connections(connections(), text);
   return text;
 }
 

@@ -37,13 +37,21 @@ class Metrics {
   void leader(bool leading);
 
   // By resource, computed at scrape time: quay_rotator_token_age_seconds{namespace,name},
-  // quay_rotator_next_rotation_timestamp_seconds{…}, quay_rotator_rotation_ready{…}.
+  // quay_rotator_next_rotation_timestamp_seconds{…}, quay_rotator_rotation_ready{…},
+  // quay_rotator_rotation_published{…}.
   struct RotationSample {
     kube::ObjectKey key;
     double token_known_since = 0;  // Unix seconds; 0: unknown, left out
     double next_rotation = 0;      // Unix seconds; 0: none, left out
     bool ready = false;
+    bool published = false;
   };
+  struct ConnectionSample {
+    kube::ObjectKey key;
+    bool ready = false;
+  };
+  // quay_rotator_connection_ready{namespace,name}. Called as the other source is.
+  void set_connection_source(std::function<std::vector<ConnectionSample>()> source);
   // `now` gives Unix seconds. Both are called from the scraping thread, and must be valid for as
   // long as text() is called.
   void set_rotation_source(std::function<std::vector<RotationSample>()> source,

@@ -62,12 +62,12 @@ struct Replica::Parts {
         renewals(process, api),
         quays(process, all_quays) {
     reconciler.emplace(rotation::ReconcilerParts{rotations, connections, secrets, queue, sessions,
-                                                 driver, publisher, status, events, metrics,
-                                                 process, log});
+                                                 findings, driver, publisher, status, events,
+                                                 metrics, process, log});
     connection_reconciler.emplace(rotation::ConnectionReconcilerParts{
-        connections, rotations, connection_queue, sessions, status, process, log,
-        options.drift_interval,
-        [this](const kube::ObjectKey& key) { reconciler->note_drift(key); }});
+        connections, rotations, connection_queue, sessions, status, findings, process, log,
+        options.drift_interval, [this](const kube::ObjectKey& key) { reconciler->note_drift(key); },
+        [this](const kube::ObjectKey& key) { reconciler->note_news(key); }});
   }
 
   void start() {
@@ -162,6 +162,7 @@ struct Replica::Parts {
                                     metrics.quay_request(call, outcome);
                                   },
                                   options.quay_timeout};
+  rotation::Findings findings;
   rotation::StatusWriter status{client, rotations, connections};
   rotation::Publisher publisher{client, secrets, process, log};
   rotation::Driver driver{

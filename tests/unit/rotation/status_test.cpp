@@ -1,5 +1,10 @@
 #include "rotation/status.h"
 
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -55,11 +60,27 @@ quay::Error quay_error(quay::Error::Kind kind) {
   return error;
 }
 
+RunResult failed(Report::End end) {
+  RunResult result;
+  result.report.end = end;
+  result.robot = "acme+puller";
+  result.targets_total = 1;
+  result.now = now;
+  result.retry_delay = seconds(5);
+  return result;
+}
+
 const api::Condition& condition(const StatusUpdate& update, std::string_view type) {
   const api::Condition* found = update.status.conditions.find(type);
   EXPECT_NE(found, nullptr) << type;
   static const api::Condition none;
   return found ? *found : none;
+}
+
+const std::optional<Findings::Known> readable = Findings::Known{};
+
+std::optional<Findings::Known> known(std::string reason, bool lasting) {
+  return Findings::Known{Trouble{std::move(reason), "what it is, and what to do", lasting}};
 }
 
 TEST(Status, TellsARotationWhole) {
@@ -219,7 +240,7 @@ TEST(Status, AConflictIsAnnouncedOnceAndEndsAtRest) {
   EXPECT_THAT(condition(update, "Conflict").message, HasSubstr("team/older"));
   rotation.status = update.status;
   EXPECT_TRUE(in_conflict(rotation, {"team", "older"}, now).notices.empty());
-  update = at_rest(rotation, now);
+  update = at_rest(rotation, readable, now);
   EXPECT_EQ(update.status.conditions.find("Conflict"), nullptr);
   EXPECT_EQ(update.status.conditions.find("Stalled"), nullptr);
   EXPECT_TRUE(update.status.conditions.is_true("Ready"));
@@ -228,7 +249,141 @@ TEST(Status, AConflictIsAnnouncedOnceAndEndsAtRest) {
 TEST(Status, NothingChangesAtRest) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = after_run(rotation, rotated()).status;
-  EXPECT_EQ(at_rest(rotation, now + seconds(100)).status, rotation.status);
+  EXPECT_EQ(at_rest(rotation, readable, now + seconds(100)).status, rotation.status);
+  EXPECT_EQ(at_rest(rotation, {}, now + seconds(100)).status, rotation.status);
+}
+
+TEST(Status, WhatOnlyAPersonCanEndIsOnTheResourceWithAnEventUntilItHasEnded) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = after_run(rotation, rotated()).status;
+  StatusUpdate update = at_rest(rotation, known("OrganizationNotFound", true), now);
+  EXPECT_EQ(condition(update, "Ready").status, ConditionStatus::false_);
+  EXPECT_EQ(condition(update, "Ready").reason, "OrganizationNotFound");
+  EXPECT_EQ(condition(update, "Published").status, ConditionStatus::unknown);
+  EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
+  ASSERT_EQ(update.notices.size(), 1U);
+  EXPECT_EQ(update.notices[0].reason, "OrganizationNotFound");
+
+  rotation.status = update.status;
+  EXPECT_TRUE(at_rest(rotation, known("OrganizationNotFound", true), now).notices.empty());
+  EXPECT_EQ(at_rest(rotation, {}, now).status, rotation.status) << "nobody has looked again";
+
+  update = at_rest(rotation, readable, now);
+  EXPECT_TRUE(update.status.conditions.is_true("Ready"));
+  EXPECT_TRUE(update.status.conditions.is_true("Published"));
+  ASSERT_EQ(update.notices.size(), 1U);
+  EXPECT_EQ(update.notices[0].reason, "Recovered");
+}
+
+TEST(Status, AQuayThatIsAwayLeavesTheResourceReady) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = after_run(rotation, rotated()).status;
+  const StatusUpdate update = at_rest(rotation, known("Unreachable", false), now);
+  EXPECT_TRUE(update.status.conditions.is_true("Ready"));
+  EXPECT_TRUE(update.status.conditions.is_true("Verified"));
+  EXPECT_EQ(condition(update, "Published").status, ConditionStatus::unknown);
+}
+
+TEST(Status, ARobotThatIsGoneIsNotInTheSecrets) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = after_run(rotation, rotated()).status;
+  RunResult result = failed(Report::End::quay_failed);
+  result.report.quay_error = quay_error(quay::Error::Kind::robot_not_found);
+  const StatusUpdate update = after_run(rotation, result);
+  EXPECT_EQ(condition(update, "Published").status, ConditionStatus::false_);
+  EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
+}
+
+// --- Whatever came before, the conditions speak of now and do not contradict each other.
+
+using Change = std::function<StatusUpdate(const api::RobotTokenRotation&)>;
+
+std::map<std::string, Change> changes() {
+  using Kind = quay::Error::Kind;
+  std::map<std::string, Change> all;
+  const auto run = [](RunResult result) {
+    return
+        [result](const api::RobotTokenRotation& rotation) { return after_run(rotation, result); };
+  };
+  all["rotated"] = run(rotated());
+  all["synchronized"] = run(done("old"));
+  for (const auto kind : {Kind::robots_disallowed, Kind::login_refused}) {
+    RunResult result = rotated();
+    result.report.verified = Report::Verified::refused;
+    result.report.verify_error = quay_error(kind);
+    all["refused " + std::string(quay::reason(kind))] = run(result);
+    result = failed(Report::End::preflight_refused);
+    result.report.fingerprint = base::Fingerprint::of("old");
+    result.report.preflight_error = quay_error(kind);
+    all["preflight " + std::string(quay::reason(kind))] = run(result);
+  }
+  RunResult unverified = rotated();
+  unverified.report.verified = Report::Verified::unknown;
+  unverified.report.verify_error = quay_error(Kind::registry_unavailable);
+  all["unverified"] = run(unverified);
+  for (const auto kind : {Kind::robot_not_found, Kind::api_token_refused, Kind::unreachable}) {
+    RunResult result = failed(Report::End::quay_failed);
+    result.report.quay_error = quay_error(kind);
+    all["failed " + std::string(quay::reason(kind))] = run(result);
+  }
+  all["unclear"] = run(failed(Report::End::unclear));
+  RunResult unpublished = failed(Report::End::unpublished);
+  unpublished.report.regenerated = true;
+  unpublished.report.problems = {{"pull", "AdmissionDenied", "denied", true}};
+  all["unpublished"] = run(unpublished);
+  all["conflict"] = [](const auto& rotation) { return in_conflict(rotation, {"team", "o"}, now); };
+  all["invalid"] = [](api::RobotTokenRotation rotation) {
+    rotation.invalid = "spec.robot: missing";
+    return invalid(rotation, now);
+  };
+  all["no connection"] = [](const auto& rotation) {
+    return without_connection(rotation, {"CredentialsNotFound", "no Secret"}, now, seconds(5));
+  };
+  for (const bool lasting : {true, false}) {
+    all[lasting ? "lasting" : "passing"] = [lasting](const auto& rotation) {
+      return at_rest(rotation, known("Trouble", lasting), now);
+    };
+  }
+  all["at rest"] = [](const auto& rotation) { return at_rest(rotation, readable, now); };
+  return all;
+}
+
+void expect_consistent(const api::Conditions& conditions) {
+  const auto is = [&](std::string_view type, ConditionStatus status) {
+    const api::Condition* found = conditions.find(type);
+    return found && found->status == status;
+  };
+  const bool reconciling = conditions.is_true("Reconciling");
+  const bool stalled = conditions.is_true("Stalled");
+  if (conditions.is_true("Ready")) {
+    EXPECT_FALSE(reconciling || stalled);
+    for (const char* type : {"Preflight", "Published", "Verified"}) {
+      EXPECT_FALSE(is(type, ConditionStatus::false_)) << type << " under Ready";
+    }
+    EXPECT_FALSE(conditions.is_true("Conflict"));
+    return;
+  }
+  EXPECT_TRUE(is("Ready", ConditionStatus::false_));
+  EXPECT_NE(reconciling, stalled);
+  const std::string& reason = conditions.find("Ready")->reason;
+  // Quay has told the token in this very look, or it is not known what the Secrets are worth.
+  const bool read = reason.starts_with("Robots") || reason.starts_with("Login");
+  EXPECT_TRUE(read || !conditions.is_true("Published")) << reason;
+  EXPECT_FALSE(conditions.is_true("Verified")) << reason;
+  EXPECT_EQ(conditions.is_true("Conflict"), reason == "Conflict");
+}
+
+TEST(Status, EveryConditionSpeaksOfNowWhateverCameBefore) {
+  api::RobotTokenRotation first = settled();
+  first.status = after_run(first, rotated()).status;
+  for (const auto& [before, one] : changes()) {
+    api::RobotTokenRotation rotation = first;
+    rotation.status = one(first).status;
+    for (const auto& [after, other] : changes()) {
+      SCOPED_TRACE(before + ", then " + after);
+      expect_consistent(other(rotation).status.conditions);
+    }
+  }
 }
 
 TEST(Status, TheLedgerIsWrittenWithItsTimeAndShowsAsReconciling) {
