@@ -130,14 +130,28 @@ class ResponseBody final : public OneWayBuffer {
 
  protected:
   pplx::task<size_t> _putn(const std::uint8_t* bytes, size_t count) override {
-    const bool taken = exchange_->receive({reinterpret_cast<const char*>(bytes), count});
-    // The library's own copy: plain memory of its read buffer, which it drops next.
-    OPENSSL_cleanse(const_cast<std::uint8_t*>(bytes), count);
-    if (taken) return pplx::task_from_result(count);
-    return pplx::task_from_exception<size_t>(std::runtime_error("the response is not wanted"));
+    // The library's own copy: plain memory of its read buffer, which it drops next, and before
+    // which it reads no more.
+    const auto wipe = [bytes, count] { OPENSSL_cleanse(const_cast<std::uint8_t*>(bytes), count); };
+    const pplx::task_completion_event<size_t> later;
+    const auto result =
+        exchange_->receive({reinterpret_cast<const char*>(bytes), count}, [=](bool taken) {
+          wipe();
+          if (taken) {
+            later.set(count);
+          } else {
+            later.set_exception(unwanted());
+          }
+        });
+    if (result == Exchange::Received::held) return pplx::task<size_t>(later);
+    wipe();
+    if (result == Exchange::Received::taken) return pplx::task_from_result(count);
+    return pplx::task_from_exception<size_t>(unwanted());
   }
 
  private:
+  static std::runtime_error unwanted() { return std::runtime_error("the response is not wanted"); }
+
   std::shared_ptr<Exchange> exchange_;
 };
 
@@ -480,13 +494,14 @@ class CpprestTransport final : public Transport {
 
   [[nodiscard]] std::optional<Error> refuse(const Request& request) const;
   // Without a client: on a new connection to that address.
-  tl::expected<Call, Error> start(const Request& request, std::size_t max_buffered,
+  tl::expected<Call, Error> start(const Request& request, Exchange::Limits limits,
                                   Exchange::Interest interest, base::MonotonicTime send_until,
                                   std::unique_ptr<Client> client, const Address& address);
   [[nodiscard]] tl::expected<std::vector<Address>, Error> addresses(const Patience& patience) const;
-  tl::expected<Call, Error> open(const Request& request, std::size_t max_buffered,
+  tl::expected<Call, Error> open(const Request& request, Exchange::Limits limits,
                                  Exchange::Interest interest, const Patience& patience);
-  tl::expected<Response, Error> collect(Call& call, const Patience& patience, std::size_t max_body);
+  tl::expected<Response, Error> collect(Call& call, const Patience& patience,
+                                        Exchange::Limits limits);
   void finish(Call& call);
   [[nodiscard]] Error interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const;
   [[nodiscard]] Error too_large(std::size_t limit) const;
@@ -604,11 +619,11 @@ tl::expected<std::vector<Address>, Error> CpprestTransport::addresses(
 }
 
 tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
-    const Request& request, std::size_t max_buffered, Exchange::Interest interest,
+    const Request& request, Exchange::Limits limits, Exchange::Interest interest,
     base::MonotonicTime send_until, std::unique_ptr<Client> client, const Address& address) {
   Call call;
   call.client = std::move(client);
-  call.exchange = std::make_shared<Exchange>(max_buffered, interest, send_until);
+  call.exchange = std::make_shared<Exchange>(limits, interest, send_until);
   const auto exchange = call.exchange;
   try {
     if (!call.client) call.client = make_client(origin_, address);
@@ -697,7 +712,7 @@ Error CpprestTransport::too_large(std::size_t limit) const {
 
 // Until the status and the headers are there, or all, depending on the interest.
 tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request& request,
-                                                                   std::size_t max_buffered,
+                                                                   Exchange::Limits limits,
                                                                    Exchange::Interest interest,
                                                                    const Patience& patience) {
   if (auto error = refuse(request)) return tl::unexpected(std::move(*error));
@@ -709,7 +724,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
       if (!found) return tl::unexpected(std::move(found.error()));
       candidates = std::move(*found);
     }
-    auto call = start(request, max_buffered, interest, patience.deadline, std::move(client),
+    auto call = start(request, limits, interest, patience.deadline, std::move(client),
                       candidates.empty() ? Address{} : candidates[next]);
     if (!call) return call;
     Exchange& exchange = *call->exchange;
@@ -717,7 +732,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
     if (wake != Exchange::Wake::event) {
       return tl::unexpected(interrupted(*call, wake, patience.limit));
     }
-    if (exchange.too_large()) return tl::unexpected(too_large(max_buffered));
+    if (exchange.too_large()) return tl::unexpected(too_large(limits.body));
     if (exchange.status() == 0) {
       if (!exchange.sending() && now() > patience.deadline) {
         return tl::unexpected(interrupted(*call, Exchange::Wake::timeout, patience.limit));
@@ -757,18 +772,20 @@ void CpprestTransport::finish(Call& call) {
 
 // The rest of an answer that is open, as a whole.
 tl::expected<Response, Error> CpprestTransport::collect(Call& call, const Patience& patience,
-                                                        std::size_t max_body) {
+                                                        Exchange::Limits limits) {
   Exchange& exchange = *call.exchange;
   const auto wake = exchange.await_end(patience.deadline, patience.stop);
   if (wake != Exchange::Wake::event) {
     return tl::unexpected(interrupted(call, wake, patience.limit));
   }
-  if (exchange.too_large()) return tl::unexpected(too_large(max_body));
+  if (exchange.too_large()) return tl::unexpected(too_large(limits.body));
+  // Its end is not waited for: the connection is dropped with the call.
+  if (exchange.cut())
+    return Response{exchange.status(), exchange.take_headers(), exchange.take_body()};
   if (const auto failure = exchange.failure()) {
     return tl::unexpected(classify(*failure, exchange, origin_->url, origin_->proxy));
   }
   Response response{exchange.status(), exchange.take_headers(), exchange.take_body()};
-  if (response.body.size() > max_body) return tl::unexpected(too_large(max_body));
   finish(call);
   return response;
 }
@@ -776,33 +793,36 @@ tl::expected<Response, Error> CpprestTransport::collect(Call& call, const Patien
 tl::expected<Response, Error> CpprestTransport::send(const Request& request,
                                                      const CallOptions& options) {
   const Patience patience(options.deadline, options.stop);
-  auto call = open(request, options.max_body, Exchange::Interest::whole, patience);
+  const Exchange::Limits limits{options.max_body, options.max_error_body};
+  auto call = open(request, limits, Exchange::Interest::whole, patience);
   if (!call) return tl::unexpected(std::move(call.error()));
-  return collect(*call, patience, options.max_body);
+  return collect(*call, patience, limits);
 }
 
 tl::expected<Response, Error> CpprestTransport::stream(
     const Request& request, const StreamOptions& options,
     const std::function<bool(std::string_view)>& on_data) {
   const Patience patience(options.open_deadline, options.stop);
-  const std::size_t max_buffered = std::max(options.max_buffered, options.max_error_body);
-  auto call = open(request, max_buffered, Exchange::Interest::pieces, patience);
+  const base::MonotonicTime deadline =
+      now() + std::min(options.deadline.value_or(longest_wait), longest_wait);
+  const Exchange::Limits limits{options.max_buffered, options.max_error_body};
+  auto call = open(request, limits, Exchange::Interest::pieces, patience);
   if (!call) return tl::unexpected(std::move(call.error()));
   Exchange& exchange = *call->exchange;
   if (exchange.status() < 200 || exchange.status() > 299) {
-    return collect(*call, patience, options.max_error_body);
+    return collect(*call, patience, limits);
   }
 
   base::SecretString piece;
   while (true) {
-    const auto wake =
-        exchange.await_piece(std::min(options.idle_limit, longest_wait), options.stop, piece);
+    const auto wake = exchange.await_piece(std::min(options.idle_limit, longest_wait), deadline,
+                                           options.stop, piece);
     if (wake != Exchange::Wake::event) {
-      return tl::unexpected(interrupted(*call, wake, options.idle_limit));
+      const bool over = options.deadline && now() >= deadline;
+      return tl::unexpected(
+          interrupted(*call, wake, over ? *options.deadline : options.idle_limit));
     }
-    if (piece.size() > options.max_buffered || exchange.too_large()) {
-      return tl::unexpected(too_large(options.max_buffered));
-    }
+    if (exchange.too_large()) return tl::unexpected(too_large(options.max_buffered));
     Response response{exchange.status(), {}, {}};
     if (piece.empty()) {
       const auto failure = exchange.failure();

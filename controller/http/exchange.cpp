@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace quay_rotator::http {
 namespace {
@@ -44,16 +45,25 @@ void Exchange::open(int status, std::vector<Header> headers) {
   wake();
 }
 
-bool Exchange::receive(std::string_view piece) {
+Exchange::Received Exchange::receive(std::string_view piece,
+                                     std::function<void(bool taken)> resume) {
   const std::scoped_lock lock(mutex_);
-  if (left_ || too_large_) return false;
+  if (left_ || too_large_ || cut_) return Received::unwanted;
   wire_bytes_ = 0;
   if (meter_) metered_ = meter_->bytes_read();
   last_bytes_ = now();
-  too_large_ = piece.size() > max_buffered_ - (received_.size() + taken_);
-  if (!too_large_) received_.append(piece);
+  const std::size_t before = received_.size() + taken_;
+  const std::size_t room = limit() - std::min(limit(), before);
+  const bool fits = piece.size() <= room;
+  if (fits || is_error()) received_.append(piece.substr(0, room));
+  cut_ = !fits && is_error();
+  // Only one who takes pieces makes room.
+  const bool hold =
+      !fits && !cut_ && interest_ == Interest::pieces && before > 0 && piece.size() <= limit();
+  too_large_ = !fits && !cut_ && !hold;
+  if (hold) held_ = Held{piece, std::move(resume)};
   wake();
-  return !too_large_;
+  return hold ? Received::held : fits ? Received::taken : Received::unwanted;
 }
 
 void Exchange::count_wire_bytes(std::size_t bytes) {
@@ -80,8 +90,8 @@ void Exchange::read_meter() {
 
 void Exchange::add_wire_bytes(std::size_t bytes) {
   wire_bytes_ += bytes;
-  if (wire_bytes_ <= max_buffered_ || wire_bytes_ - max_buffered_ <= wire_slack) return;
-  too_large_ = true;
+  if (wire_bytes_ <= limit() || wire_bytes_ - limit() <= wire_slack) return;
+  (is_error() ? cut_ : too_large_) = true;
   wake();
 }
 
@@ -105,7 +115,7 @@ void Exchange::release() {
 }
 
 void Exchange::wake() {
-  const bool over = released_ || failure_ || too_large_;
+  const bool over = released_ || failure_ || too_large_ || cut_;
   if (interest_ == Interest::pieces || over) changed_.notify_all();
 }
 
@@ -128,33 +138,40 @@ Exchange::Wake Exchange::wait(base::MonotonicTime deadline, const std::stop_toke
 
 Exchange::Wake Exchange::await_open(base::MonotonicTime deadline, const std::stop_token& stop) {
   if (interest_ == Interest::pieces) {
-    return wait(deadline, stop, [this] { return opened_ || finished_ || too_large_; });
+    return wait(deadline, stop, [this] { return opened_ || ended(); });
   }
-  const Wake wake =
-      wait(deadline, stop, [this] { return (finished_ && released_) || failure_ || too_large_; });
+  const Wake wake = wait(deadline, stop, [this] {
+    return (finished_ && released_) || failure_ || too_large_ || cut_;
+  });
   const std::scoped_lock lock(mutex_);
   return finished_ ? Wake::event : wake;  // an answer that is whole is one, held or not
 }
 
 Exchange::Wake Exchange::await_end(base::MonotonicTime deadline, const std::stop_token& stop) {
-  return wait(deadline, stop, [this] { return finished_ || too_large_; });
+  return wait(deadline, stop, [this] { return ended(); });
 }
 
-Exchange::Wake Exchange::await_piece(base::Duration idle_limit, const std::stop_token& stop,
-                                     base::SecretString& piece) {
+Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicTime deadline,
+                                     const std::stop_token& stop, base::SecretString& piece) {
   piece.clear();
-  base::MonotonicTime deadline;
   {
     const std::scoped_lock lock(mutex_);
     taken_ = 0;
-    deadline = last_bytes_ + idle_limit;
+    deadline = std::min(deadline, last_bytes_ + idle_limit);
   }
-  const Wake wake =
-      wait(deadline, stop, [this] { return !received_.empty() || finished_ || too_large_; });
-  const std::scoped_lock lock(mutex_);
-  piece = std::move(received_);
-  received_.clear();
-  taken_ = piece.size();
+  const Wake wake = wait(deadline, stop, [this] { return !received_.empty() || held_ || ended(); });
+  std::optional<Held> held;
+  {
+    const std::scoped_lock lock(mutex_);
+    piece = std::move(received_);
+    received_.clear();
+    taken_ = piece.size();
+    // Its wait was for the caller, who is no silent server.
+    if (held_) last_bytes_ = now();
+    held = std::exchange(held_, std::nullopt);
+    if (held) received_.append(held->piece);
+  }
+  if (held) held->resume(true);
   return wake;
 }
 
@@ -163,17 +180,29 @@ bool Exchange::await_release() {
 }
 
 bool Exchange::leave() {
-  const std::scoped_lock lock(mutex_);
-  left_ = true;
-  if (meter_ && stop_by_meter_) meter_->stop();
-  meter_ = nullptr;
-  received_.clear();
-  return sending_ || connecting_;
+  std::optional<Held> held;
+  bool maybe_sent = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    left_ = true;
+    if (meter_ && stop_by_meter_) meter_->stop();
+    meter_ = nullptr;
+    received_.clear();
+    held = std::exchange(held_, std::nullopt);
+    maybe_sent = sending_ || connecting_;
+  }
+  if (held) held->resume(false);
+  return maybe_sent;
 }
 
 bool Exchange::too_large() {
   const std::scoped_lock lock(mutex_);
   return too_large_;
+}
+
+bool Exchange::cut() {
+  const std::scoped_lock lock(mutex_);
+  return cut_;
 }
 
 std::optional<Exchange::Failure> Exchange::failure() {

@@ -9,6 +9,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -38,11 +39,15 @@ class Exchange {
   // exchange's cost beside TLS is waking threads.
   enum class Interest { pieces, whole };
 
-  // Holds at most `max_buffered` bytes that were received and not yet taken. Nothing is sent after
-  // `send_until`: when a process wakes that was frozen for longer, the library's threads may get to
-  // run before the caller, who has given up by then.
-  Exchange(std::size_t max_buffered, Interest interest, base::MonotonicTime send_until)
-      : max_buffered_(max_buffered), interest_(interest), send_until_(send_until) {}
+  // What is kept of an answer until the caller takes it; of what is no success the beginning only.
+  struct Limits {
+    std::size_t body = 0;
+    std::size_t error_body = 0;
+  };
+  // Nothing is sent after `send_until`: when a process wakes that was frozen for longer, the
+  // library's threads may get to run before the caller, who has given up by then.
+  Exchange(Limits limits, Interest interest, base::MonotonicTime send_until)
+      : limits_(limits), interest_(interest), send_until_(send_until) {}
 
   // --- The library's side.
 
@@ -52,8 +57,11 @@ class Exchange {
   // A plain connection is about to be made; nothing will tell when it begins to send.
   bool begin_connecting();
   void open(int status, std::vector<Header> headers);
-  // False: too much, or the caller has left; stop receiving.
-  bool receive(std::string_view piece);
+  // What became of a piece: it was taken; it is not wanted, stop receiving; or there is no room for
+  // it before the caller has taken what is there. Then `resume` is called later, once, with whether
+  // it was taken, on any thread; until then the piece must stay where it is.
+  enum class Received { taken, unwanted, held };
+  Received receive(std::string_view piece, std::function<void(bool taken)> resume);
   // Bytes seen on the wire before the library hands anything over: a chunk or a header section
   // that never ends must not grow in the library's memory.
   void count_wire_bytes(std::size_t bytes);
@@ -74,16 +82,18 @@ class Exchange {
   Wake await_open(base::MonotonicTime deadline, const std::stop_token& stop);
   // Waits for the end.
   Wake await_end(base::MonotonicTime deadline, const std::stop_token& stop);
-  // Waits for bytes or the end, at most `idle_limit` after the last bytes; `piece` is empty at the
-  // end. Frees the place of the piece before.
-  Wake await_piece(base::Duration idle_limit, const std::stop_token& stop,
-                   base::SecretString& piece);
+  // Waits for bytes or the end, at most `idle_limit` after the last bytes and until `deadline`;
+  // `piece` is empty at the end. Frees the place of the piece before.
+  Wake await_piece(base::Duration idle_limit, base::MonotonicTime deadline,
+                   const std::stop_token& stop, base::SecretString& piece);
   // Waits until release(); false when that takes unusually long.
   bool await_release();
   // Nobody listens from here on. True when bytes of the request may have reached the server.
   bool leave();
 
   [[nodiscard]] bool too_large();
+  // Of what is no success, all that is kept is there, and there is more.
+  [[nodiscard]] bool cut();
   [[nodiscard]] std::optional<Failure> failure();
   [[nodiscard]] std::string verification_failure();
   // True once begin_sending was called; for the other kind see begin_connecting.
@@ -97,12 +107,15 @@ class Exchange {
   Wake wait(base::MonotonicTime deadline, const std::stop_token& stop, Ready ready);
 
   // With the lock.
+  [[nodiscard]] bool is_error() const { return status_ != 0 && status_ / 100 != 2; }
+  [[nodiscard]] std::size_t limit() const { return is_error() ? limits_.error_body : limits_.body; }
+  [[nodiscard]] bool ended() const { return finished_ || too_large_ || cut_; }
   void add_wire_bytes(std::size_t bytes);
   void read_meter();
   [[nodiscard]] bool may_begin() const;
   void wake();
 
-  const std::size_t max_buffered_;
+  const Limits limits_;
   const Interest interest_;
   const base::MonotonicTime send_until_;
   std::mutex mutex_;
@@ -115,9 +128,15 @@ class Exchange {
   bool finished_ = false;
   bool released_ = false;
   bool too_large_ = false;
+  bool cut_ = false;
   int status_ = 0;
   std::vector<Header> headers_;
   base::SecretString received_;
+  struct Held {
+    std::string_view piece;
+    std::function<void(bool)> resume;
+  };
+  std::optional<Held> held_;
   std::size_t taken_ = 0;       // bytes of the piece that the caller is busy with
   std::size_t wire_bytes_ = 0;  // since the library last handed something over
   std::shared_ptr<const SocketMeter> meter_;

@@ -101,13 +101,19 @@ struct CallOptions {
   base::Duration deadline = std::chrono::seconds(10);  // total: name, connect, TLS, send, body
   std::size_t max_body = 1U << 20U;
   std::stop_token stop;
+  // Of any status but 2xx: the body is cut off there, and so is the connection. Its status and what
+  // it says first are what matters.
+  std::size_t max_error_body = 64U << 10U;
 };
 
 struct StreamOptions {
   base::Duration open_deadline = std::chrono::seconds(10);  // until the status and headers
   base::Duration idle_limit = std::chrono::seconds(150);    // silence after that: timeout
-  std::size_t max_buffered = 8U << 20U;  // received and not yet consumed: too_large
-  std::size_t max_error_body = 1U << 20U;
+  std::optional<base::Duration> deadline = std::nullopt;    // of the whole, where it has an end
+  // Received and not yet consumed: the server is held back, or it is too_large. A chunk (of chunked
+  // encoding) that is larger is too_large.
+  std::size_t max_buffered = 8U << 20U;
+  std::size_t max_error_body = 64U << 10U;  // as in CallOptions
   std::stop_token stop;
 };
 
@@ -120,7 +126,7 @@ class Transport {
 
   // A 2xx: hands the body over in pieces as it comes, from the calling thread, until it ends or
   // `on_data` returns false (which closes the connection); then returns the response without a
-  // body. Any other status: returns the response with its body.
+  // body. Any other status: returns the response with its body, as much as is wanted.
   virtual tl::expected<Response, Error> stream(
       const Request& request, const StreamOptions& options,
       const std::function<bool(std::string_view)>& on_data) = 0;

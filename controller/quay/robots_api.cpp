@@ -14,9 +14,13 @@ using base::SecretString;
 using Kind = Error::Kind;
 
 constexpr std::size_t most_robot_body = 256U << 10U;
-// 190 bytes a robot: 350,000 of them.
-constexpr std::size_t most_list_body = 64U << 20U;
+// Of a list: 190 bytes a robot are 170,000 of them, which go by and are never held.
+constexpr std::size_t most_list = 32U << 20U;
+constexpr std::size_t list_window = 256U << 10U;
+constexpr std::size_t most_error_body = 16U << 10U;
 constexpr std::size_t most_api_token = 8192;
+constexpr std::size_t most_robot_token = 4096;  // Quay's have 64 characters
+constexpr std::size_t most_full_name = 600;     // twice 255 and the "+"
 
 bool is_graphic(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; });
@@ -88,7 +92,7 @@ Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
   }
   if (!is_name_of(robot, reader.name)) return tl::unexpected(wrong_robot(call));
   if (reader.token.empty()) return tl::unexpected(token_missing(call));
-  if (!is_graphic(reader.token.reveal())) {
+  if (!is_graphic(reader.token.reveal()) || reader.token.size() > most_robot_token) {
     return tl::unexpected(unexpected(call, "answered with a token that no login could carry"));
   }
   return RobotCredential{std::move(reader.name), std::move(reader.token)};
@@ -103,7 +107,7 @@ class RobotListReader : public base::JsonVisitor {
 
   void on_string(const base::JsonPath& path, std::string_view value) override {
     if (!is_member(path)) return;
-    if (path[2] == "name") name_ = value;
+    if (path[2] == "name") name_ = value.substr(0, most_full_name + 1);
     if (path[2] == "token") {
       tokens = true;
       token_ = base::Fingerprint::of(value);
@@ -119,7 +123,8 @@ class RobotListReader : public base::JsonVisitor {
   void on_end(const base::JsonPath& path) override {
     if (path.size() != 2 || path[0] != "robots") return;
     robots = true;
-    if (token_ && name_.starts_with(prefix_)) on_robot_(name_, *token_);
+    const bool ours = name_.size() <= most_full_name && name_.starts_with(prefix_);
+    if (token_ && ours) on_robot_(name_, *token_);
     name_.clear();
     token_.reset();
   }
@@ -138,17 +143,6 @@ class RobotListReader : public base::JsonVisitor {
   std::string name_;
   std::optional<base::Fingerprint> token_;
 };
-
-Expected<void> read_list(
-    const Call& call, const std::string& organization, const http::Response& response,
-    const std::function<void(const std::string&, base::Fingerprint)>& on_robot) {
-  RobotListReader reader(organization, on_robot);
-  if (!base::visit_json(response.body.reveal(), reader) || !reader.list) {
-    return tl::unexpected(unexpected(call, "answered something other than a list of robots"));
-  }
-  if (reader.robots && !reader.tokens) return tl::unexpected(token_missing(call));
-  return {};
-}
 
 // {"access_token": "…"}; some installations say "token".
 class ApiTokenReader : public base::JsonVisitor {
@@ -173,10 +167,8 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
 }
 
-// One exchange: a 2xx, or what went wrong.
-Expected<http::Response> exchange(http::Transport& transport, const Call& call,
-                                  const std::string& target, const SecretString& api_token,
-                                  const http::CallOptions& options) {
+http::Request request_of(const Call& call, const std::string& target,
+                         const SecretString& api_token) {
   http::Request request;
   request.target = target;
   request.headers = {{"Accept", "application/json"}};
@@ -187,12 +179,47 @@ Expected<http::Response> exchange(http::Transport& transport, const Call& call,
     request.content_type = "application/json";
     request.body = SecretString::copy_of("{}");  // Quay ignores it; proxies like a body
   }
-  auto response = transport.send(request, options);
+  return request;
+}
+
+// A 2xx, or what went wrong.
+Expected<http::Response> success_of(const Call& call,
+                                    tl::expected<http::Response, http::Error> response) {
   if (!response) return tl::unexpected(failure(call, response.error()));
   if (response->status != 200 && response->status != 201) {
     return tl::unexpected(refusal(call, *response));
   }
   return std::move(*response);
+}
+
+// A list is read while it comes: of its text there is never more than one string.
+Expected<void> read_list(http::Transport& transport, const Call& call, const http::Request& request,
+                         const base::Duration deadline, const std::stop_token& stop,
+                         RobotListReader& robots) {
+  base::JsonReader reader(robots, most_robot_token);
+  std::size_t size = 0;
+  bool readable = true;
+  auto response = success_of(call, transport.stream(request,
+                                                    {.open_deadline = deadline,
+                                                     .idle_limit = deadline,
+                                                     .deadline = deadline,
+                                                     .max_buffered = list_window,
+                                                     .max_error_body = most_error_body,
+                                                     .stop = stop},
+                                                    [&](std::string_view piece) {
+                                                      size += piece.size();
+                                                      readable =
+                                                          size <= most_list && reader.feed(piece);
+                                                      return readable;
+                                                    }));
+  if (!response) return tl::unexpected(std::move(response.error()));
+  if (size > most_list) {
+    return tl::unexpected(unexpected(call, "answered with a list of more than 32 MiB"));
+  }
+  if (!readable || !reader.finish() || !robots.list) {
+    return tl::unexpected(unexpected(call, "answered something other than a list of robots"));
+  }
+  return {};
 }
 
 template <class T>
@@ -268,7 +295,8 @@ Expected<RobotCredential> RobotsApi::call_robot(bool regenerate, const Robot& ro
   const std::string target =
       robots_path(robot.organization) + "/" + robot.name + (regenerate ? "/regenerate" : "");
   const auto response =
-      exchange(transport_, call, target, api_token, {options_.deadline, most_robot_body, stop});
+      success_of(call, transport_.send(request_of(call, target, api_token),
+                                       {options_.deadline, most_robot_body, stop}));
   Expected<RobotCredential> result =
       response ? read_robot(call, robot, *response) : tl::unexpected(response.error());
   observe(options_, regenerate ? "robot-regenerate" : "robot-get", result);
@@ -295,10 +323,11 @@ Expected<void> RobotsApi::list(
   }
   if (api_token.empty()) return no_api_token();
   const Call call{Call::Kind::list, origin_, owner_text(organization)};
-  const auto response = exchange(transport_, call, robots_path(organization), api_token,
-                                 {options_.deadline, most_list_body, stop});
-  Expected<void> result = response ? read_list(call, organization, *response, on_robot)
-                                   : Expected<void>(tl::unexpected(response.error()));
+  RobotListReader robots(organization, on_robot);
+  Expected<void> result =
+      read_list(transport_, call, request_of(call, robots_path(organization), api_token),
+                options_.deadline, stop, robots);
+  if (result && robots.robots && !robots.tokens) result = tl::unexpected(token_missing(call));
   observe(options_, "robot-list", result);
   return result;
 }
@@ -306,17 +335,12 @@ Expected<void> RobotsApi::list(
 Expected<void> RobotsApi::probe(const SecretString& api_token, const std::stop_token& stop) {
   if (api_token.empty()) return no_api_token();
   const Call call{Call::Kind::probe, origin_, ""};
-  const auto response = exchange(transport_, call, "/api/v1/user/robots?limit=1&token=false",
-                                 api_token, {options_.deadline, most_robot_body, stop});
-  Expected<void> result;
-  RobotListReader reader("", [](const std::string&, base::Fingerprint) {});
-  if (!response) {
-    // A token of another scope is a good token.
-    if (response.error().kind != Kind::insufficient_scope)
-      result = tl::unexpected(response.error());
-  } else if (!base::visit_json(response->body.reveal(), reader) || !reader.list) {
-    result = tl::unexpected(unexpected(call, "answered something other than a list of robots"));
-  }
+  RobotListReader robots("", [](const std::string&, base::Fingerprint) {});
+  Expected<void> result = read_list(
+      transport_, call, request_of(call, "/api/v1/user/robots?limit=1&token=false", api_token),
+      options_.deadline, stop, robots);
+  // A token of another scope is a good token.
+  if (!result && result.error().kind == Kind::insufficient_scope) result = {};
   observe(options_, "probe", result);
   return result;
 }

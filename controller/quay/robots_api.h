@@ -49,9 +49,9 @@ class RobotsApi {
   // The destructive call. On error see Error::maybe_changed.
   Expected<RobotCredential> regenerate(const Robot& robot, const base::SecretString& api_token,
                                        const std::stop_token& stop);
-  // Every robot of the organization ("" of the user) that the token may see. The answer is parsed
-  // as a stream; of a token only its fingerprint leaves this function. After an error `on_robot`
-  // may have seen some of the robots.
+  // Every robot of the organization ("" of the user) that the token may see. The answer, of 32 MiB
+  // at most, is parsed while it comes and never held; of a token only its fingerprint leaves this
+  // function. After an error `on_robot` may have seen some of the robots.
   Expected<void> list(
       const std::string& organization, const base::SecretString& api_token,
       const std::stop_token& stop,

@@ -113,6 +113,7 @@ tl::expected<http::Response, http::Error> Connection::stream(
   if (!reply) return tl::unexpected(std::move(reply).error());
   if (reply->status / 100 != 2) return response_of(*reply, true);
   if (!reply->source) {
+    const Border inner(Border::Side::shipped);
     on_data(reply->body);
     return response_of(*reply, false);
   }

@@ -12,11 +12,12 @@ tl::unexpected<Error> fail(Error::Kind kind, const char* message, bool maybe_sen
   return tl::unexpected(Error{kind, message, maybe_sent});
 }
 
-http::Response response_of(Answer& answer, bool with_body) {
+http::Response response_of(Answer& answer, std::size_t with_body) {
   http::Response response;
   response.status = answer.status;
   response.headers = std::move(answer.headers);
-  if (with_body) response.body = base::SecretString(std::move(answer.body));
+  answer.body.resize(std::min(answer.body.size(), with_body));
+  response.body = base::SecretString(std::move(answer.body));
   return response;
 }
 
@@ -70,10 +71,11 @@ tl::expected<http::Response, Error> FakeTransport::send(const http::Request& req
                                                         const http::CallOptions& options) {
   FakeResult answer = exchange(request, options.deadline, options.stop);
   if (!answer) return tl::unexpected(std::move(answer).error());
+  if (answer->status / 100 != 2) return response_of(*answer, options.max_error_body);
   if (answer->body.size() > options.max_body) {
     return fail(Error::Kind::too_large, "the answer is too large");
   }
-  return response_of(*answer, true);
+  return response_of(*answer, options.max_body);
 }
 
 tl::expected<http::Response, Error> FakeTransport::stream(
@@ -81,14 +83,18 @@ tl::expected<http::Response, Error> FakeTransport::stream(
     const std::function<bool(std::string_view)>& on_data) {
   FakeResult answer = exchange(request, options.open_deadline, options.stop);
   if (!answer) return tl::unexpected(std::move(answer).error());
-  if (answer->status / 100 != 2) return response_of(*answer, true);
+  if (answer->status / 100 != 2) return response_of(*answer, options.max_error_body);
+  const base::MonotonicTime opened = executor_.now();
   Answer::Source source =
       answer->source ? std::move(answer->source) : pieces({std::move(answer->body)});
   for (;;) {
     auto piece = source(options.stop);
     if (options.stop.stop_requested()) return fail(Error::Kind::cancelled, "cancelled");
     if (!piece) return tl::unexpected(std::move(piece).error());
-    if (!*piece || !on_data(**piece)) return response_of(*answer, false);
+    if (options.deadline && executor_.now() - opened > *options.deadline) {
+      return fail(Error::Kind::timeout, "not all in time");
+    }
+    if (!*piece || !on_data(**piece)) return response_of(*answer, 0);
     if (!executor_.sleep_for(base::Duration::zero(), options.stop)) {
       return fail(Error::Kind::cancelled, "cancelled");
     }

@@ -47,10 +47,52 @@ TEST(SecretJsonTest, VisitsAScalarRoot) {
 
 TEST(SecretJsonTest, RefusesWhatIsNoDocument) {
   for (const char* text : {"", "{", "{\"a\":\"b", "{\"a\"}", "[1,]", "{} {}", "<html>", "\xff",
-                           "\"\xc3\x28\"", "1e999999", "nul"}) {
+                           "\"\xc3\x28\"", "1e", "-", "01", "nul"}) {
     Recorder recorder;
     EXPECT_FALSE(visit_json(text, recorder)) << text;
   }
+}
+
+TEST(SecretJsonTest, ReadsTheSameInPiecesOfAnySize) {
+  const std::string text =
+      "\xEF\xBB\xBF"
+      R"( {"robots": [{"name": "acme\u002bone", "token": "\ud83d\ude00 ä 日", "n": -0.5e+7, )"
+      R"("b": [true, false, null]}, {}], "e\n\"\\": ""} )";
+  Recorder whole;
+  ASSERT_TRUE(visit_json(text, whole));
+  EXPECT_EQ(whole.events[4], "/robots/[]/token=\xF0\x9F\x98\x80 ä 日");
+  for (std::size_t size = 1; size < text.size(); ++size) {
+    Recorder recorder;
+    JsonReader reader(recorder, text.size());
+    for (std::size_t at = 0; at < text.size(); at += size) {
+      ASSERT_TRUE(reader.feed(std::string_view(text).substr(at, size)));
+    }
+    EXPECT_TRUE(reader.finish());
+    EXPECT_EQ(recorder.events, whole.events) << size;
+  }
+}
+
+TEST(SecretJsonTest, LetsWhatIsTooLongGoBy) {
+  Recorder recorder;
+  JsonReader reader(recorder, 8);
+  const std::string half(1'000'000, 'x');
+  for (const std::string& piece : {std::string(R"({"a": "12345678", "b": ")"), half, half,
+                                   std::string("\", \""), half, std::string(R"(": "c"})")}) {
+    ASSERT_TRUE(reader.feed(piece));
+  }
+  EXPECT_TRUE(reader.finish());
+  EXPECT_EQ(recorder.events,
+            (std::vector<std::string>{"<", "/a=12345678", "/b", "/xxxxxxxx=c", ">"}));
+}
+
+TEST(SecretJsonTest, IsOverAtTheFirstMistake) {
+  Recorder recorder;
+  JsonReader reader(recorder, 100);
+  EXPECT_TRUE(reader.feed("{\"a\": "));
+  EXPECT_FALSE(reader.feed("<"));
+  EXPECT_FALSE(reader.feed("1}"));
+  EXPECT_FALSE(reader.finish());
+  EXPECT_EQ(recorder.events, (std::vector<std::string>{"<"}));
 }
 
 TEST(SecretJsonTest, BoundsTheDepth) {

@@ -11,7 +11,8 @@ using std::chrono::steady_clock;
 
 // A process that was frozen in a handshake: its caller has not been able to leave yet.
 TEST(Exchange, SendsNothingOnceItsDeadlineHasPassed) {
-  Exchange late(1, Exchange::Interest::whole, steady_clock::now() - std::chrono::nanoseconds(1));
+  Exchange late({1, 1}, Exchange::Interest::whole,
+                steady_clock::now() - std::chrono::nanoseconds(1));
   EXPECT_FALSE(late.begin_connecting());
   EXPECT_FALSE(late.begin_sending());
   EXPECT_FALSE(late.sending());
@@ -19,7 +20,7 @@ TEST(Exchange, SendsNothingOnceItsDeadlineHasPassed) {
 }
 
 TEST(Exchange, SendsUntilItsCallerLeaves) {
-  Exchange exchange(1, Exchange::Interest::whole, base::MonotonicTime::max());
+  Exchange exchange({1, 1}, Exchange::Interest::whole, base::MonotonicTime::max());
   EXPECT_TRUE(exchange.begin_sending());
   EXPECT_TRUE(exchange.leave()) << "some of it may have arrived";
   EXPECT_FALSE(exchange.begin_sending());

@@ -276,6 +276,86 @@ TEST_F(RobotsApiTest, ListsFingerprints) {
   EXPECT_EQ(observed, (std::vector<std::string>{"robot-list ok", "robot-list ok"}));
 }
 
+TEST_F(RobotsApiTest, ReadsAListWhileItComes) {
+  std::vector<std::string> seen;
+  const auto list = [&](testing::Answer::Source source) {
+    answer = testing::Answer{.source = std::move(source)};
+    seen.clear();
+    return robots().list("acme", secret(api_token), stop.get_token(),
+                         [&](const std::string& name, auto) { seen.push_back(name); });
+  };
+  std::vector<std::string> bytes;
+  for (const char c : R"({"robots": [{"name": "acme+one", "token": "A"}]})" + std::string()) {
+    bytes.emplace_back(1, c);
+  }
+  ASSERT_TRUE(list(testing::pieces(bytes)));
+  EXPECT_EQ(seen, std::vector<std::string>{"acme+one"});
+
+  // Handed over before the rest is there, and lost with it.
+  const auto lost = list(
+      [&, at = 0](const auto&) mutable -> tl::expected<std::optional<std::string>, http::Error> {
+        if (at++ == 0) return R"({"robots": [{"name": "acme+one", "token": "A"},)";
+        EXPECT_EQ(seen.size(), 1U);
+        return tl::unexpected(http::Error{http::Error::Kind::connection_lost, "gone", true});
+      });
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().kind, Kind::unreachable);
+}
+
+// Endless in each of the ways that there are: a page of nothing is read to no end.
+TEST_F(RobotsApiTest, AnEndlessListEnds) {
+  const std::string row = R"({"name": "acme+x", "token": "A"},)";
+  std::string rows;
+  while (rows.size() < 60'000) rows += row;
+  const std::string filler(64U << 10U, 'x');
+  const std::vector<std::pair<std::string, std::string>> lists = {
+      {R"({"robots": [)", rows},
+      {R"({"robots": [{"name": ")", filler},
+      {R"({"robots": [{"token": ")", filler},
+      {R"({")", filler},
+      {R"({"robots": [{"description": ")", filler},
+      {R"({"robots": [)", std::string(64U << 10U, ' ')},
+  };
+  for (const auto& [head, block] : lists) {
+    std::size_t sent = 0;
+    answer = testing::Answer{.source = [&, first = true](const auto&) mutable {
+      const std::string& piece = std::exchange(first, false) ? head : block;
+      sent += piece.size();
+      return tl::expected<std::optional<std::string>, http::Error>(piece);
+    }};
+    const auto listed =
+        robots().list("acme", secret(api_token), stop.get_token(), [](const auto&, auto) {});
+    ASSERT_FALSE(listed);
+    EXPECT_EQ(listed.error().kind, Kind::unexpected_answer);
+    EXPECT_NE(listed.error().message.find("more than 32 MiB"), std::string::npos);
+    EXPECT_LT(sent, 33U << 20U);
+  }
+  // One byte at a time: the deadline is for all of it.
+  answer = testing::Answer{.source = [&](const auto&) {
+    executor.sleep_for(std::chrono::seconds(1), {});
+    return tl::expected<std::optional<std::string>, http::Error>(" ");
+  }};
+  const base::MonotonicTime began = executor.now();
+  const auto slow =
+      robots().list("acme", secret(api_token), stop.get_token(), [](const auto&, auto) {});
+  ASSERT_FALSE(slow);
+  EXPECT_EQ(slow.error().kind, Kind::unreachable);
+  EXPECT_LE(executor.now() - began, std::chrono::seconds(22));
+}
+
+TEST_F(RobotsApiTest, OfAListNamesAndTokensOfAnyLengthGoBy) {
+  const std::string long_name = "acme+" + std::string(600, 'a');
+  answer = testing::Answer{.body = R"({"robots": [{"name": ")" + long_name +
+                                   R"(", "token": "A"}, {"name": "acme+two", "token": ")" +
+                                   std::string(5000, 'T') + R"("}, {"name": ")" +
+                                   std::string(5000, 'n') + R"(", "token": "B"},
+                                   {"name": "acme+one", "token": "C"}]})"};
+  std::vector<std::string> seen;
+  ASSERT_TRUE(robots().list("acme", secret(api_token), stop.get_token(),
+                            [&](const std::string& name, auto) { seen.push_back(name); }));
+  EXPECT_EQ(seen, std::vector<std::string>{"acme+one"});
+}
+
 TEST_F(RobotsApiTest, AListWithoutTokensOrAnotherThingIsAnError) {
   const auto kind_of = [&](std::string_view body) {
     answer = testing::Answer{.body = std::string(body)};
