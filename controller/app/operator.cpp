@@ -19,7 +19,9 @@
 #include "api/quay_connection.h"
 #include "api/robot_token_rotation.h"
 #include "app/process.h"
+#include "app/shutdown.h"
 #include "base/executor.h"
+#include "base/log_writer.h"
 #include "http/cpprest_transport.h"
 #include "http/probe_server.h"
 #include "kube/client.h"
@@ -33,6 +35,7 @@
 #include "rotation/status_writer.h"
 #include "runtime/election.h"
 #include "runtime/health.h"
+#include "runtime/heartbeat.h"
 #include "runtime/metrics.h"
 #include "runtime/reflector.h"
 #include "runtime/store.h"
@@ -46,8 +49,11 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr base::BackoffPolicy queue_backoff{seconds(5), minutes(5)};
-// What is under way when the process is told to stop has this long; Kubernetes kills after 30 s.
-constexpr base::Duration shutdown_grace = seconds(20);
+// Minutes more than the longest look at a resource: a dozen calls to Quay, and rounds of writes.
+constexpr base::Duration longest_requests = minutes(15);
+constexpr int most_quay_calls = 12;
+// Lets the log catch up before the process ends at once.
+constexpr base::Duration last_words = std::chrono::milliseconds(200);
 constexpr base::Duration sync_poll = std::chrono::milliseconds(20);
 
 std::optional<std::string> environment(std::string_view name) {
@@ -61,12 +67,9 @@ std::string user_agent() {
   return "quay-rotator/" + version() + " (linux/" + system.machine + ")";
 }
 
-// The pod's name, so that a container that restarts takes its own lease back at once.
-std::string identity() {
-  if (auto pod = environment("POD_NAME"); pod && !pod->empty()) return *pod;
+std::string host_name() {
   std::array<char, 256> host{};
-  gethostname(host.data(), host.size() - 1);
-  return host.data();
+  return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "unknown";
 }
 
 double unix_seconds(base::WallTime time) {
@@ -92,12 +95,15 @@ class Operator {
  public:
   Operator(const Options& options, Hooks hooks, kube::Configuration configuration,
            std::unique_ptr<http::TransportFactory> transports, base::Executor& executor,
-           base::LogSink& sink)
+           base::LogWriter& sink)
       : options_(options),
         hooks_(std::move(hooks)),
         configuration_(std::move(configuration)),
         transports_(std::move(transports)),
         executor_(executor),
+        identity_(runtime::election_identity(environment("POD_NAME").value_or(""), host_name(),
+                                             executor.random())),
+        sink_(sink),
         log_(sink, options.log_level) {}
 
   // What may fail: transports and servers. An error is one line for the user.
@@ -147,8 +153,10 @@ class Operator {
     if (options_.leader_elect) {
       election_ =
           std::make_unique<runtime::Election>(election_options(), *lease_client_, executor_, log_);
+      health_.add_liveness("lease", [this] { return election_->stuck(); });
       election_->on_lost([this] {
         log_.error("the lease is lost: another replica may lead; ending at once");
+        sink_.flush(last_words);
         // Anything orderly would take time in which two replicas act.
         std::_Exit(1);
       });
@@ -157,16 +165,15 @@ class Operator {
         executor_.spawn("leader", [this](const std::stop_token& stopping) { lead(stopping); });
   }
 
-  void stop() {
-    log_.info("stopping: finishing what is under way");
+  // What cuts off whatever is under way.
+  [[nodiscard]] std::stop_source abandon() const { return abandon_; }
+
+  void stop(const char* signal) {
+    log_.info("stopping: finishing what is under way", {{"signal", signal}});
     leader_->request_stop();
     leader_->join();
     for (const auto& worker : workers_) worker->request_stop();
-    auto guard = executor_.spawn("shutdown", [this](const std::stop_token& stopping) {
-      if (executor_.sleep_for(shutdown_grace, stopping)) abandon_.request_stop();
-    });
     for (const auto& worker : workers_) worker->join();
-    guard.reset();
     // Only now: whoever leads next may assume that we do nothing any more.
     if (election_) election_->release();
     metrics_.leader(false);
@@ -184,12 +191,12 @@ class Operator {
                           ? configuration_.name_space
                           : options_.leader_election_namespace,
                       "quay-rotator"};
-    election.identity = identity();
+    election.identity = identity_;
     return election;
   }
 
   void assemble() {
-    events_ = std::make_unique<kube::EventRecorder>(*client_, executor_, log_, identity());
+    events_ = std::make_unique<kube::EventRecorder>(*client_, executor_, log_, identity_);
     sessions_ = std::make_unique<rotation::QuaySessions>(
         connections_, *client_, *transports_, &environment, executor_,
         [this](std::string_view call, std::string_view outcome) {
@@ -222,7 +229,10 @@ class Operator {
     metrics_.set_connection_source([this] { return connection_samples(); });
     metrics_.set_rotation_source([this] { return samples(); },
                                  [this] { return unix_seconds(executor_.wall_now()); });
+    metrics_.set_log_source([this] { return sink_.dropped(); });
     health_.add_liveness("ping", [] { return std::string(); });
+    health_.add_liveness("workers", [this] { return heartbeats_.trouble(executor_.now()); });
+    health_.add_liveness("reflectors", [this] { return stuck_reflector(); });
     health_.add_readiness("caches", [this] { return unsynced(); });
   }
 
@@ -274,6 +284,16 @@ class Operator {
     return waits.empty() ? unsynced(reflectors_) : waits;
   }
 
+  [[nodiscard]] std::string stuck_reflector() const {
+    const std::lock_guard lock(reflectors_mutex_);
+    for (const auto* reflectors : {&connection_reflectors_, &reflectors_}) {
+      for (const auto& reflector : *reflectors) {
+        if (std::string trouble = reflector->stuck(); !trouble.empty()) return trouble;
+      }
+    }
+    return "";
+  }
+
   void lead(const std::stop_token& stopping) {
     if (election_ && !election_->wait_until_leading(stopping)) return;
     metrics_.leader(true);
@@ -294,9 +314,12 @@ class Operator {
 
   template <class R>
   void serve(runtime::WorkQueue& queue, R& reconciler) {
-    workers_.push_back(
-        executor_.spawn("worker", [this, &queue, &reconciler](const std::stop_token& stopping) {
+    runtime::Heartbeat& heartbeat =
+        heartbeats_.add("worker", longest_requests + most_quay_calls * options_.quay_timeout);
+    workers_.push_back(executor_.spawn(
+        "worker", [this, &queue, &reconciler, &heartbeat](const std::stop_token& stopping) {
           while (const auto key = queue.take(stopping)) {
+            const runtime::Heartbeat::Work work(heartbeat, executor_.now());
             reconciler.reconcile(*key, abandon_.get_token());
             queue.done(*key);
           }
@@ -331,9 +354,12 @@ class Operator {
   kube::Configuration configuration_;
   std::unique_ptr<http::TransportFactory> transports_;
   base::Executor& executor_;
+  const std::string identity_;
+  base::LogWriter& sink_;
   base::Log log_;
   runtime::Metrics metrics_{version()};
   runtime::Health health_;
+  runtime::Heartbeats heartbeats_;  // of the workers
   std::stop_source abandon_;
 
   // One stuck pool of connections must not cost the lease, nor hold up requests.
@@ -383,14 +409,28 @@ int run_operator(const Options& options, const Hooks& hooks) {
   auto configuration = kube::load_configuration(where, *executor);
   if (!configuration) return fail(configuration.error().message);
 
-  const std::unique_ptr<base::LogSink> sink =
-      base::make_log_sink(options.log_level, options.log_format);
-  Operator instance(options, hooks, std::move(*configuration),
-                    http::make_cpprest_transport_factory(user_agent()), *executor, *sink);
-  if (const auto opened = instance.open(); !opened) return fail(opened.error().message);
-  instance.start();
-  wait_for_termination();
-  instance.stop();
+  const std::unique_ptr<base::LogWriter> sink =
+      base::make_log_writer(options.log_level, options.log_format, *executor);
+  const base::Log log(*sink, options.log_level);
+  std::optional<Operator> instance(std::in_place, options, hooks, std::move(*configuration),
+                                   http::make_cpprest_transport_factory(user_agent()), *executor,
+                                   *sink);
+  if (const auto opened = instance->open(); !opened) return fail(opened.error().message);
+  instance->start();
+  const char* signal = wait_for_termination();
+  const Shutdown guard(
+      *executor, {},
+      [&log, abandon = instance->abandon()]() mutable {
+        log.warning("what is under way takes too long and is cut off");
+        abandon.request_stop();
+      },
+      [&log, &sink] {
+        log.error("cannot stop in time: ending at once");
+        sink->flush(last_words);
+        std::_Exit(1);
+      });
+  instance->stop(signal);
+  instance.reset();
   return 0;
 }
 

@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_writer.h"
 #include "base/time.h"
 #include "http/allowed_hosts.h"
 

@@ -1,6 +1,7 @@
 #include "app/process.h"
 
 #include <csignal>
+#include <initializer_list>
 #include <malloc.h>
 
 #include <sys/prctl.h>
@@ -10,12 +11,27 @@ namespace quay_rotator::app {
 
 namespace {
 
+// nohup ignores SIGHUP before it starts a program, which is to stay so.
+bool is_ignored(int signal) {
+  struct sigaction action {};
+  return sigaction(signal, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 sigset_t termination_signals() {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
+  for (const int signal : {SIGTERM, SIGINT, SIGQUIT}) sigaddset(&signals, signal);
+  if (!is_ignored(SIGHUP)) sigaddset(&signals, SIGHUP);
   return signals;
+}
+
+// Whose default would end the process at once.
+void ignore_signals() {
+  for (const int signal : {SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGPOLL,
+                           SIGSTKFLT, SIGPWR}) {
+    std::signal(signal, SIG_IGN);
+  }
+  for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) std::signal(signal, SIG_IGN);
 }
 
 }  // namespace
@@ -24,7 +40,7 @@ void harden_process() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   prctl(PR_SET_DUMPABLE, 0);
-  std::signal(SIGPIPE, SIG_IGN);
+  ignore_signals();
   const sigset_t signals = termination_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
@@ -42,10 +58,14 @@ void trim_heap() {
   malloc_trim(0);
 }
 
-void wait_for_termination() {
+const char* wait_for_termination() {
   const sigset_t signals = termination_signals();
   int signal = 0;
   sigwait(&signals, &signal);
+  return signal == SIGTERM  ? "SIGTERM"
+         : signal == SIGINT ? "SIGINT"
+         : signal == SIGHUP ? "SIGHUP"
+                            : "SIGQUIT";
 }
 
 }  // namespace quay_rotator::app

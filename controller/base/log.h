@@ -2,13 +2,12 @@
 //
 //   log.info("rotated", {{"resource", "team-a/puller"}, {"outage", 0.012}});
 //
-// Format json: {"time","level","message",...fields}; text: `TIME LEVEL message key=value …`.
-// Safe for any number of threads; a line is written whole.
+// Safe for any number of threads. Where lines go is a LogSink's business: log_writer.h is the
+// program's.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -21,7 +20,6 @@ namespace quay_rotator::base {
 class SecretString;
 
 enum class LogLevel { debug, info, warning, error };
-enum class LogFormat { json, text };
 
 struct LogField {
   using Value = std::variant<std::string, std::int64_t, double, bool>;
@@ -46,9 +44,6 @@ class LogSink {
   virtual void write(LogLevel level, std::string_view message,
                      const std::vector<LogField>& fields) = 0;
 };
-
-// Lines on standard error through spdlog. Levels below `level` cost nothing.
-std::unique_ptr<LogSink> make_log_sink(LogLevel level, LogFormat format);
 
 // A cheap value: a sink that it does not own (must outlive it; null: silent), a level and fields
 // that every line gets.

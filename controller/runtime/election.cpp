@@ -1,7 +1,10 @@
 #include "runtime/election.h"
 
 #include <algorithm>
+#include <array>
+#include <cinttypes>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 #include <mutex>
 #include <string_view>
@@ -11,12 +14,16 @@
 
 #include "base/json.h"
 #include "base/time.h"
+#include "runtime/heartbeat.h"
 
 namespace quay_rotator::runtime {
 
 namespace {
 
 using Kind = kube::Error::Kind;
+
+// A round is two requests of some seconds, each with an exec plugin before it at the worst.
+constexpr base::Duration longest_round = std::chrono::minutes(3);
 
 LeaseRecord read_record(const nlohmann::json& lease) {
   const auto text = [&](std::string_view path) {
@@ -44,6 +51,14 @@ void write_record(const LeaseRecord& record, nlohmann::json& lease) {
 }
 
 }  // namespace
+
+std::string election_identity(const std::string& pod, const std::string& host,
+                              std::uint64_t random) {
+  if (!pod.empty()) return pod;
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016" PRIx64, random);
+  return host + "_" + digits.data();
+}
 
 ElectionState::Verdict ElectionState::observe(const std::optional<LeaseRecord>& record,
                                               base::MonotonicTime now) {
@@ -100,6 +115,7 @@ struct Election::Driver {
   kube::Client& client;
   base::Executor& executor;
   base::Log log;
+  Heartbeat heartbeat{longest_round};
   // Of the election's thread alone (and of release() once that has ended).
   nlohmann::json lease;  // as last read or written, to write it again
   bool led = false;
@@ -147,6 +163,10 @@ bool Election::leading() const {
   return !driver_->over && driver_->state.leading(driver_->executor.now());
 }
 
+std::string Election::stuck() const {
+  return driver_->heartbeat.trouble(driver_->executor.now());
+}
+
 void Election::on_lost(std::function<void()> callback) {
   {
     const std::lock_guard lock(driver_->mutex);
@@ -172,6 +192,7 @@ void Election::release() {
 void Election::Driver::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const base::MonotonicTime started = executor.now();
+    heartbeat.beat(started);
     // Before anything is renewed: a process that slept past its lease has lost it, even if nobody
     // else took it meanwhile.
     if (expired()) return lose();

@@ -6,6 +6,7 @@
 // the lease; others wait for `lease_duration` from when they saw that renewal, which is later.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,11 +22,17 @@ namespace quay_rotator::runtime {
 
 struct ElectionOptions {
   kube::ObjectKey lease;
-  std::string identity;  // the pod's name: a container that restarts takes its own lease at once
+  std::string identity;  // see election_identity
   base::Duration lease_duration = std::chrono::seconds(15);
   base::Duration renew_deadline = std::chrono::seconds(10);
   base::Duration retry_period = std::chrono::seconds(2);
 };
+
+// Who we are in the Lease. The pod's name, which is unique, so that a container that restarts takes
+// its own lease back at once; where there is no pod, "host_0123456789abcdef" with that number: two
+// processes of one host are two.
+std::string election_identity(const std::string& pod, const std::string& host,
+                              std::uint64_t random);
 
 // What the Lease says, as far as the election cares. Stamps are text: they are compared, not read.
 struct LeaseRecord {
@@ -75,6 +82,8 @@ class Election {
   bool wait_until_leading(const std::stop_token& stop);
   // Judged by the clock at this instant: a process that was frozen past its lease sees false.
   [[nodiscard]] bool leading() const;
+  // What keeps the election's thread from renewing or asking for the lease; empty when it gets on.
+  [[nodiscard]] std::string stuck() const;
   // Called once, from the election's thread, when a lease that we held is lost; at once and from
   // this thread when it is lost already.
   void on_lost(std::function<void()> callback);

@@ -213,6 +213,7 @@ struct Metrics::Families {
   std::function<std::vector<RotationSample>()> source;
   std::function<double()> now;
   std::function<std::vector<ConnectionSample>()> connections;
+  std::function<std::uint64_t()> dropped_lines;
 };
 
 Metrics::Metrics(std::string_view version) : families_(std::make_unique<Families>(version)) {}
@@ -269,16 +270,29 @@ void Metrics::set_connection_source(std::function<std::vector<ConnectionSample>(
   families_->connections = std::move(source);
 }
 
+void Metrics::set_log_source(std::function<std::uint64_t()> dropped) {
+  const std::lock_guard lock(families_->mutex);
+  families_->dropped_lines = std::move(dropped);
+}
+
 std::string Metrics::text() const {
   std::vector<MetricFamily> all = families_->registry.Collect();
   std::function<std::vector<RotationSample>()> source;
   std::function<double()> now;
   std::function<std::vector<ConnectionSample>()> connections;
+  std::function<std::uint64_t()> dropped_lines;
   {
     const std::lock_guard lock(families_->mutex);
     connections = families_->connections;
     source = families_->source;
     now = families_->now;
+    dropped_lines = families_->dropped_lines;
+  }
+  if (dropped_lines) {
+    all.push_back(family("quay_rotator_log_lines_dropped_total",
+                         "Log lines that were given up because nobody read them",
+                         MetricType::Counter,
+                         {sample(static_cast<double>(dropped_lines()), MetricType::Counter)}));
   }
   add_process(all);
   std::string text = prometheus::TextSerializer().Serialize(all);

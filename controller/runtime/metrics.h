@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -56,6 +57,9 @@ class Metrics {
   // long as text() is called.
   void set_rotation_source(std::function<std::vector<RotationSample>()> source,
                            std::function<double()> now);
+
+  // quay_rotator_log_lines_dropped_total, asked for at scrape time like the above.
+  void set_log_source(std::function<std::uint64_t()> dropped);
 
   // Prometheus text format 0.0.4, with process_* (resident memory, CPU seconds, open descriptors,
   // start time, threads) and quay_rotator_build_info{version}.

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "runtime/heartbeat.h"
 #include "runtime/reflector_state.h"
 
 namespace quay_rotator::runtime {
@@ -20,6 +21,8 @@ constexpr base::Duration shortest_watch = std::chrono::seconds(300);
 constexpr base::Duration watch_spread = std::chrono::seconds(300);
 // Bookmarks come every minute: this long a silence is a dead peer.
 constexpr base::Duration idle_limit = std::chrono::seconds(150);
+// Something comes, or is given up, at least every idle_limit.
+constexpr base::Duration longest_silence = std::chrono::minutes(15);
 constexpr base::Duration turn_poll = std::chrono::milliseconds(20);
 
 }  // namespace
@@ -33,6 +36,7 @@ struct Reflector::Driver {
   base::Log log;
 
   ReflectorState state;
+  Heartbeat heartbeat{longest_silence};
   std::atomic<bool> synced = false;
   mutable std::mutex mutex;
   std::string trouble;
@@ -62,6 +66,7 @@ Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, k
                          executor,
                          log.with({{"kind", resource.kind}}),
                          {},
+                         Heartbeat(longest_silence),
                          {},
                          {},
                          {}}) {
@@ -81,11 +86,16 @@ std::string Reflector::trouble() const {
   return driver_->trouble;
 }
 
+std::string Reflector::stuck() const {
+  return driver_->heartbeat.trouble(driver_->executor.now());
+}
+
 void Reflector::Driver::run(const std::stop_token& stop) {
   while (options.after && !options.after->synced() && options.after->trouble().empty()) {
     if (!executor.sleep_for(turn_poll, stop)) return;
   }
   while (!stop.stop_requested()) {
+    heartbeat.beat(executor.now());
     const ReflectorState::Action action = state.next();
     if (const auto* page = std::get_if<ReflectorState::ListPage>(&action)) {
       list(*page, stop);
@@ -103,9 +113,11 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   query.limit = action.limit;
   query.continue_token = action.continue_token;
   if (action.first) writer->begin_snapshot(options.name_space);
-  const auto page = client.list_each(
-      resource, options.name_space, query, stop,
-      [this](const nlohmann::json& item) { report(writer->add_to_snapshot(item)); });
+  const auto page = client.list_each(resource, options.name_space, query, stop,
+                                     [this](const nlohmann::json& item) {
+                                       heartbeat.beat(executor.now());
+                                       report(writer->add_to_snapshot(item));
+                                     });
   if (stop.stop_requested()) return;
   if (!page) {
     state.on_list_error(page.error(), executor.random());
@@ -155,6 +167,7 @@ void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::st
 
 // False ends the watch.
 bool Reflector::Driver::take_event(std::string_view line, WatchOutcome& outcome) {
+  heartbeat.beat(executor.now());
   const auto event = kube::parse_object(line);
   if (!event) {
     outcome.failure = malformed("watch", "an event is " + event.error().message);

@@ -35,6 +35,9 @@ class Reflector {
   // failed watch that means the next event or bookmark, which comes within a minute or so.
   // Thread-safe.
   [[nodiscard]] std::string trouble() const;
+  // What keeps its thread from going on, whatever the API server does; empty when it gets on.
+  // Thread-safe.
+  [[nodiscard]] std::string stuck() const;
 
  private:
   struct Driver;

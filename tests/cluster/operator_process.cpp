@@ -16,8 +16,6 @@
 
 namespace quay_rotator::cluster {
 
-namespace {
-
 std::string http_get(int port, const std::string& path) {
   namespace http = boost::beast::http;
   boost::asio::io_context context;
@@ -32,8 +30,6 @@ std::string http_get(int port, const std::string& path) {
   http::read(socket, buffer, response, error);
   return response.body();
 }
-
-}  // namespace
 
 OperatorProcess::OperatorProcess(OperatorOptions options) {
   static std::atomic<int> count = 0;

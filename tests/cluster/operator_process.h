@@ -29,6 +29,9 @@ struct OperatorOptions {
   std::vector<std::string> allowed_quay_hosts{"localhost", "127.0.0.1", "*"};
 };
 
+// GET from this machine: the body, whatever the status.
+std::string http_get(int port, const std::string& path);
+
 class OperatorProcess {
  public:
   explicit OperatorProcess(OperatorOptions options = {});

@@ -2,11 +2,15 @@
 // not as it should be, its probes and metrics, its end.
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <memory>
 #include <sstream>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <sys/stat.h>
 
 #include "cluster/cluster_test.h"
 
@@ -196,8 +200,9 @@ TEST_F(Program, MissingRightsAreNamed) {
 }
 
 TEST_F(Program, EndsWithSigtermAndLetsGoOfTheLease) {
-  for (const int number : {SIGTERM, SIGINT}) {
+  for (const int number : {SIGTERM, SIGINT, SIGHUP}) {
     OperatorProcess running;
+    for (const int nothing : {SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE}) running.signal(nothing);
     const kube::ObjectKey lease{"quay-rotator", "quay-rotator"};
     EXPECT_EQ(cluster().get(kube::leases, lease).at("spec").at("holderIdentity"), "quay-rotator-0");
     const auto began = std::chrono::steady_clock::now();
@@ -207,6 +212,66 @@ TEST_F(Program, EndsWithSigtermAndLetsGoOfTheLease) {
     EXPECT_EQ(cluster().get(kube::leases, lease).at("spec").value("holderIdentity", ""), "");
     EXPECT_THAT(running.log(), HasSubstr("\"stopped\""));
   }
+}
+
+TEST_F(Program, ALogThatNobodyReadsStopsNothing) {
+  const std::string pipe = cluster().directory() + "/unread.log";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = open(pipe.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  fcntl(reader, F_SETPIPE_SZ, 4096);
+  ChildProcess running(
+      {cluster().program("quay-rotator-with-fail-points"), "--kubeconfig",
+       cluster().operator_kubeconfig(), "--leader-elect=false", "--log-level=debug",
+       "--allowed-quay-hosts=localhost", "--allowed-quay-hosts=127.0.0.1",
+       "--health-probe-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0"},
+      pipe);
+  fcntl(reader, F_SETFL, 0);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> lines(fdopen(reader, "r"), &std::fclose);
+  const auto next = [&lines] {
+    std::string line;
+    for (int c = std::fgetc(lines.get()); c != EOF && c != '\n'; c = std::fgetc(lines.get())) {
+      line += static_cast<char>(c);
+    }
+    return json::parse(line, nullptr, false);
+  };
+  json line = next();
+  while (line.at("message") != "starting") line = next();
+  const int metrics = line.at("metrics_port");
+  const int probes = line.at("probes_port");
+  while (line.at("message") != "caches are complete") line = next();
+
+  // From here on nobody reads, and the pipe holds a dozen lines or two.
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  for (int rotations = 1; rotations <= 4; ++rotations) {
+    annotate_rotate_now(std::to_string(rotations));
+    ASSERT_TRUE(wait_until_rotated(rotations));
+  }
+  EXPECT_THAT(http_get(probes, "/healthz"), HasSubstr("[+]workers ok"));
+  EXPECT_THAT(http_get(metrics, "/metrics"), HasSubstr("quay_rotator_log_lines_dropped_total"));
+  const auto began = std::chrono::steady_clock::now();
+  running.signal(SIGTERM);
+  EXPECT_EQ(running.wait(), 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(10));
+}
+
+TEST_F(Program, AStopEndsThoughAWorkerHangs) {
+  OperatorProcess running(
+      {.environment = {{"QUAY_ROTATOR_FAIL_POINT_HANGS", "1"}}, .fail_point = "before-regenerate"});
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  annotate_rotate_now("now");
+  const auto hangs = [&running] {
+    return std::ranges::any_of(running.log_lines(), [](const json& line) {
+      return line.value("phase", "") == "regenerate";
+    });
+  };
+  while (!hangs()) usleep(20'000);  // another process writes that file: nothing to wait on
+  const auto began = std::chrono::steady_clock::now();
+  running.signal(SIGTERM);
+  EXPECT_EQ(running.wait(), 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(30));
+  EXPECT_THAT(running.log(), AllOf(HasSubstr("is cut off"), HasSubstr("cannot stop in time")));
 }
 
 TEST_F(Program, WorksWithoutALease) {

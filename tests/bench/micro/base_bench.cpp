@@ -2,8 +2,9 @@
 #include <string>
 #include <unistd.h>
 
+#include "base/executor.h"
 #include "base/fingerprint.h"
-#include "base/log.h"
+#include "base/log_writer.h"
 #include "base/secret_string.h"
 #include "bench/micro/allocations.h"
 
@@ -68,7 +69,8 @@ class Silence {
 
 void log_line(benchmark::State& state, base::LogFormat format) {
   const Silence silence;
-  const auto sink = base::make_log_sink(base::LogLevel::info, format);
+  const auto executor = base::make_system_executor();
+  const auto sink = base::make_log_writer(base::LogLevel::info, format, *executor);
   const auto log = base::Log(*sink, base::LogLevel::info).with({{"resource", "team-a/robot-1"}});
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
@@ -86,7 +88,8 @@ void LogLineText(benchmark::State& state) {
 BENCHMARK(LogLineText);
 // Below the level: only its fields are made.
 void LogLineSilent(benchmark::State& state) {
-  const auto sink = base::make_log_sink(base::LogLevel::info, base::LogFormat::json);
+  const auto executor = base::make_system_executor();
+  const auto sink = base::make_log_writer(base::LogLevel::info, base::LogFormat::json, *executor);
   const base::Log log(*sink, base::LogLevel::info);
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {

@@ -43,6 +43,12 @@ LeaseRecord held_by(const std::string& holder, const std::string& renewed = "1")
 
 constexpr base::MonotonicTime start{1h};
 
+TEST(ElectionIdentityTest, IsThePodsNameOrOneThatNoOtherProcessHas) {
+  EXPECT_EQ(election_identity("quay-rotator-0", "node-1", 7), "quay-rotator-0");
+  EXPECT_EQ(election_identity("", "laptop", 0x3f9a1c), "laptop_00000000003f9a1c");
+  EXPECT_NE(election_identity("", "node-1", 1), election_identity("", "node-1", 2));
+}
+
 TEST(ElectionStateTest, TakesWhatIsFree) {
   struct Row {
     const char* name;
@@ -172,6 +178,7 @@ class ElectionTest : public ::testing::Test {
         : api(
               test.executor_,
               [&test, this](const SentRequest& request) {
+                test.executor_.sleep_for(std::exchange(hang, {}), {});
                 if (cut_off) return FakeResult(no_answer());
                 auto answer = test.server_.answer(request);
                 if (answer) answer->delay = delay;
@@ -190,6 +197,7 @@ class ElectionTest : public ::testing::Test {
     }
     bool cut_off = false;
     base::Duration delay{};
+    base::Duration hang{};  // of the next request, whatever its deadline
     int lost = 0;
     ApiClient api;
     Election election;
@@ -225,6 +233,19 @@ TEST_F(ElectionTest, RenewsWithOneRequestEveryTwoSeconds) {
   EXPECT_EQ((*server_.lease)["spec"]["acquireTime"], "2026-03-01T12:00:00.000000Z");
   EXPECT_EQ((*server_.lease)["spec"]["leaseTransitions"], 0);
   EXPECT_EQ(replica.lost, 0);
+}
+
+TEST_F(ElectionTest, SaysWhenItsThreadHangsAndNotWhenTheServerIsAway) {
+  Replica replica(*this, "pod-a");
+  server_.hold("pod-b", "0");
+  replica.cut_off = true;
+  executor_.advance(1h);
+  EXPECT_EQ(replica.election.stuck(), "");
+  replica.hang = 10min;
+  executor_.advance(5min);
+  EXPECT_THAT(replica.election.stuck(), ::testing::StartsWith("no sign of life for"));
+  executor_.advance(6min);
+  EXPECT_EQ(replica.election.stuck(), "");
 }
 
 TEST_F(ElectionTest, WaitsForALivingHolderAndFollowsADeadOne) {

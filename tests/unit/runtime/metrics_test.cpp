@@ -94,6 +94,13 @@ TEST(MetricsTest, TellsOfTheProcess) {
           1);
 }
 
+TEST(MetricsTest, CountsLogLinesThatNobodyRead) {
+  Metrics metrics("1");
+  EXPECT_THAT(metrics.text(), Not(HasSubstr("log_lines_dropped")));
+  metrics.set_log_source([] { return 7U; });
+  EXPECT_EQ(value_of(metrics.text(), "quay_rotator_log_lines_dropped_total"), 7);
+}
+
 TEST(MetricsTest, ThreadsMayCountWhileOthersScrape) {
   Metrics metrics("1");
   {

@@ -187,6 +187,19 @@ TEST_F(ReflectorTest, AsksForItsNamespaceItsLabelsAndAWatchOfFiveToTenMinutes) {
   EXPECT_LE(timeout, 600);
 }
 
+TEST_F(ReflectorTest, SaysWhenItsThreadHangsAndNotWhenTheServerIsAway) {
+  start();
+  executor_.advance(2h);
+  EXPECT_NE(reflector_->trouble(), "");
+  EXPECT_EQ(reflector_->stuck(), "");
+  lists_ = {[] { return page({}, 10); }};
+  watches_ = {[this] { return stream({{10min, bookmark(11)}, {30min, bookmark(12)}}); }};
+  executor_.advance(21min);
+  EXPECT_EQ(reflector_->stuck(), "");
+  executor_.advance(10min);
+  EXPECT_THAT(reflector_->stuck(), HasSubstr("no sign of life for"));
+}
+
 TEST_F(ReflectorTest, FollowsTheWatch) {
   lists_ = {[] { return page({thing("a", 1), thing("b", 2)}, 10); }};
   watches_ = {[this] {

@@ -1,4 +1,4 @@
-#include "base/log.h"
+#include "base/log_writer.h"
 
 #include <algorithm>
 #include <type_traits>
@@ -19,8 +19,12 @@ static_assert(!std::is_constructible_v<LogField, std::string_view, const SecretS
 template <class Use>
 std::string captured(LogLevel level, LogFormat format, Use use) {
   testing::internal::CaptureStderr();
-  const auto sink = make_log_sink(level, format);
-  use(Log(*sink, level));
+  const auto executor = make_system_executor();
+  {
+    const auto sink = make_log_writer(level, format, *executor);
+    use(Log(*sink, level));
+    EXPECT_TRUE(sink->flush(std::chrono::minutes(1)));
+  }
   return testing::internal::GetCapturedStderr();
 }
 
