@@ -243,6 +243,11 @@ struct Client::Call {
     result.status = response.status;
     result.reason = reason;
     result.causes = causes_of(status);
+    if (std::any_of(result.causes.begin(), result.causes.end(), [](const Error::Cause& cause) {
+          return cause.reason == "ResourceVersionTooLarge";
+        })) {
+      result.kind = Kind::ahead;
+    }
     result.maybe_applied = is_write() && response.status >= 500;
     if (const auto seconds = response.retry_after()) {
       result.retry_after = *seconds;
@@ -384,7 +389,10 @@ Client::Call Client::list_call(const Resource& resource, const std::string& name
   if (options.limit > 0) query.add("limit", std::to_string(options.limit));
   query.add("continue", options.continue_token);
   // A continue token says by itself which version it continues; both together are refused.
-  if (options.continue_token.empty()) query.add("resourceVersion", options.resource_version);
+  if (options.continue_token.empty()) {
+    query.add("resourceVersion", options.resource_version)
+        .add("resourceVersionMatch", options.not_older ? "NotOlderThan" : "");
+  }
   Call call = Call::of("list", http::Method::get, resource, "", name_space,
                        collection_path(resource, name_space) + query.text());
   call.idempotent = true;

@@ -35,6 +35,7 @@ struct Error {
     conflict,           // 409: resourceVersion, uid, or a field another manager owns
     already_exists,     // 409 AlreadyExists
     expired,            // 410: resourceVersion or continue token too old
+    ahead,              // 504: a resourceVersion that the server has not reached
     invalid,            // 400, 422: the server refuses the object
     too_many_requests,  // 429
     server,             // 5xx
@@ -64,6 +65,7 @@ struct ListOptions {
   std::string label_selector;
   std::string field_selector;
   std::string resource_version;  // "" is the most recent
+  bool not_older = false;        // at least that version, else an error of kind ahead
   int limit = 500;               // 0: no paging
   std::string continue_token;
 };

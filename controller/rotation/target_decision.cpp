@@ -236,6 +236,7 @@ TargetProblem target_problem(const kube::ObjectKey& secret, const kube::Error& e
     case Kind::cancelled:
       return problem("ApiServerUnavailable", "stopped before the Secret was written", false);
     case Kind::expired:
+    case Kind::ahead:
     case Kind::too_many_requests:
     case Kind::server:
     case Kind::unreachable:

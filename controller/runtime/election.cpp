@@ -24,6 +24,8 @@ using Kind = kube::Error::Kind;
 
 // A round is two requests of some seconds, each with an exec plugin before it at the worst.
 constexpr base::Duration longest_round = std::chrono::minutes(3);
+// Whoever has not renewed for so long is gone, whatever it once wrote.
+constexpr base::Duration longest_lease = std::chrono::minutes(10);
 
 LeaseRecord read_record(const nlohmann::json& lease) {
   const auto text = [&](std::string_view path) {
@@ -70,8 +72,9 @@ ElectionState::Verdict ElectionState::observe(const std::optional<LeaseRecord>& 
   if (record_->holder == options_.identity) return Verdict::acquire;
   renewed_at_.reset();
   if (record_->holder.empty()) return Verdict::acquire;
-  const base::Duration duration =
-      record_->duration > base::Duration::zero() ? record_->duration : options_.lease_duration;
+  const base::Duration duration = record_->duration > base::Duration::zero()
+                                      ? std::min(record_->duration, longest_lease)
+                                      : options_.lease_duration;
   return now < changed_at_ + duration ? Verdict::wait : Verdict::acquire;
 }
 

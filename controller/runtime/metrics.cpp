@@ -81,7 +81,10 @@ void add_rotations(const std::vector<Metrics::RotationSample>& samples, double n
   ResourceFamily age(text, "quay_rotator_token_age_seconds",
                      "Time since the current token is known");
   for (const auto& rotation : samples) {
-    if (rotation.token_known_since > 0) age.add(rotation.key, now - rotation.token_known_since);
+    // A clock may have been ahead when that was written.
+    if (rotation.token_known_since > 0) {
+      age.add(rotation.key, std::max(0.0, now - rotation.token_known_since));
+    }
   }
   ResourceFamily next(text, "quay_rotator_next_rotation_timestamp_seconds",
                       "When the next rotation is due, as Unix time");

@@ -43,6 +43,7 @@ struct Reflector::Driver {
 
   void run(const std::stop_token& stop);
   void list(const ReflectorState::ListPage& action, const std::stop_token& stop);
+  void check(const ReflectorState::Check& action, const std::stop_token& stop);
   void watch(const ReflectorState::Watch& action, const std::stop_token& stop);
 
   struct WatchOutcome {
@@ -97,12 +98,18 @@ void Reflector::Driver::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     heartbeat.beat(executor.now());
     const ReflectorState::Action action = state.next();
+    const History before = state.history();
     if (const auto* page = std::get_if<ReflectorState::ListPage>(&action)) {
       list(*page, stop);
+    } else if (const auto* reached = std::get_if<ReflectorState::Check>(&action)) {
+      check(*reached, stop);
     } else if (const auto* from = std::get_if<ReflectorState::Watch>(&action)) {
       watch(*from, stop);
     } else if (executor.sleep_for(std::get<ReflectorState::Wait>(action).delay, stop)) {
       state.on_waited();
+    }
+    if (before == History::goes_on && state.history() == History::went_back) {
+      log.warning("the API server's history went back: everything is read anew");
     }
   }
 }
@@ -112,7 +119,7 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   query.label_selector = options.label_selector;
   query.limit = action.limit;
   query.continue_token = action.continue_token;
-  if (action.first) writer->begin_snapshot(options.name_space);
+  if (action.first) writer->begin_snapshot(options.name_space, action.history);
   const auto page = client.list_each(resource, options.name_space, query, stop,
                                      [this](const nlohmann::json& item) {
                                        heartbeat.beat(executor.now());
@@ -130,6 +137,21 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   writer->end_snapshot(page->resource_version);
   synced = true;
   set_trouble("");
+}
+
+void Reflector::Driver::check(const ReflectorState::Check& action, const std::stop_token& stop) {
+  kube::ListOptions query;
+  query.label_selector = options.label_selector;
+  query.limit = 1;
+  query.resource_version = action.resource_version;
+  query.not_older = true;
+  const auto page =
+      client.list_each(resource, options.name_space, query, stop, [](const nlohmann::json&) {});
+  if (stop.stop_requested()) return;
+  if (page) return state.on_checked(page->resource_version);
+  state.on_check_error(page.error(), executor.random());
+  // A server that is not there yet is no trouble: the full list that follows is what it costs.
+  if (page.error().kind != kube::Error::Kind::ahead) set_trouble(kube::explain(page.error()));
 }
 
 void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::stop_token& stop) {

@@ -15,19 +15,30 @@ constexpr base::Duration healthy_life = std::chrono::minutes(2);
 constexpr base::Duration shortest_sound_life = std::chrono::seconds(1);
 constexpr base::BackoffPolicy policy{std::chrono::milliseconds(800), std::chrono::seconds(30)};
 
+bool is_older(const std::string& version, const std::string& than) {
+  return kube::compare_resource_versions(version, than) < 0;
+}
+
 }  // namespace
 
 ReflectorState::Action ReflectorState::next() const {
   if (wait_ > base::Duration::zero()) return Wait{wait_};
-  if (phase_ == Phase::watching) return Watch{version_};
-  return ListPage{continue_token_, limit_, continue_token_.empty()};
+  if (phase_ == Phase::listing) {
+    return ListPage{continue_token_, limit_, continue_token_.empty(), history_};
+  }
+  if (must_check_) return Check{version_};
+  return Watch{version_};
 }
 
 void ReflectorState::on_page(const std::string& resource_version,
                              const std::string& continue_token) {
-  version_ = resource_version;
+  if (history_ == History::goes_on && is_older(resource_version, version_)) return start_over();
   continue_token_ = continue_token;
-  if (continue_token.empty()) phase_ = Phase::watching;
+  if (!continue_token.empty()) return;
+  version_ = resource_version;
+  phase_ = Phase::watching;
+  history_ = History::goes_on;
+  must_check_ = false;
 }
 
 void ReflectorState::on_list_error(const kube::Error& error, std::uint64_t random) {
@@ -45,6 +56,25 @@ void ReflectorState::on_list_error(const kube::Error& error, std::uint64_t rando
   back_off(random, error.retry_after);
 }
 
+void ReflectorState::on_checked(const std::string& resource_version) {
+  if (is_older(resource_version, version_)) return start_over();
+  must_check_ = false;
+}
+
+void ReflectorState::on_check_error(const kube::Error& error, std::uint64_t random) {
+  switch (error.kind) {
+    case Kind::ahead:
+      return start_over();
+    case Kind::expired:
+      return relist();
+    case Kind::invalid:  // a server that knows no such question; a watch tells what it can
+      must_check_ = false;
+      return;
+    default:
+      back_off(random, error.retry_after);
+  }
+}
+
 void ReflectorState::on_watch_version(const std::string& resource_version) {
   version_ = resource_version;
 }
@@ -59,12 +89,14 @@ void ReflectorState::on_watch_status(int code, base::Duration lived, std::uint64
 }
 
 void ReflectorState::on_watch_end(base::Duration lived, int events, std::uint64_t random) {
+  must_check_ = true;
   if (lived >= healthy_life) failures_ = 0;
   if (lived < shortest_sound_life && events == 0) back_off(random);
 }
 
 void ReflectorState::on_watch_error(const kube::Error& error, base::Duration lived,
                                     std::uint64_t random) {
+  must_check_ = true;
   if (lived >= healthy_life) failures_ = 0;
   switch (error.kind) {
     case Kind::expired:
@@ -92,14 +124,23 @@ void ReflectorState::on_waited() {
 void ReflectorState::back_off(std::uint64_t random,
                               const std::optional<base::Duration>& retry_after) {
   ++failures_;
-  wait_ = std::max(base::backoff_delay(policy, failures_, random),
-                   retry_after.value_or(base::Duration::zero()));
+  wait_ = base::backoff_delay(policy, failures_, random);
+  if (!retry_after || *retry_after <= wait_) return;
+  // All whom the server sends away at one instant should not come back at one instant.
+  const base::Duration asked = std::min(*retry_after, policy.most);
+  wait_ = asked + base::Duration(static_cast<base::Duration::rep>(
+                      random % static_cast<std::uint64_t>(asked.count() / 4 + 1)));
 }
 
 void ReflectorState::relist() {
   phase_ = Phase::listing;
   continue_token_.clear();
   limit_ = page_limit;
+}
+
+void ReflectorState::start_over() {
+  history_ = History::went_back;
+  relist();
 }
 
 }  // namespace quay_rotator::runtime

@@ -3,10 +3,17 @@
 // Mirrors client-go's reflector: the first list is paged with resourceVersion "", an expired
 // continue token means one full unpaged list, a watch goes on from the last version it saw (events
 // and bookmarks), 410 means relist, 429 and refused connections back off and keep the version.
+//
+// Unlike client-go it does not trust that history only goes on: etcd may have been put back to an
+// older state, and a watch from a version that the server has not reached is silent. Before a watch
+// goes on, however the last one ended, the server is asked whether it has reached the version;
+// where it has not, or a list is older than what was seen, everything is listed to replace what is
+// held.
+//
 // Usage: perform next(), feed what happened to one of the on_… members, repeat.
 //
-// Delays grow from 0.8 s to 30 s, or to what Retry-After asks for if that is more, and start over
-// once a watch has lived for two minutes. Not synchronized.
+// Delays grow from 0.8 s to 30 s and start over once a watch has lived for two minutes. Retry-After
+// is honoured up to the same 30 s, and a random part on top. Not synchronized.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +23,7 @@
 
 #include "base/time.h"
 #include "kube/client.h"
+#include "runtime/store.h"
 
 namespace quay_rotator::runtime {
 
@@ -25,7 +33,12 @@ class ReflectorState {
     std::string continue_token;
     int limit = 500;
     bool first = true;
+    History history = History::goes_on;
     bool operator==(const ListPage&) const = default;
+  };
+  struct Check {  // ask whether the server has reached that version
+    std::string resource_version;
+    bool operator==(const Check&) const = default;
   };
   struct Watch {
     std::string resource_version;
@@ -35,13 +48,16 @@ class ReflectorState {
     base::Duration delay;
     bool operator==(const Wait&) const = default;
   };
-  using Action = std::variant<ListPage, Watch, Wait>;
+  using Action = std::variant<ListPage, Check, Watch, Wait>;
 
   [[nodiscard]] Action next() const;
 
   // A page came; the store swaps its snapshot when complete() turns true.
   void on_page(const std::string& resource_version, const std::string& continue_token);
   void on_list_error(const kube::Error& error, std::uint64_t random);
+  // The server answered a check; it is at `resource_version`.
+  void on_checked(const std::string& resource_version);
+  void on_check_error(const kube::Error& error, std::uint64_t random);
   // An event or a bookmark with its object's version.
   void on_watch_version(const std::string& resource_version);
   // An ERROR event, carrying a Status with `code`, ended a watch that lived for `lived`.
@@ -53,16 +69,21 @@ class ReflectorState {
 
   // The whole snapshot has been listed.
   [[nodiscard]] bool complete() const { return phase_ == Phase::watching; }
+  // What is being listed replaces whatever is held.
+  [[nodiscard]] History history() const { return history_; }
 
  private:
   enum class Phase { listing, watching };
   void back_off(std::uint64_t random, const std::optional<base::Duration>& retry_after = {});
   void relist();
+  void start_over();
 
   Phase phase_ = Phase::listing;
   std::string continue_token_;
   int limit_ = 500;
   std::string version_;
+  bool must_check_ = false;
+  History history_ = History::goes_on;
   int failures_ = 0;
   base::Duration wait_{};
 };

@@ -31,17 +31,24 @@ namespace quay_rotator::runtime {
 
 enum class ChangeCause { initial, live };
 
+// How what is held relates to what is listed now.
+enum class History {
+  goes_on,    // what is newer than the list stays
+  went_back,  // the API server lost what it had told: held versions mean nothing, only the list
+              // does
+};
+
 // What a reflector writes to. One thread only.
 class StoreWriter {
  public:
   virtual ~StoreWriter() = default;
   // A relist of `name_space` ("" for all) collects into a new snapshot; what an earlier one
   // collected that did not end is thrown away …
-  virtual void begin_snapshot(const std::string& name_space) = 0;
+  virtual void begin_snapshot(const std::string& name_space, History history) = 0;
   // … object by object. One that cannot be decoded is an error for the log; its key is kept …
   virtual base::Expected<void> add_to_snapshot(const nlohmann::json& object) = 0;
   // … which then replaces the old one at once, in that namespace: what vanished is deleted, what is
-  // newer than the list's `resource_version` stays.
+  // newer than the list's `resource_version` stays unless history went back.
   virtual void end_snapshot(const std::string& resource_version) = 0;
   // An object that cannot be decoded is an error, and what the store had stays.
   virtual base::Expected<void> upsert(const nlohmann::json& object) = 0;
@@ -134,14 +141,8 @@ class Store {
       if (const auto found = objects_.find(after->meta.key)) {
         if (!is_newer(after->meta, objects_[*found])) return;
         before = unpack(objects_[*found].get());
-      } else {
-        // The watch tells of a namespace in order: what is older than the last deletion there, and
-        // not here, is gone.
-        const auto erased = erased_at_.find(after->meta.key.name_space);
-        if (erased != erased_at_.end() &&
-            kube::compare_resource_versions(after->meta.resource_version, erased->second) <= 0) {
-          return;
-        }
+      } else if (is_gone(after->meta)) {
+        return;
       }
       objects_.release(objects_.put(pack(*after)));
     }
@@ -153,17 +154,17 @@ class Store {
 
   // For the writer below.
 
-  // The API server told of a deletion; `deleted` carries the deletion's version. An object of that
-  // name that was created since stays.
-  void erase_deleted(const kube::ObjectMeta& deleted) {
-    erase_if(
-        deleted.key,
-        [&deleted](const kube::ObjectMeta& held) {
-          return held.uid == deleted.uid ||
-                 kube::compare_resource_versions(held.resource_version, deleted.resource_version) <=
-                     0;
-        },
-        &deleted);
+  // A watch of `name_space` ("" for all) told of a deletion; `deleted` carries the deletion's
+  // version. An object of that name that was created since stays.
+  void erase_deleted(const kube::ObjectMeta& deleted, const std::string& name_space) {
+    {
+      const std::lock_guard lock(mutex_);
+      erased_at_[name_space] = deleted.resource_version;
+    }
+    erase_if(deleted.key, [&deleted](const kube::ObjectMeta& held) {
+      return held.uid == deleted.uid ||
+             kube::compare_resource_versions(held.resource_version, deleted.resource_version) <= 0;
+    });
   }
 
   // Marks what is in the namespace as not listed yet.
@@ -192,14 +193,23 @@ class Store {
   }
   // What is marked, and what changed (`listed`), is all there is in `name_space` as of `version`.
   void end_snapshot(const std::string& name_space, std::vector<kube::Packed> listed,
-                    const std::string& version, ChangeCause cause) {
+                    const std::string& version, ChangeCause cause, History history) {
+    const bool goes_on = history == History::goes_on;
+    const auto may_stay = [&](const kube::ObjectMeta& held) {
+      return goes_on && kube::compare_resource_versions(version, held.resource_version) < 0;
+    };
+    const auto may_replace = [&](const kube::ObjectMeta& held, const kube::ObjectMeta& given) {
+      const bool same = held.uid == given.uid && held.resource_version == given.resource_version;
+      return !may_stay(held) && !(goes_on && same);
+    };
     const std::lock_guard one_change(change_mutex_);
     std::vector<Change> changes;
     {
       const std::lock_guard lock(mutex_);
+      if (history == History::went_back) erased_at_.erase(name_space);
       mark_all(listed);
-      take_unlisted(name_space, version, changes);
-      for (kube::Packed& object : listed) put_listed(std::move(object), changes);
+      take_unlisted(name_space, version, may_stay, changes);
+      for (kube::Packed& object : listed) put_listed(std::move(object), may_replace, changes);
     }
     for (Change& change : changes) {
       Pointer before;
@@ -241,14 +251,13 @@ class Store {
     return name_space.empty() || kube::Unpacker::key(object.get()).name_space == name_space;
   }
 
-  // `deleted`: of what the API server has told that it was deleted.
-  void erase_if(const kube::ObjectKey& key, const std::function<bool(const kube::ObjectMeta&)>& may,
-                const kube::ObjectMeta* deleted = nullptr) {
+  using Judge = std::function<bool(const kube::ObjectMeta& held)>;
+
+  void erase_if(const kube::ObjectKey& key, const Judge& may) {
     const std::lock_guard one_change(change_mutex_);
     Pointer before;
     {
       const std::lock_guard lock(mutex_);
-      if (deleted != nullptr) erased_at_[key.name_space] = deleted->resource_version;
       const auto found = objects_.find(key);
       if (!found || !may(objects_.meta(objects_[*found]))) return;
       before = unpack(objects_[*found].get());
@@ -256,31 +265,48 @@ class Store {
     }
     notify(before, nullptr, ChangeCause::live);
   }
+  // A watch tells in order: what is older than the last deletion that it told of, and not here, is
+  // gone.
+  [[nodiscard]] bool is_gone(const kube::ObjectMeta& meta) const {
+    for (const std::string& watched : {std::string(), meta.key.name_space}) {
+      const auto erased = erased_at_.find(watched);
+      if (erased != erased_at_.end() &&
+          kube::compare_resource_versions(meta.resource_version, erased->second) <= 0) {
+        return true;
+      }
+    }
+    return false;
+  }
   void mark_all(const std::vector<kube::Packed>& listed) {
     for (const kube::Packed& object : listed) {
       const auto found = objects_.find(objects_.meta(object).key);
       if (found) kube::mark(objects_[*found], true);
     }
   }
-  // What is no newer than `version` and was not listed.
+  // What was not listed, and may not stay.
   void take_unlisted(const std::string& name_space, const std::string& version,
-                     std::vector<Change>& changes) {
+                     const Judge& may_stay, std::vector<Change>& changes) {
     for (std::size_t place = 0; place < objects_.size();) {
       const kube::Packed& object = objects_[place];
       const kube::ObjectMeta meta = objects_.meta(object);
-      if (kube::marked(object) || !is_in(name_space, object) ||
-          kube::compare_resource_versions(version, meta.resource_version) < 0) {
+      if (kube::marked(object) || !is_in(name_space, object) || may_stay(meta)) {
         ++place;
         continue;
       }
-      erased_at_[meta.key.name_space] = version;
+      erased_at_[name_space] = version;
       changes.push_back({objects_.take(place), nullptr});
     }
   }
-  void put_listed(kube::Packed object, std::vector<Change>& changes) {
+  // The list is right about all that is as old as itself, even where its version is the lower one.
+  void put_listed(kube::Packed object,
+                  const std::function<bool(const kube::ObjectMeta& held,
+                                           const kube::ObjectMeta& given)>& may_replace,
+                  std::vector<Change>& changes) {
     const kube::ObjectMeta meta = objects_.meta(object);
     const auto found = objects_.find(meta.key);
-    if (found && !is_newer(meta, objects_[*found])) return objects_.release(std::move(object));
+    if (found && !may_replace(objects_.meta(objects_[*found]), meta)) {
+      return objects_.release(std::move(object));
+    }
     const char* after = object.get();
     changes.push_back({objects_.put(std::move(object)), after});
   }
@@ -291,7 +317,8 @@ class Store {
   std::mutex change_mutex_;  // held over a change and its notification: keeps their order
   mutable std::mutex mutex_;
   PackedObjects objects_;
-  std::map<std::string, std::string> erased_at_;  // by namespace: version of the last deletion
+  // By the namespace that is watched ("": all): version of the last deletion that was told.
+  std::map<std::string, std::string> erased_at_;
   std::vector<Listener> listeners_;
 };
 
@@ -306,8 +333,9 @@ class TypedStoreWriter final : public StoreWriter {
 
   ~TypedStoreWriter() override { store_.drop(std::move(listed_)); }
 
-  void begin_snapshot(const std::string& name_space) override {
+  void begin_snapshot(const std::string& name_space, History history) override {
     name_space_ = name_space;
+    history_ = history;
     store_.drop(std::exchange(listed_, {}));
     store_.begin_snapshot(name_space);
   }
@@ -315,7 +343,7 @@ class TypedStoreWriter final : public StoreWriter {
     auto meta = read_meta(object);
     if (!meta) return tl::unexpected(std::move(meta.error()));
     // What has not changed is neither decoded again nor held twice.
-    if (store_.mark_listed(*meta)) return {};
+    if (store_.mark_listed(*meta) && history_ == History::goes_on) return {};
     auto decoded = T::from_json(object);
     if (!decoded) {
       return tl::unexpected(base::Error{meta->key.text() + ": " + decoded.error().message});
@@ -327,7 +355,8 @@ class TypedStoreWriter final : public StoreWriter {
     return {};
   }
   void end_snapshot(const std::string& resource_version) override {
-    store_.end_snapshot(name_space_, std::exchange(listed_, {}), resource_version, cause_);
+    store_.end_snapshot(name_space_, std::exchange(listed_, {}), resource_version, cause_,
+                        history_);
     cause_ = ChangeCause::live;
   }
   base::Expected<void> upsert(const nlohmann::json& object) override {
@@ -343,7 +372,7 @@ class TypedStoreWriter final : public StoreWriter {
   base::Expected<void> erase(const nlohmann::json& object) override {
     auto meta = read_meta(object);
     if (!meta) return tl::unexpected(std::move(meta.error()));
-    store_.erase_deleted(*meta);
+    store_.erase_deleted(*meta, name_space_);
     return {};
   }
 
@@ -353,6 +382,7 @@ class TypedStoreWriter final : public StoreWriter {
   std::string name_space_;
   std::vector<kube::Packed> listed_;  // and not in the store in that version
   ChangeCause cause_ = ChangeCause::initial;
+  History history_ = History::goes_on;
 };
 
 }  // namespace quay_rotator::runtime

@@ -20,8 +20,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 
 {{- define "quay-rotator.rules" -}}
 - apiGroups: [quayrotator.dev]
-  resources: [robottokenrotations, quayconnections]
+  resources: [robottokenrotations]
   verbs: [get, list, watch]
+- apiGroups: [quayrotator.dev]
+  resources: [quayconnections]
+  verbs: [list, watch]
 - apiGroups: [quayrotator.dev]
   resources: [robottokenrotations/status, quayconnections/status]
   verbs: [patch]
@@ -35,5 +38,5 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end }}

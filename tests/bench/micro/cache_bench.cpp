@@ -75,7 +75,7 @@ void list_page(benchmark::State& state, const kube::Resource& resource, const st
     runtime::Store<T> store;
     runtime::TypedStoreWriter<T> writer(store);
     const auto answer = client.list(resource, "", {}, {});
-    writer.begin_snapshot("");
+    writer.begin_snapshot("", runtime::History::goes_on);
     for (const auto& item : answer->at("items")) {
       const auto added = writer.add_to_snapshot(item);
       if (!added) throw std::runtime_error(added.error().message);

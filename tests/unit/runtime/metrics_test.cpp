@@ -72,6 +72,8 @@ TEST(MetricsTest, SamplesResourcesWhenScraped) {
   EXPECT_EQ(value_of(text, "quay_rotator_rotation_ready" + fresh), 0);
   EXPECT_THAT(text, Not(HasSubstr("quay_rotator_token_age_seconds" + fresh)));
   EXPECT_THAT(text, Not(HasSubstr("quay_rotator_next_rotation_timestamp_seconds" + fresh)));
+  samples[1].token_known_since = 1700;  // by a clock that was ahead
+  EXPECT_EQ(value_of(metrics.text(), "quay_rotator_token_age_seconds" + fresh), 0);
   samples.clear();
   EXPECT_THAT(metrics.text(), Not(HasSubstr("puller"))) << "what is gone leaves nothing behind";
 }

@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 using Kind = kube::Error::Kind;
 using Action = ReflectorState::Action;
 using ListPage = ReflectorState::ListPage;
+using Check = ReflectorState::Check;
 using Watch = ReflectorState::Watch;
 using Wait = ReflectorState::Wait;
 
@@ -37,10 +38,10 @@ base::Duration delay_of(const ReflectorState& state) {
 
 TEST(ReflectorStateTest, ListsInPagesThenWatches) {
   ReflectorState state;
-  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}));
   state.on_page("10", "next");
   EXPECT_FALSE(state.complete());
-  EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false}));
+  EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false, History::goes_on}));
   state.on_page("10", "");
   EXPECT_TRUE(state.complete());
   EXPECT_EQ(state.next(), Action(Watch{"10"}));
@@ -50,11 +51,12 @@ TEST(ReflectorStateTest, ExpiredContinueTokenMeansOneFullList) {
   ReflectorState state;
   state.on_page("10", "next");
   state.on_list_error(error_of(Kind::expired), 0);
-  EXPECT_EQ(state.next(), Action(ListPage{"", 0, true}));
+  EXPECT_EQ(state.next(), Action(ListPage{"", 0, true, History::goes_on}));
   state.on_page("20", "");
   EXPECT_EQ(state.next(), Action(Watch{"20"}));
   state.on_watch_status(410, 5min, 0);
-  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true})) << "later lists are paged again";
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}))
+      << "later lists are paged again";
 }
 
 TEST(ReflectorStateTest, PageThatCouldNotBeHadIsAskedForAgain) {
@@ -64,7 +66,7 @@ TEST(ReflectorStateTest, PageThatCouldNotBeHadIsAskedForAgain) {
     state.on_list_error(error_of(kind), 0);
     EXPECT_GT(delay_of(state), 0s);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false}));
+    EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false, History::goes_on}));
   }
 }
 
@@ -76,7 +78,7 @@ TEST(ReflectorStateTest, ListThatIsRefusedBeginsAnew) {
     state.on_list_error(error_of(kind), 0);
     EXPECT_GT(delay_of(state), 0s);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}));
   }
 }
 
@@ -103,19 +105,100 @@ TEST(ReflectorStateTest, RetryAfterIsHonouredWhenItIsLonger) {
   busy.retry_after = 7s;
   ReflectorState state;
   state.on_list_error(busy, longest);
-  EXPECT_EQ(delay_of(state), 7s);
+  EXPECT_GE(delay_of(state), 7s);
   busy.retry_after = 1ns;
   state.on_list_error(busy, longest);
   EXPECT_GT(delay_of(state), 1s);
 }
 
-TEST(ReflectorStateTest, EndedWatchGoesOnAtOnceFromTheLastVersion) {
+TEST(ReflectorStateTest, RetryAfterIsHonouredUpToHalfAMinuteAndAQuarterOnTop) {
+  for (const base::Duration asked : {base::Duration(30s), base::Duration(1h),
+                                     base::Duration(std::chrono::seconds(4'294'967'296))}) {
+    for (const std::uint64_t random : {std::uint64_t{0}, std::uint64_t{123'456'789}, longest}) {
+      for (const Kind kind : {Kind::too_many_requests, Kind::server}) {
+        auto busy = error_of(kind);
+        busy.retry_after = asked;
+        ReflectorState listing;
+        listing.on_list_error(busy, random);
+        EXPECT_GE(delay_of(listing), 30s);
+        EXPECT_LE(delay_of(listing), 37500ms);
+        auto state = watching();
+        state.on_watch_error(busy, 0s, random);
+        EXPECT_LE(delay_of(state), 37500ms);
+      }
+    }
+  }
+}
+
+TEST(ReflectorStateTest, EndedWatchGoesOnAtOnceFromTheLastVersionOnceTheServerHasIt) {
   auto state = watching();
   state.on_watch_version("12");
   state.on_watch_end(5min, 1, 0);
+  EXPECT_EQ(state.next(), Action(Check{"12"}));
+  state.on_checked("12");
   EXPECT_EQ(state.next(), Action(Watch{"12"}));
   state.on_watch_end(10ms, 1, 0);
-  EXPECT_EQ(state.next(), Action(Watch{"12"})) << "short, but it brought something";
+  EXPECT_EQ(state.next(), Action(Check{"12"})) << "short, but it brought something";
+}
+
+TEST(ReflectorStateTest, AServerThatHasNotReachedOurVersionIsListedToReplaceAll) {
+  for (const bool told : {false, true}) {
+    auto state = watching();
+    state.on_watch_version("200");
+    state.on_watch_error(error_of(Kind::unreachable), 1min, 0);
+    state.on_waited();
+    EXPECT_EQ(state.next(), Action(Check{"200"}));
+    if (told) {
+      state.on_check_error(error_of(Kind::ahead), 0);
+    } else {
+      state.on_checked("150");
+    }
+    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::went_back}));
+    state.on_page("150", "next");
+    EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false, History::went_back}));
+    state.on_list_error(error_of(Kind::expired), 0);
+    EXPECT_EQ(state.next(), Action(ListPage{"", 0, true, History::went_back}));
+    state.on_page("151", "");
+    EXPECT_TRUE(state.complete());
+    EXPECT_EQ(state.history(), History::goes_on);
+    EXPECT_EQ(state.next(), Action(Watch{"151"}));
+  }
+}
+
+TEST(ReflectorStateTest, AListThatIsOlderThanWhatWasSeenIsListedOnceMoreToReplaceAll) {
+  auto state = watching();
+  state.on_watch_version("200");
+  state.on_watch_status(410, 1min, 0);
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}));
+  state.on_page("150", "");
+  EXPECT_FALSE(state.complete());
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::went_back}));
+  state.on_page("150", "");
+  EXPECT_EQ(state.next(), Action(Watch{"150"}));
+}
+
+TEST(ReflectorStateTest, VersionsThatAreNoNumbersAreNotCompared) {
+  auto state = watching();
+  state.on_watch_version("b");
+  state.on_watch_end(5min, 1, 0);
+  state.on_checked("a");
+  EXPECT_EQ(state.next(), Action(Watch{"b"}));
+}
+
+TEST(ReflectorStateTest, ACheckThatFailsIsAskedAgainAndOneThatIsRefusedLetBe) {
+  for (const Kind kind : {Kind::unreachable, Kind::server, Kind::too_many_requests, Kind::forbidden,
+                          Kind::malformed}) {
+    auto state = watching();
+    state.on_watch_end(5min, 1, 0);
+    state.on_check_error(error_of(kind), 0);
+    EXPECT_GT(delay_of(state), 0s);
+    state.on_waited();
+    EXPECT_EQ(state.next(), Action(Check{"10"}));
+  }
+  auto state = watching();
+  state.on_watch_end(5min, 1, 0);
+  state.on_check_error(error_of(Kind::invalid), 0);
+  EXPECT_EQ(state.next(), Action(Watch{"10"}));
 }
 
 TEST(ReflectorStateTest, WatchThatEndsAsSoonAsItBeginsBacksOff) {
@@ -123,7 +206,7 @@ TEST(ReflectorStateTest, WatchThatEndsAsSoonAsItBeginsBacksOff) {
   state.on_watch_end(999ms, 0, 0);
   EXPECT_GT(delay_of(state), 0s);
   state.on_waited();
-  EXPECT_EQ(state.next(), Action(Watch{"10"}));
+  EXPECT_EQ(state.next(), Action(Check{"10"}));
 }
 
 TEST(ReflectorStateTest, FailureToOpenKeepsTheVersion) {
@@ -134,7 +217,7 @@ TEST(ReflectorStateTest, FailureToOpenKeepsTheVersion) {
     state.on_watch_error(error_of(kind), 0s, 0);
     EXPECT_GT(delay_of(state), 0s);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(Watch{"10"}));
+    EXPECT_EQ(state.next(), Action(Check{"10"}));
   }
 }
 
@@ -144,26 +227,26 @@ TEST(ReflectorStateTest, WatchThatMakesNoSenseIsRelistedAfterADelay) {
     state.on_watch_error(error_of(kind), 1min, 0);
     EXPECT_GT(delay_of(state), 0s);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+    EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}));
   }
 }
 
 TEST(ReflectorStateTest, StatusOfAnErrorEventDecides) {
   auto expired = watching();
   expired.on_watch_status(410, 1min, 0);
-  EXPECT_EQ(expired.next(), Action(ListPage{"", 500, true}));
+  EXPECT_EQ(expired.next(), Action(ListPage{"", 500, true, History::goes_on}));
 
   auto busy = watching();
   busy.on_watch_status(429, 1min, 0);
   EXPECT_GT(delay_of(busy), 0s);
   busy.on_waited();
-  EXPECT_EQ(busy.next(), Action(Watch{"10"}));
+  EXPECT_EQ(busy.next(), Action(Check{"10"}));
 
   auto other = watching();
   other.on_watch_status(500, 1min, 0);
   EXPECT_GT(delay_of(other), 0s);
   other.on_waited();
-  EXPECT_EQ(other.next(), Action(ListPage{"", 500, true}));
+  EXPECT_EQ(other.next(), Action(ListPage{"", 500, true, History::goes_on}));
 }
 
 TEST(ReflectorStateTest, VersionsThatAreTooOldAgainAndAgainBackOff) {
@@ -174,7 +257,7 @@ TEST(ReflectorStateTest, VersionsThatAreTooOldAgainAndAgainBackOff) {
   state.on_watch_error(error_of(Kind::expired), 0s, 0);
   EXPECT_GT(delay_of(state), 0s);
   state.on_waited();
-  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true}));
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}));
 }
 
 TEST(ReflectorStateTest, TwoMinutesOfHealthForgetFailures) {

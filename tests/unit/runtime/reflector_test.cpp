@@ -67,6 +67,10 @@ bool is_watch(const SentRequest& request) {
   return request.target.find("watch=") != std::string::npos;
 }
 
+bool is_check(const SentRequest& request) {
+  return request.target.find("resourceVersionMatch=NotOlderThan") != std::string::npos;
+}
+
 std::string query(const SentRequest& request, const std::string& name) {
   const auto place = request.target.find(name + "=");
   if (place == std::string::npos) return "";
@@ -124,9 +128,17 @@ class ReflectorTest : public ::testing::Test {
   std::vector<SentRequest> sent(bool watches) const {
     std::vector<SentRequest> some;
     for (auto& request : api_.transport.requests()) {
-      if (is_watch(request) == watches) some.push_back(request);
+      if (!is_check(request) && is_watch(request) == watches) some.push_back(request);
     }
     return some;
+  }
+  // The versions that the server was asked whether it has reached.
+  std::vector<std::string> checked() const {
+    std::vector<std::string> versions;
+    for (const auto& request : api_.transport.requests()) {
+      if (is_check(request)) versions.push_back(query(request, "resourceVersion"));
+    }
+    return versions;
   }
   // The versions that watches began from.
   std::vector<std::string> watched() const {
@@ -141,7 +153,17 @@ class ReflectorTest : public ::testing::Test {
   std::vector<std::string> changes_;
   std::deque<std::function<FakeResult()>> lists_;
   std::deque<std::function<FakeResult()>> watches_;
+  // Of a check; nothing: the server has what it is asked for.
+  std::deque<std::function<FakeResult()>> checks_;
   ApiClient api_{executor_, [this](const SentRequest& request) -> FakeResult {
+                   if (is_check(request) && checks_.empty()) {
+                     return page({}, std::stoi(query(request, "resourceVersion")));
+                   }
+                   if (is_check(request)) {
+                     const auto answer = std::move(checks_.front());
+                     checks_.pop_front();
+                     return answer();
+                   }
                    auto& script = is_watch(request) ? watches_ : lists_;
                    if (script.empty()) {
                      return is_watch(request) ? FakeResult(silent()) : FakeResult(no_answer());
@@ -261,6 +283,43 @@ TEST_F(ReflectorTest, EndedWatchGoesOnFromTheLastEventOrBookmarkWithoutAList) {
   EXPECT_THAT(watched(), ElementsAre("10", "12", "50"));
   EXPECT_EQ(sent(false).size(), 1U);
   EXPECT_THAT(contents(), ElementsAre("a12"));
+}
+
+TEST_F(ReflectorTest, HistoryThatWentBackIsNoticedAfterALostConnectionAndReplacesWhatWasHeld) {
+  lists_ = {[] {
+              return page({thing("a", 100), thing("lost", 190)}, 200);
+            },
+            [] { return page({thing("a", 90)}, 110); }};
+  watches_ = {[this] {
+    return stream({{1min, event("MODIFIED", thing("a", 201))}}, false,
+                  http::Error{http::Error::Kind::connection_lost, "reset", true});
+  }};
+  checks_ = {[] { return no_answer(); },  // the API server is on its way back
+             [] {
+               Answer answer = refusal(504, "Timeout", "Too large resource version: 201");
+               auto status = nlohmann::json::parse(answer.body);
+               status["details"] = {{"retryAfterSeconds", 1},
+                                    {"causes", {{{"reason", "ResourceVersionTooLarge"}}}}};
+               answer.body = status.dump();
+               return answer;
+             }};
+  start();
+  executor_.advance(2min);
+  EXPECT_THAT(contents(), ElementsAre("a90"));
+  EXPECT_THAT(checked(), ElementsAre("201", "201"));
+  EXPECT_THAT(watched(), ElementsAre("200", "110"));
+  EXPECT_THAT(log_.text(), HasSubstr("history went back"));
+  EXPECT_EQ(reflector_->trouble(), "");
+}
+
+TEST_F(ReflectorTest, HistoryThatWentBackUnderAWatchThatLivesIsNoticedWhenTheWatchEnds) {
+  lists_ = {[] { return page({thing("a", 100)}, 200); }, [] { return page({}, 110); }};
+  watches_ = {[this] { return stream({{7min, ""}}); }};
+  checks_ = {[] { return page({}, 111); }};
+  start();
+  executor_.advance(8min);
+  EXPECT_THAT(contents(), IsEmpty());
+  EXPECT_THAT(watched(), ElementsAre("200", "110"));
 }
 
 TEST_F(ReflectorTest, WatchThatEndsAtOnceIsNotOpenedInACircle) {

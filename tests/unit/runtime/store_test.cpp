@@ -38,8 +38,9 @@ class StoreTest : public ::testing::Test {
   }
   std::vector<std::string> take_changes() { return std::exchange(changes_, {}); }
   void snapshot(TypedStoreWriter<Thing>& writer, const std::vector<nlohmann::json>& objects,
-                const std::string& version, const std::string& name_space = "") {
-    writer.begin_snapshot(name_space);
+                const std::string& version, const std::string& name_space = "",
+                History history = History::goes_on) {
+    writer.begin_snapshot(name_space, history);
     for (const auto& object : objects) ASSERT_TRUE(writer.add_to_snapshot(object));
     writer.end_snapshot(version);
   }
@@ -61,7 +62,7 @@ TEST_F(StoreTest, FirstSnapshotIsInitialAndLaterOnesAreNot) {
 
 TEST_F(StoreTest, OldContentStaysVisibleUntilTheSnapshotEnds) {
   snapshot(writer_, {thing("a", 1)}, "1");
-  writer_.begin_snapshot("");
+  writer_.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer_.add_to_snapshot(thing("b", 2)));
   EXPECT_THAT(contents(), ElementsAre("team-a/a@1"));
   writer_.end_snapshot("2");
@@ -70,7 +71,7 @@ TEST_F(StoreTest, OldContentStaysVisibleUntilTheSnapshotEnds) {
 
 TEST_F(StoreTest, WhatHurriesDoesNotWaitForTheEndOfTheFirstSnapshot) {
   TypedStoreWriter<Thing> writer(store_, [](const Thing& one) { return one.value == "now"; });
-  writer.begin_snapshot("");
+  writer.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer.add_to_snapshot(thing("a", 1)));
   ASSERT_TRUE(writer.add_to_snapshot(thing("b", 2, "now")));
   EXPECT_THAT(take_changes(), ElementsAre("- > team-a/b@2 initial"));
@@ -80,21 +81,21 @@ TEST_F(StoreTest, WhatHurriesDoesNotWaitForTheEndOfTheFirstSnapshot) {
   EXPECT_THAT(take_changes(), ElementsAre("- > team-a/a@1 initial"));
   EXPECT_THAT(contents(), UnorderedElementsAre("team-a/a@1", "team-a/b@7"));
 
-  writer.begin_snapshot("");
+  writer.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer.add_to_snapshot(thing("c", 9, "now")));
   EXPECT_THAT(take_changes(), IsEmpty()) << "only the first one is slow";
 }
 
 TEST_F(StoreTest, WhatHurriedAndIsInNoCompleteListIsDeleted) {
   TypedStoreWriter<Thing> writer(store_, [](const Thing&) { return true; });
-  writer.begin_snapshot("");
+  writer.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer.add_to_snapshot(thing("a", 1)));
   snapshot(writer, {thing("b", 8)}, "9");
   EXPECT_THAT(contents(), ElementsAre("team-a/b@8"));
 }
 
 TEST_F(StoreTest, SnapshotThatBeginsAnewForgetsWhatItHad) {
-  writer_.begin_snapshot("");
+  writer_.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer_.add_to_snapshot(thing("a", 1)));
   snapshot(writer_, {thing("b", 2)}, "2");
   EXPECT_THAT(contents(), ElementsAre("team-a/b@2"));
@@ -133,7 +134,7 @@ TEST_F(StoreTest, ListedTwiceIsThereOnce) {
 }
 
 TEST_F(StoreTest, OwnWriteOfWhatWasJustListedIsNotTakenForOneThatVanished) {
-  writer_.begin_snapshot("");
+  writer_.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer_.add_to_snapshot(thing("a", 3)));
   put(thing("a", 3));
   take_changes();
@@ -152,7 +153,7 @@ TEST_F(StoreTest, SnapshotOfANamespaceTouchesNoOther) {
 
 TEST_F(StoreTest, OwnWriteDuringARelistOutlivesIt) {
   snapshot(writer_, {thing("a", 1)}, "1");
-  writer_.begin_snapshot("");
+  writer_.begin_snapshot("", History::goes_on);
   ASSERT_TRUE(writer_.add_to_snapshot(thing("a", 4)));
   put(thing("a", 11));
   put(thing("new", 12));
@@ -195,6 +196,48 @@ TEST_F(StoreTest, ObjectThatVanishedInARelistIsNotUndoneByAnOlderWrite) {
   EXPECT_THAT(contents(), IsEmpty());
 }
 
+TEST_F(StoreTest, DeletionsOfAnyNumberOfNamespacesAreRememberedAsOne) {
+  ASSERT_TRUE(writer_.upsert(thing("a", 5, "v", "team-a")));
+  ASSERT_TRUE(writer_.erase(thing("a", 7, "v", "team-a")));
+  put(thing("b", 6, "v", "team-b"));  // the watch of all namespaces has told of it, or of its end
+  EXPECT_THAT(contents(), IsEmpty());
+  put(thing("b", 8, "v", "team-b"));
+  EXPECT_THAT(contents(), ElementsAre("team-b/b@8"));
+}
+
+TEST_F(StoreTest, AWatchOfOneNamespaceSaysNothingAboutAnother) {
+  TypedStoreWriter<Thing> other(store_);
+  snapshot(writer_, {}, "1", "team-a");
+  snapshot(other, {}, "1", "team-b");
+  ASSERT_TRUE(writer_.erase(thing("a", 7, "v", "team-a")));
+  put(thing("a", 6, "v", "team-a"));
+  put(thing("b", 6, "v", "team-b"));
+  EXPECT_THAT(contents(), ElementsAre("team-b/b@6"));
+}
+
+TEST_F(StoreTest, AListIsRightAboutWhatIsAsOldAsItselfEvenWithALowerVersion) {
+  // A backup whose revisions were raised: the list's version is high, its objects' are not.
+  put(thing("a", 105, "lost"));
+  snapshot(writer_, {thing("a", 90, "restored")}, "1000000105");
+  EXPECT_EQ(store_.find({"team-a", "a"})->value, "restored");
+}
+
+TEST_F(StoreTest, WhenHistoryWentBackOnlyTheListCounts) {
+  snapshot(writer_, {thing("a", 100), thing("gone", 101), thing("same", 102, "old")}, "102");
+  put(thing("a", 200));
+  ASSERT_TRUE(writer_.upsert(thing("new", 201)));
+  ASSERT_TRUE(writer_.erase(thing("gone", 202)));
+  take_changes();
+  snapshot(writer_, {thing("a", 90), thing("gone", 80), thing("same", 102, "other")}, "110", "",
+           History::went_back);
+  EXPECT_THAT(take_changes(),
+              UnorderedElementsAre("team-a/new@201 > -", "team-a/a@200 > team-a/a@90",
+                                   "- > team-a/gone@80", "team-a/same@102 > team-a/same@102"));
+  EXPECT_EQ(store_.find({"team-a", "same"})->value, "other") << "that number was given twice";
+  ASSERT_TRUE(writer_.upsert(thing("later", 111)));
+  EXPECT_EQ(store_.size(), 4U) << "a deletion of the lost history hides nothing";
+}
+
 TEST_F(StoreTest, DeletionOfAPredecessorKeepsItsSuccessor) {
   put(thing("a", 20, "v", "team-a", "second"));
   ASSERT_TRUE(writer_.erase(thing("a", 15, "v", "team-a", "first")));
@@ -220,7 +263,7 @@ TEST_F(StoreTest, WhatCannotBeDecodedIsAnErrorAndKeepsWhatThereWas) {
   EXPECT_THAT(upserted.error().message, HasSubstr("team-a/a: spec.value"));
   EXPECT_THAT(contents(), UnorderedElementsAre("team-a/a@1", "team-a/b@1"));
 
-  writer_.begin_snapshot("");
+  writer_.begin_snapshot("", History::goes_on);
   EXPECT_FALSE(writer_.add_to_snapshot(broken_thing("a", 2)));
   EXPECT_FALSE(writer_.add_to_snapshot({{"kind", "Thing"}}));
   writer_.end_snapshot("3");
