@@ -60,6 +60,8 @@ void measure_requests(Bench& bench);
 void measure_load(Bench& bench);
 // Every watch expires at once.
 void measure_storm(Bench& bench);
+// What a tenant notices of neighbours whose Quays are dead, slow, dear or limited.
+void measure_neighbours(Bench& bench);
 // From nothing to the first request; what is on the disk.
 void measure_start(Bench& bench);
 

@@ -35,7 +35,8 @@ const std::vector<Section>& sections() {
       {"start", measure_start, one},          {"scale", measure_scale, each},
       {"rotations", measure_rotations, each}, {"requests", measure_requests, one},
       {"outage", measure_outage, one},        {"recovery", measure_recovery, each},
-      {"load", measure_load, large},          {"storm", measure_storm, large}};
+      {"load", measure_load, large},          {"storm", measure_storm, large},
+      {"neighbours", measure_neighbours, one}};
   return all;
 }
 

@@ -591,5 +591,61 @@ TEST_F(Scenario, RotatesForTwoWeeks) {
   expect_settled();
 }
 
+// --- What a look at a connection learns is on every resource that it concerns.
+
+std::string condition(const json& status, std::string_view type, const char* field = "status") {
+  for (const json& each : status.value("conditions", json::array())) {
+    if (each.value("type", "") == type) return each.value(field, "");
+  }
+  return "";
+}
+
+TEST_F(Scenario, TellsAResourceWithinADriftIntervalThatItsOrganizationIsGone) {
+  adopt();
+  world.quay.troubles.organization_missing = true;
+  world.advance(minutes(12));
+  EXPECT_EQ(condition(world.status(rotation), "Ready", "reason"), "OrganizationNotFound");
+  EXPECT_EQ(condition(world.status(rotation), "Published"), "Unknown");
+  world.quay.troubles.organization_missing = false;
+  world.advance(minutes(12));
+  expect_settled();
+}
+
+TEST_F(Scenario, TellsAResourceThatTheApiTokenIsRefusedAndWhenItIsNot) {
+  adopt();
+  world.quay.replace_api_token();
+  world.advance(minutes(12));
+  EXPECT_EQ(condition(world.status(rotation), "Ready", "reason"), "ApiTokenRefused");
+  EXPECT_EQ(condition(world.status(rotation), "Verified"), "Unknown");
+  world.store_api_tokens();
+  world.advance(minutes(12));
+  expect_settled();
+}
+
+TEST_F(Scenario, LeavesResourcesReadyWhileQuayIsAway) {
+  adopt();
+  world.quay.troubles.down = true;
+  world.advance(minutes(15));
+  EXPECT_EQ(condition(world.status(rotation), "Ready"), "True");
+  EXPECT_EQ(condition(world.status(rotation), "Published"), "Unknown");
+  world.quay.troubles.down = false;
+  world.advance(minutes(12));
+  EXPECT_EQ(condition(world.status(rotation), "Published"), "True");
+  expect_settled();
+}
+
+// A user's robot, on a connection whose API token may only look after an organization's.
+TEST_F(Scenario, AResourceThatItsConnectionCannotServeLeavesTheConnectionReady) {
+  adopt();
+  world.quay.troubles.no_rights_as_user = true;
+  const auto users = world.create_rotation(
+      {.name = "users", .organization = "", .robot = "other", .targets = {"other-pull"}});
+  world.advance(minutes(12));
+  EXPECT_EQ(condition(world.status(users), "Ready", "reason"), "InsufficientScope");
+  EXPECT_EQ(condition(world.status(rotation), "Ready"), "True");
+  const auto connection = world.api.find(kube::connections, {World::name_space, "quay"});
+  EXPECT_EQ(condition(connection->at("status"), "Ready"), "True");
+}
+
 }  // namespace
 }  // namespace quay_rotator::simulation

@@ -191,7 +191,8 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path, Process&
     return html(404);
   }
   if (!take_prefix(path, "robots")) return html(404);
-  if (met(troubles.no_rights, FaultKind::quay_no_rights, message, caller)) {
+  if (met(troubles.no_rights || (troubles.no_rights_as_user && owner == user),
+          FaultKind::quay_no_rights, message, caller)) {
     return json_reply(403, {{"detail", "Unauthorized"},
                             {"error_message", "Unauthorized"},
                             {"error_type", "insufficient_scope"},

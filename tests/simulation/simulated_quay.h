@@ -42,9 +42,10 @@ struct QuayFaults {
 struct QuayTroubles {
   bool down = false;
   bool read_only = false;
-  bool audit_broken = false;  // 500 to a POST that has changed the token and to a good login
-  bool locked = false;        // 500 after 10 s to a POST, 504 after 60 s to a login
-  bool no_rights = false;     // the API token has lost its scope
+  bool audit_broken = false;       // 500 to a POST that has changed the token and to a good login
+  bool locked = false;             // 500 after 10 s to a POST, 504 after 60 s to a login
+  bool no_rights = false;          // the API token has lost its scope
+  bool no_rights_as_user = false;  // … or never had user:admin
   bool organization_missing = false;
   bool robots_disallowed = false;
   bool owner_disabled = false;

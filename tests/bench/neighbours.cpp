@@ -1,0 +1,240 @@
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bench/bench.h"
+#include "bench/journal.h"
+#include "cluster/cluster.h"
+#include "contract/raw_server.h"
+
+namespace quay_rotator::bench {
+
+using cluster::cluster;
+using contract::Connection;
+using contract::RawServer;
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* name_space = "neighbours";
+constexpr int dead_quays = 60;
+constexpr int open_ledgers = 24;
+constexpr int limited_resources = 9;
+constexpr double rotate_now_goal = 1;  // s, p99
+constexpr double ledger_goal = 2;      // s
+
+// Quays as nobody wants for a neighbour's. All on loopback; each connection of theirs has a thread.
+struct HostileQuays {
+  contract::Identity authority = contract::make_authority();
+  // Accepts, and says nothing.
+  RawServer silent{[](Connection& peer) { peer.wait_closed(); }};
+  // A byte a second, of a TLS record that it never finishes.
+  RawServer slow{[](Connection& peer) {
+    while (peer.write("\x16") && !peer.closed_within(1000)) {
+    }
+  }};
+  // Every handshake costs as much as TLS lets it; no session is resumed, no answer is Quay's.
+  RawServer dear{[](Connection& peer) {
+                   while (!peer.read_request().empty()) {
+                     if (!peer.write("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"))
+                       return;
+                   }
+                 },
+                 {.identity = contract::issue_dearly(
+                      authority, {.alternative_names = "DNS:localhost,IP:127.0.0.1"})}};
+};
+
+void create(const kube::Resource& resource, const json& object) {
+  const auto made = cluster().api().create(resource, name_space, object, {});
+  if (!made) throw std::runtime_error(made.error().message);
+}
+
+json object(const char* version, const char* kind, const std::string& name) {
+  return {{"apiVersion", version}, {"kind", kind}, {"metadata", {{"name", name}}}};
+}
+
+void connect(const std::string& name, const std::string& url, const json& more = json::object()) {
+  json connection = object("quayrotator.dev/v1alpha1", "QuayConnection", name);
+  connection["spec"] = {{"url", url},
+                        {"credentialsSecretRef", {{"name", "quay-api"}}},
+                        {"ca", {{"configMapRef", {{"name", "quay-ca"}}}}}};
+  connection["spec"].update(more);
+  create(kube::connections, connection);
+}
+
+void rotate(const std::string& name, const std::string& connection, const std::string& robot) {
+  json rotation = object("quayrotator.dev/v1alpha1", "RobotTokenRotation", name);
+  rotation["spec"] = {{"connectionRef", {{"name", connection}}},
+                      {"robot", {{"organization", "elsewhere"}, {"name", robot}}},
+                      {"schedule", {{"interval", "1h"}}},
+                      {"targets", {{{"secret", {{"name", name}}}}}}};
+  create(kube::rotations, rotation);
+}
+
+// As if an operator had died right after Quay was asked.
+void open_ledger(const std::string& name) {
+  const std::string fingerprint = "sha256:" + std::string(16, '0');
+  const json status{{"tokenFingerprint", fingerprint},
+                    {"rotation",
+                     {{"id", "open-" + name},
+                      {"reason", "Interval"},
+                      {"startedAt", base::format_time(wall_now())},
+                      {"previousFingerprint", fingerprint},
+                      {"attempt", 1}}}};
+  const auto written = cluster().api().merge_patch(kube::rotations, {name_space, name}, "status",
+                                                   {{"status", status}}, "person", {});
+  if (!written) throw std::runtime_error(written.error().message);
+}
+
+std::string at(const RawServer& server) {
+  return "https://localhost:" + std::to_string(server.port());
+}
+
+void move_in(const HostileQuays& quays) {
+  cluster().control().post("/namespaces", {{"name", name_space}});
+  json secret = object("v1", "Secret", "quay-api");
+  secret["stringData"] = {{"token", "nobody-s"}};
+  create(kube::secrets, secret);
+  json config_map = object("v1", "ConfigMap", "quay-ca");
+  config_map["data"] = {
+      {"ca.crt", cluster::read_file(cluster().value("quayCAFile")) + quays.authority.certificate}};
+  create(kube::config_maps, config_map);
+  for (int i = 0; i < dead_quays; ++i) {
+    const std::string name = "dead-" + std::to_string(i);
+    connect(name, at(quays.silent));
+    rotate(name, name, name);
+  }
+  connect("slow", at(quays.slow));
+  rotate("slow", "slow", "slow");
+  for (int i = 0; i < 4; ++i) {
+    connect("dear-" + std::to_string(i), at(quays.dear));
+    for (int k = 0; k < 2; ++k) {
+      const std::string name = "dear-" + std::to_string(i) + "-" + std::to_string(k);
+      rotate(name, "dear-" + std::to_string(i), name);
+    }
+  }
+  connect("limited", cluster().quay_url(),
+          {{"rateLimit", {{"requestsPerSecond", 0.01}, {"burst", 1}}}});
+  for (int i = 0; i < limited_resources; ++i) {
+    rotate("limited-" + std::to_string(i), "limited", "limited-" + std::to_string(i));
+  }
+  connect("open", at(quays.silent));
+  for (int i = 0; i < open_ledgers; ++i) {
+    const std::string name = "open-" + std::to_string(i);
+    rotate(name, "open", name);
+    open_ledger(name);
+  }
+}
+
+void move_out() {
+  cluster().kubectl_ok(
+      {"delete", "rtr,quayconnections", "--all", "-n", name_space, "--wait=false"});
+  (void)cluster().api().remove(kube::secrets, {name_space, "quay-api"}, {}, {});
+  (void)cluster().api().remove(kube::config_maps, {name_space, "quay-ca"}, {}, {});
+}
+
+// Seconds from the request to Quay's commit, one at a time.
+std::vector<double> rotate_now(Bench& bench, int times) {
+  std::vector<double> seconds;
+  for (; times > 0; --times) {
+    const std::size_t resource = bench.population.next(1).front();
+    clear_journal();
+    const auto asked = wall_now();
+    bench.population.request(resource);
+    seconds.push_back(seconds_between(asked, commit_of(Population::robot(resource))));
+  }
+  return seconds;
+}
+
+// Seconds between the leader's renewals of its Lease, as the API server saw them.
+std::vector<double> renewals(Bench& bench) {
+  std::vector<double> gaps;
+  std::optional<base::WallTime> last;
+  for (const auto& entry : bench.audit.read()) {
+    if (entry.user != cluster::operator_user || entry.resource != "leases") continue;
+    if (entry.verb == "get" || entry.verb == "list") continue;
+    if (last) gaps.push_back(seconds_between(*last, entry.done));
+    last = entry.done;
+  }
+  if (gaps.empty()) throw std::runtime_error("the Lease was not renewed");
+  return gaps;
+}
+
+std::string p50_p99(const std::vector<double>& seconds) {
+  return in_seconds(median(seconds)) + ", p99 " + in_seconds(percentile(seconds, 0.99));
+}
+
+// kill -9 while Quay has committed and holds its answer back; from the next start to settled.
+double settle_after_start(Bench& bench) {
+  const std::size_t resource = bench.population.next(1).front();
+  {
+    ShippedOperator dying;
+    dying.wait_until_synced();
+    const json fault = cluster().quay().post(
+        "/faults", {{"match", {{"endpoint", "regenerate"}, {"robot", Population::robot(resource)}}},
+                    {"action", "hold"},
+                    {"at", {"after"}}});
+    bench.population.request(resource);
+    const json held = cluster().quay().get("/faults/" + fault.at("id").dump() + "?wait=30s");
+    if (held.value("held", json::array()).empty()) throw std::runtime_error("no regeneration came");
+    dying.kill9();
+    cluster().quay().remove("/faults");
+  }
+  ShippedOperator recovering;
+  return seconds_between(recovering.started(), recovering.wait_for("rotated"));
+}
+
+}  // namespace
+
+// A tenant's rotate-now, an open ledger and the Lease, beside neighbours of whom none means well.
+void measure_neighbours(Bench& bench) {
+  const int times = bench.quick ? 20 : 100;
+  const auto measure = [&] {
+    ShippedOperator running;
+    running.wait_until_synced();
+    (void)bench.audit.read();
+    auto seconds = rotate_now(bench, times);
+    return std::tuple(std::move(seconds), renewals(bench), running.memory().peak);
+  };
+  const auto [alone, renewals_alone, memory_alone] = measure();
+  const double settled_alone = settle_after_start(bench);
+
+  HostileQuays quays;
+  move_in(quays);
+  const auto [beside, renewals_beside, memory_beside] = measure();
+  const double settled = settle_after_start(bench);
+  move_out();
+
+  const double p99 = percentile(beside, 0.99);
+  bench.table.add({.what = "rotate-now beside 60 dead, a slow, a limited, 4 dear Quays, 24 ledgers",
+                   .size = bench.size(),
+                   .figure = p50_p99(beside),
+                   .reference = "without them " + p50_p99(alone),
+                   .ratio = p99 / percentile(alone, 0.99),
+                   .goal = "p99 <= 1 s",
+                   .met = p99 <= rotate_now_goal});
+  bench.table.add({.what = "an open ledger at a start beside them: to settled",
+                   .size = bench.size(),
+                   .figure = in_seconds(settled),
+                   .reference = "without them " + in_seconds(settled_alone),
+                   .ratio = settled / settled_alone,
+                   .goal = "<= 2 s",
+                   .met = settled <= ledger_goal});
+  bench.table.add({.what = "the Lease beside them: between two renewals",
+                   .size = bench.size(),
+                   .figure = p50_p99(renewals_beside),
+                   .reference = "without them " + p50_p99(renewals_alone),
+                   .ratio = percentile(renewals_beside, 0.99) / percentile(renewals_alone, 0.99),
+                   .goal = "p99 <= 10 s",
+                   .met = percentile(renewals_beside, 0.99) <= 10});
+  bench.table.add({.what = "peak memory beside them",
+                   .size = bench.size(),
+                   .figure = in_mebibytes(memory_beside),
+                   .reference = "without them " + in_mebibytes(memory_alone),
+                   .ratio = memory_beside / memory_alone});
+}
+
+}  // namespace quay_rotator::bench
