@@ -59,7 +59,7 @@ RobotTokenRotationSpec read_spec(FieldReader& object) {
                                  {{"None", VerifyLevel::none}, {"Login", VerifyLevel::login}});
   object.choice<bool>("spec.onForeignRotation", true, {{"Adopt", true}});
   spec.deletion_policy = object.choice<DeletionPolicy>(
-      "spec.deletionPolicy", DeletionPolicy::delete_,
+      "spec.deletionPolicy", DeletionPolicy::retain,
       {{"Delete", DeletionPolicy::delete_}, {"Retain", DeletionPolicy::retain}});
   spec.suspend = object.boolean("spec.suspend", false);
   return spec;

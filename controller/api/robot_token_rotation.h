@@ -53,7 +53,7 @@ struct RobotTokenRotationSpec {
   Initial initial = Initial::adopt;
   std::vector<SecretTarget> targets;
   VerifyLevel verify = VerifyLevel::login;
-  DeletionPolicy deletion_policy = DeletionPolicy::delete_;
+  DeletionPolicy deletion_policy = DeletionPolicy::retain;
   bool suspend = false;
   // onForeignRotation has one value, Adopt, and needs no member.
   bool operator==(const RobotTokenRotationSpec&) const = default;

@@ -219,7 +219,7 @@ class Operator {
     connection_queue_ = std::make_unique<runtime::WorkQueue>(executor_, queue_backoff);
     reconciler_ = std::make_unique<rotation::Reconciler>(rotation::ReconcilerParts{
         rotations_, connections_, secrets_, *queue_, *sessions_, findings_, *driver_, *publisher_,
-        *status_, *events_, metrics_, executor_, log_});
+        *status_, *events_, metrics_, executor_, log_, options_.allowed_target_metadata});
     connection_reconciler_ =
         std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
             connections_, rotations_, *connection_queue_, *sessions_, *status_, findings_,

@@ -20,6 +20,7 @@ Plan plan(const PlanInput& input) {
   }
   if (input.owner) return Halt{Halt::Why::conflict};
   if (rotation.spec.suspend) return Halt{Halt::Why::suspended};
+  if (input.metadata_refused) return Halt{Halt::Why::metadata_refused};
 
   if (!status.token_fingerprint) {
     const bool rotate = rotation.spec.initial == api::Initial::rotate;

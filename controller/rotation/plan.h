@@ -25,6 +25,8 @@ struct PlanInput {
   bool drifted = false;
   // Only a person can make Quay tell its robots again: what would ask it for a verification waits.
   bool troubled = false;
+  // A target asks for labels or annotations that the administrator does not allow.
+  bool metadata_refused = false;
   // False while caches are still listed: who owns which robot and what the Secrets hold is not
   // known yet.
   bool caches_complete = true;
@@ -42,7 +44,7 @@ struct Work {
 };
 // Only tell the user why nothing is done.
 struct Halt {
-  enum class Why { invalid, conflict, suspended };
+  enum class Why { invalid, conflict, suspended, metadata_refused };
   Why why = Why::suspended;
 };
 // Look again when the caches are complete.

@@ -23,15 +23,18 @@
 #include "base/log.h"
 #include "kube/client.h"
 #include "quay/robots_api.h"
+#include "rotation/allowed_metadata.h"
 #include "rotation/target_decision.h"
 #include "runtime/store.h"
 
 namespace quay_rotator::rotation {
 
 // What a rotation wants of its targets; `default_registry` is the connection's host and port. The
-// operator's own marks are among the labels and annotations and win over what the spec says there.
+// operator's own marks are among the labels and annotations and win over what the spec says there;
+// what is not `allowed` is left out.
 std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
-                                           const std::string& default_registry);
+                                           const std::string& default_registry,
+                                           const AllowedMetadata& allowed = {});
 
 // Does the cache say that the Secret is as desired, with that token?
 bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rotation,

@@ -291,7 +291,7 @@ std::vector<DesiredSecret> Reconciler::desired(const api::RobotTokenRotation& ro
   if (!connection) return {};
   const auto url = http::parse_url(connection->spec.url);
   if (!url) return {};
-  return desired_secrets(rotation, url->authority());
+  return desired_secrets(rotation, url->authority(), parts_.allowed_metadata);
 }
 
 bool Reconciler::targets_current(const api::RobotTokenRotation& rotation,
@@ -352,6 +352,8 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   input.targets_current = targets_current(*cached, targets);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
   input.troubled = known && known->trouble && known->trouble->lasting;
+  const std::vector<std::string> refused = parts_.allowed_metadata.refused(*cached);
+  input.metadata_refused = !refused.empty();
   const Plan decision = plan(input);
 
   if (const auto* task = std::get_if<Work>(&decision)) {
@@ -368,6 +370,8 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
         return report(*cached, in_conflict(*cached, *input.owner, wall_now), stop);
       case Halt::Why::suspended:
         return report(*cached, suspended(*cached, wall_now), stop);
+      case Halt::Why::metadata_refused:
+        return report(*cached, metadata_not_allowed(*cached, refused, wall_now), stop);
     }
   }
   if (cached->deleting) return;
@@ -401,7 +405,8 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
     return retry(rotation, std::move(memory), delay);
   }
 
-  const std::vector<DesiredSecret> targets = desired_secrets(rotation, (*session)->authority());
+  const std::vector<DesiredSecret> targets =
+      desired_secrets(rotation, (*session)->authority(), parts_.allowed_metadata);
   ProtocolInput input;
   input.goal = work.goal;
   input.reason = work.reason;

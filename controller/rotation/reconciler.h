@@ -19,6 +19,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "kube/event_recorder.h"
+#include "rotation/allowed_metadata.h"
 #include "rotation/conflict_index.h"
 #include "rotation/driver.h"
 #include "rotation/findings.h"
@@ -48,6 +49,7 @@ struct ReconcilerParts {
   runtime::Metrics& metrics;
   base::Executor& executor;
   base::Log log;
+  AllowedMetadata allowed_metadata{};
 };
 
 // Thread-safe for different keys; the work queue keeps one key with one worker.

@@ -361,6 +361,24 @@ StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now
   return writer.take();
 }
 
+StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
+                                  const std::vector<std::string>& keys, base::WallTime now) {
+  constexpr std::size_t most = 5;
+  std::string list;
+  for (std::size_t at = 0; at < std::min(keys.size(), most); ++at) {
+    list += (at == 0 ? "\"" : ", \"") + keys[at] + "\"";
+  }
+  if (keys.size() > most) list += " and " + std::to_string(keys.size() - most) + " more";
+  Writer writer(rotation, now);
+  const std::string message = "targets may not have the label or annotation " + list +
+                              ": take it out of spec.targets, or have the administrator allow it "
+                              "with --allowed-target-metadata; nothing is rotated or written";
+  const api::Condition* ready = rotation.status.conditions.find("Ready");
+  if (!ready || ready->reason != "MetadataNotAllowed") writer.warn("MetadataNotAllowed", message);
+  writer.stalled("MetadataNotAllowed", message);
+  return writer.take();
+}
+
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay) {

@@ -199,7 +199,7 @@ TEST_F(BadInput, Connections) {
        .connection = {{"credentialsSecretRef", {{"name", "nowhere"}}}}},
       {.name = "no-key",
        .reason = "CredentialsNotFound",
-       .words = R"(has no key "password" (its keys are "token"): add it)",
+       .words = R"(has no key "password": add it)",
        .connection = {{"credentialsSecretRef", {{"key", "password"}}}}},
       {.name = "no-ca-map",
        .reason = "CANotFound",

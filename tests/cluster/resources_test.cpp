@@ -263,7 +263,8 @@ TEST_F(Resources, NamespacedModeNeedsAndHasNoRightsElsewhere) {
 
 TEST_F(Resources, AWholeLifeNeedsNoMoreRightsThanTheChartGives) {
   OperatorProcess running({.arguments = {"--drift-interval=1s"}});
-  apply_rotation({.secrets = {"keep", "drop"}});
+  const json policy{{"deletionPolicy", "Delete"}};
+  apply_rotation({.secrets = {"keep", "drop"}, .more = policy});
   ASSERT_TRUE(wait_until_ready());
   annotate_rotate_now("now");
   ASSERT_TRUE(wait_until_rotated(1));
@@ -271,7 +272,7 @@ TEST_F(Resources, AWholeLifeNeedsNoMoreRightsThanTheChartGives) {
   expect_secret_current("keep");
   cluster().quay().post("/robots/acme+" + robot() + "/regenerate");
   expect_secret_current("keep");
-  apply_rotation({.secrets = {"keep"}});
+  apply_rotation({.secrets = {"keep"}, .more = policy});
   cluster().wait_for("deleted", kube::secrets, key("drop"),
                      [](const json& object) { return object.is_null(); });
   EXPECT_EQ(running.terminate(), 0);

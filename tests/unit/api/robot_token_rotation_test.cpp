@@ -101,7 +101,7 @@ TEST(RobotTokenRotationTest, HasDefaults) {
   EXPECT_EQ(spec.initial, Initial::adopt);
   EXPECT_EQ(spec.targets, (std::vector<SecretTarget>{{"quay-pull", {}, {}, {}}}));
   EXPECT_EQ(spec.verify, VerifyLevel::login);
-  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::delete_);
+  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::retain) << "a lost pull Secret is an outage";
   EXPECT_FALSE(spec.suspend);
   EXPECT_EQ(rotation->status, RobotTokenRotationStatus{});
 }
@@ -117,7 +117,7 @@ TEST(RobotTokenRotationTest, ReadsEveryField) {
     "schedule": {"interval": "1h30m", "jitter": "10m"}, "initial": "Rotate",
     "targets": [{"secret": {"name": "a", "labels": {"x.y/z": "1"}, "annotations": {"n": "2"}},
                  "registries": ["quay:8443", "quay:8443/acme"]}, {"secret": {"name": "b"}}],
-    "verify": {"level": "None"}, "onForeignRotation": "Adopt", "deletionPolicy": "Retain",
+    "verify": {"level": "None"}, "onForeignRotation": "Adopt", "deletionPolicy": "Delete",
     "suspend": true, "fieldOfTheFuture": [1]})");
   const auto rotation = RobotTokenRotation::from_json(object);
   ASSERT_TRUE(rotation.has_value());
@@ -136,7 +136,7 @@ TEST(RobotTokenRotationTest, ReadsEveryField) {
                 {"a", {{"x.y/z", "1"}}, {{"n", "2"}}, {"quay:8443", "quay:8443/acme"}},
                 {"b", {}, {}, {}}}));
   EXPECT_EQ(spec.verify, VerifyLevel::none);
-  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::retain);
+  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::delete_);
   EXPECT_TRUE(spec.suspend);
 }
 

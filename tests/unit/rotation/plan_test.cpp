@@ -55,6 +55,15 @@ TEST(Plan, RestsUntilTheNextRotationWhenAllIsWell) {
   EXPECT_EQ(rest->until, start + hours(1));
 }
 
+TEST(Plan, DoesNothingForMetadataThatIsNotAllowedButSettleALedger) {
+  api::RobotTokenRotation rotation = settled();
+  PlanInput refused = input(rotation, hours(1));
+  refused.metadata_refused = true;
+  expect_halt(plan(refused), Halt::Why::metadata_refused);
+  rotation.status.rotation = api::Ledger{};
+  expect_work(plan(refused), Goal::resume);
+}
+
 TEST(Plan, RotatesWhenDue) {
   const Plan decision = plan(input(settled(), hours(1)));
   expect_work(decision, Goal::rotate);

@@ -83,6 +83,20 @@ std::optional<Findings::Known> known(std::string reason, bool lasting) {
   return Findings::Known{Trouble{std::move(reason), "what it is, and what to do", lasting}};
 }
 
+TEST(Status, SaysWhichMetadataIsNotAllowed) {
+  api::RobotTokenRotation rotation = settled();
+  const StatusUpdate first = metadata_not_allowed(
+      rotation, {"a.com/1", "a.com/2", "a.com/3", "a.com/4", "a.com/5", "a.com/6"}, now);
+  EXPECT_EQ(condition(first, "Ready").reason, "MetadataNotAllowed");
+  EXPECT_EQ(condition(first, "Stalled").status, ConditionStatus::true_);
+  EXPECT_THAT(condition(first, "Ready").message,
+              HasSubstr("annotation \"a.com/1\", \"a.com/2\", \"a.com/3\", \"a.com/4\", "
+                        "\"a.com/5\" and 1 more: take it out of spec.targets"));
+  EXPECT_EQ(first.notices.size(), 1U);
+  rotation.status = first.status;
+  EXPECT_TRUE(metadata_not_allowed(rotation, {"a.com/1"}, now).notices.empty()) << "told once";
+}
+
 TEST(Status, TellsARotationWhole) {
   api::RobotTokenRotation rotation = settled();
   rotation.status.rotation = rotated().report.ledger;
