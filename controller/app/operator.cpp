@@ -336,7 +336,7 @@ class Operator {
       const auto& status = rotation.status;
       samples.push_back({rotation.meta.key, seconds_of(status.token_known_since),
                          seconds_of(status.next_rotation_time), status.conditions.is_true("Ready"),
-                         status.conditions.is_true("Published")});
+                         status.conditions.is_true("Published"), status.unreadable.has_value()});
     });
     return samples;
   }

@@ -73,6 +73,16 @@ class Writer {
         held_by(update_.status.targets_total) + " the token that Quay holds.");
   }
   void ready() { ready(held_by(update_.status.targets_total) + " the robot's current token."); }
+  // The status is not what it should be, and what would mend it has just failed.
+  void unreadable() {
+    const api::Condition* ready = update_.status.conditions.find("Ready");
+    const std::string failure = ready != nullptr ? "; " + ready->message : std::string();
+    stalled("StatusUnreadable",
+            update_.status.unreadable->why +
+                ": the status cannot be read; it is mended as soon as Quay tells the token, and "
+                "nothing is regenerated until then" +
+                failure);
+  }
   void succeed() {
     update_.status.consecutive_failures = 0;
     update_.status.retry_after.reset();
@@ -180,6 +190,13 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
   } else if (result.healed && !report.regenerated && !first) {
     writer.notice(kube::EventType::normal, "Healed",
                   "a target Secret was missing or changed; it holds token " + token + " again");
+  }
+  if (status.unreadable) {
+    writer.warn("StatusUnreadable", status.unreadable->why +
+                                        ": the status could not be read; it is mended by what Quay "
+                                        "holds, and nothing was regenerated for it");
+    status.unreadable.reset();
+    if (!status.token_known_since) status.token_known_since = writer.now();
   }
   status.token_fingerprint = report.fingerprint;
   status.targets_current = result.targets_total;
@@ -313,6 +330,7 @@ StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult&
     case End::api_server:
       break;  // nothing is known that the status does not say
   }
+  if (writer.status().unreadable) writer.unreadable();
   writer.fail(result.retry_delay);
   return writer.take();
 }

@@ -88,6 +88,25 @@ TEST_F(Scenario, RotatesTheRobotOfAUser) {
   expect_settled();
 }
 
+TEST_F(Scenario, MendsAStatusThatCannotBeReadWithoutARotation) {
+  adopt({.initially_rotate = true});
+  ASSERT_EQ(world.commits(robot), 1);
+  for (const auto& [member, value] : {std::pair<const char*, json>{"tokenFingerprint", "nonsense"},
+                                      {"rotation", json::object()},
+                                      {"rotation", {{"id", "1"}, {"reason", "Incident"}}},
+                                      {"tokenKnownSince", "yesterday"}}) {
+    world.edit_rotation(rotation, [&](json& object) { object["status"][member] = value; });
+    world.advance(minutes(1));
+    const json status = world.status(rotation);
+    EXPECT_FALSE(status.contains("rotation")) << member;
+    EXPECT_EQ(status["tokenFingerprint"], base::Fingerprint::of(world.quay.token(robot)).text())
+        << member;
+    EXPECT_NE(status["tokenKnownSince"], "yesterday");
+    EXPECT_EQ(world.commits(robot), 1) << member;
+  }
+  expect_settled();
+}
+
 // All of it is ours but the owner's uid, which is of a former life.
 TEST_F(Scenario, HealsItsOwnSecretThatABackupBroughtBackWithoutARotation) {
   adopt();

@@ -55,6 +55,25 @@ TEST(Plan, RestsUntilTheNextRotationWhenAllIsWell) {
   EXPECT_EQ(rest->until, start + hours(1));
 }
 
+// "initial: Rotate" is for a resource without a history, not for one that nobody can read.
+TEST(Plan, AStatusThatCannotBeReadIsMendedAndRotatesNothing) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.initial = api::Initial::rotate;
+  rotation.rotate_request = "now";
+  rotation.status.token_fingerprint.reset();
+  rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "nonsense"};
+  expect_work(plan(input(rotation, hours(2))), Goal::synchronize);
+  rotation.spec.suspend = true;
+  expect_halt(plan(input(rotation, hours(2))), Halt::Why::suspended);
+  // A ledger may be about a token that no Secret has: not even then does it wait.
+  rotation.status.unreadable->members = {"rotation"};
+  PlanInput early = input(rotation, hours(2));
+  early.caches_complete = false;
+  const Plan decision = plan(early);
+  expect_work(decision, Goal::synchronize);
+  EXPECT_FALSE(work(decision)->may_regenerate);
+}
+
 TEST(Plan, DoesNothingForMetadataThatIsNotAllowedButSettleALedger) {
   api::RobotTokenRotation rotation = settled();
   PlanInput refused = input(rotation, hours(1));
