@@ -52,8 +52,9 @@ struct Postpone {};
 using Plan = std::variant<Rest, Work, Halt, Postpone>;
 
 // While caches are incomplete only a ledger is settled, and nothing is regenerated for it. Then, in
-// this order: a deleted resource rests; a ledger is settled before anything else, even while
-// suspended; then what forbids work; then what is asked for, due, or broken.
+// this order: a deleted resource rests, unless its Secrets stay and a ledger is open; a ledger is
+// settled before anything else, even while suspended; then what forbids work; then what is asked
+// for, due, or broken.
 Plan plan(const PlanInput& input);
 
 }  // namespace quay_rotator::rotation

@@ -315,6 +315,7 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
       existing->managers = managers(order, desired, stop);
       mode = decide_write(desired, name, &*existing);
     }
+    if (rotation.deleting && (!existing || !mode)) return std::nullopt;
     if (!mode) return mode.error();
 
     if (owners && !order.dry_run) {

@@ -63,7 +63,8 @@ class Publisher {
                                      std::string_view user, std::size_t token_size,
                                      const std::stop_token& stop);
   // Brings every target that is not current to `credential`. Transient failures are tried again a
-  // few times within about a second; what is left is returned.
+  // few times within about a second; what is left is returned. Of a resource that is being deleted
+  // only Secrets that are still there and its own are written: none comes back.
   std::vector<TargetProblem> publish(const api::RobotTokenRotation& rotation,
                                      const std::vector<DesiredSecret>& targets,
                                      const quay::RobotCredential& credential,

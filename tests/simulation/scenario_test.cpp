@@ -128,6 +128,56 @@ TEST_F(Scenario, HealsItsOwnSecretThatABackupBroughtBackWithoutARotation) {
   expect_settled();
 }
 
+// Quay has regenerated, its answer is lost and it is away; then the resource is deleted.
+class DeletedWithALedger
+    : public Scenario,
+      public ::testing::WithParamInterface<std::tuple<const char*, const char*>> {
+ protected:
+  void remove() {
+    if (way() == std::string("plain")) return world.api.remove(kube::rotations, rotation);
+    world.edit_rotation(rotation, [&](json& object) {
+      object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
+      object["metadata"]["finalizers"] = {way()};
+    });
+  }
+  static const char* way() { return std::get<0>(GetParam()); }
+  static const char* policy() { return std::get<1>(GetParam()); }
+};
+
+TEST_P(DeletedWithALedger, LeavesNoDeadToken) {
+  adopt({.deletion_policy = policy()});
+  world.start(0, {}, [&](std::string_view step) {
+    if (step == "before-regenerate") world.quay.faults.network.lost_back = 1;
+    return false;
+  });
+  world.advance(minutes(1));
+  world.rotate_now(rotation);
+  for (int wait = 0; wait < 60 && world.commits(robot) == 0; ++wait) world.advance(seconds(1));
+  ASSERT_EQ(world.commits(robot), 1);
+  ASSERT_TRUE(world.status(rotation).contains("rotation"));
+  remove();
+  world.advance(minutes(3));
+  world.quay.faults = {};
+  world.advance(minutes(2));
+  EXPECT_EQ(world.commits(robot), 1);
+  const bool stays = policy() == std::string("Retain");
+  if (stays) {
+    EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  }
+  if (way() != std::string("plain")) {
+    EXPECT_EQ(world.status(rotation).contains("rotation"), !stays);
+    world.api.remove(kube::rotations, rotation);
+    world.advance(minutes(1));
+  }
+  EXPECT_EQ(world.api.find(kube::secrets, {World::name_space, "quay-pull"}) != nullptr, stays);
+  EXPECT_THAT(world.observer.violations(), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(EachWay, DeletedWithALedger,
+                         ::testing::Combine(::testing::Values("plain", "example.com/finalizer",
+                                                              "foregroundDeletion"),
+                                            ::testing::Values("Retain", "Delete")));
+
 class CrashAfter : public Scenario, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(CrashAfter, RotatesOnceAllTheSame) {

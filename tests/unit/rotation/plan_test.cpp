@@ -55,6 +55,21 @@ TEST(Plan, RestsUntilTheNextRotationWhenAllIsWell) {
   EXPECT_EQ(rest->until, start + hours(1));
 }
 
+TEST(Plan, SettlesALedgerOfWhatIsDeletedOnlyWhereSecretsStay) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.deleting = true;
+  rotation.status.rotation = api::Ledger{};
+  rotation.spec.deletion_policy = api::DeletionPolicy::retain;
+  const Plan decision = plan(input(rotation));
+  expect_work(decision, Goal::resume);
+  EXPECT_FALSE(work(decision)->may_regenerate);
+  rotation.spec.deletion_policy = api::DeletionPolicy::delete_;
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  rotation.spec.deletion_policy = api::DeletionPolicy::retain;
+  rotation.status.rotation.reset();
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation, hours(2)))));
+}
+
 // "initial: Rotate" is for a resource without a history, not for one that nobody can read.
 TEST(Plan, AStatusThatCannotBeReadIsMendedAndRotatesNothing) {
   api::RobotTokenRotation rotation = settled();

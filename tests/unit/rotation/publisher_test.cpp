@@ -440,6 +440,23 @@ TEST_F(PublisherTest, HealsItsOwnSecretThatWasRestored) {
   }
 }
 
+TEST_F(PublisherTest, OfWhatIsDeletedOnlySecretsThatAreThereAreWritten) {
+  rotation_ = rotation_of({"keep", "gone", "taken"});
+  rotation_.spec.deletion_policy = api::DeletionPolicy::retain;
+  executor_.run([&] {
+    publish(first_token);
+    server_.remove("secrets/team-a/gone");
+    auto taken = secret("taken");
+    taken["metadata"]["annotations"]["quayrotator.dev/rotation"] = "other";
+    server_.put(taken);
+    rotation_.deleting = true;
+    EXPECT_THAT(publish(second_token), IsEmpty());
+  });
+  EXPECT_TRUE(holds("keep", second_token));
+  EXPECT_TRUE(secret("gone").is_null());
+  EXPECT_TRUE(holds("taken", first_token));
+}
+
 TEST_F(PublisherTest, RefusesAnImmutableSecret) {
   publish(first_token);
   auto immutable = secret();
