@@ -59,7 +59,7 @@ RobotTokenRotationSpec read_spec(FieldReader& object) {
                                  {{"None", VerifyLevel::none}, {"Login", VerifyLevel::login}});
   object.choice<bool>("spec.onForeignRotation", true, {{"Adopt", true}});
   spec.deletion_policy = object.choice<DeletionPolicy>(
-      "spec.deletionPolicy", DeletionPolicy::delete_,
+      "spec.deletionPolicy", DeletionPolicy::retain,
       {{"Delete", DeletionPolicy::delete_}, {"Retain", DeletionPolicy::retain}});
   spec.suspend = object.boolean("spec.suspend", false);
   return spec;
@@ -78,11 +78,12 @@ std::optional<Ledger> read_ledger(FieldReader& object) {
   if (!object.has("status.rotation")) return std::nullopt;
   Ledger ledger;
   ledger.id = object.required_text("status.rotation.id");
-  ledger.reason = object.choice<RotationReason>("status.rotation.reason", RotationReason::interval,
-                                                {{"Interval", RotationReason::interval},
-                                                 {"Requested", RotationReason::requested},
-                                                 {"Initial", RotationReason::initial}});
-  ledger.started_at = object.time("status.rotation.startedAt").value_or(base::WallTime{});
+  // Reason and start are for people: a newer version's reason is as good as any.
+  const std::string reason = object.text("status.rotation.reason");
+  if (reason == "Requested") ledger.reason = RotationReason::requested;
+  if (reason == "Initial") ledger.reason = RotationReason::initial;
+  ledger.started_at =
+      base::parse_time(object.text("status.rotation.startedAt")).value_or(base::WallTime{});
   if (const auto previous = object.fingerprint("status.rotation.previousFingerprint")) {
     ledger.previous = *previous;
   } else {
@@ -105,38 +106,95 @@ std::optional<Ownership> read_ownership(FieldReader& object) {
   return ownership;
 }
 
-RobotTokenRotationStatus read_status(const json& whole, FieldReader& object) {
-  RobotTokenRotationStatus status;
-  status.observed_generation = object.integer("status.observedGeneration", 0);
-  if (const json* conditions = base::find(whole, "status.conditions")) {
-    if (auto read = Conditions::from_json(*conditions)) {
-      status.conditions = std::move(*read);
-    } else {
-      object.fail("status", read.error().message);
+// Reads the members of a status one by one, so that one that makes no sense hides no other.
+class StatusReader {
+ public:
+  explicit StatusReader(const json& whole) : whole_(whole) {}
+
+  // `read` takes a reader of the whole object and "status.<name>".
+  template <class T, class Read>
+  void member(const char* name, T& place, Read read) {
+    FieldReader object(whole_);
+    T value = read(object, "status." + std::string(name));
+    if (!object.problem()) {
+      place = std::move(value);
+      return;
     }
+    if (!unreadable) unreadable = Unreadable{{}, *object.problem()};
+    unreadable->members.emplace_back(name);
   }
-  status.robot = object.text("status.robot");
-  status.token_fingerprint = object.fingerprint("status.tokenFingerprint");
-  status.last_rotation_time = object.time("status.lastRotationTime");
-  status.next_rotation_time = object.time("status.nextRotationTime");
-  status.token_known_since = object.time("status.tokenKnownSince");
-  status.rotation = read_ledger(object);
-  status.ownership = read_ownership(object);
-  status.targets_total = read_count(object, "status.targets.total", 0);
-  status.targets_current = read_count(object, "status.targets.current", 0);
-  object.each("status.targets.failing", [&](FieldReader& element) {
-    status.failing.push_back({element.text("secret"), element.text("reason"),
-                              element.text("message"),
-                              element.time("since").value_or(base::WallTime{})});
+  void time(const char* name, std::optional<base::WallTime>& place) {
+    member(name, place, [](FieldReader& object, const auto& path) { return object.time(path); });
+  }
+  void text(const char* name, std::string& place) {
+    member(name, place, [](FieldReader& object, const auto& path) { return object.text(path); });
+  }
+
+  std::optional<Unreadable> unreadable;
+
+ private:
+  const json& whole_;
+};
+
+struct Targets {
+  int total = 0;
+  int current = 0;
+  std::vector<FailingTarget> failing;
+};
+
+Targets read_targets(FieldReader& object, const std::string& path) {
+  Targets targets{
+      read_count(object, path + ".total", 0), read_count(object, path + ".current", 0), {}};
+  object.each(path + ".failing", [&](FieldReader& element) {
+    targets.failing.push_back({element.text("secret"), element.text("reason"),
+                               element.text("message"),
+                               element.time("since").value_or(base::WallTime{})});
   });
-  object.each("status.history", [&](FieldReader& element) {
-    status.history.push_back({element.time("time").value_or(base::WallTime{}),
-                              element.text("reason"), element.text("result"),
-                              element.duration("outage"), element.fingerprint("fingerprint")});
+  return targets;
+}
+
+std::vector<HistoryEntry> read_history(FieldReader& object, const std::string& path) {
+  std::vector<HistoryEntry> history;
+  object.each(path, [&](FieldReader& element) {
+    history.push_back({element.time("time").value_or(base::WallTime{}), element.text("reason"),
+                       element.text("result"), element.duration("outage"),
+                       element.fingerprint("fingerprint")});
   });
-  status.last_handled_rotate_request = object.text("status.lastHandledRotateRequest");
-  status.consecutive_failures = read_count(object, "status.consecutiveFailures", 0);
-  status.retry_after = object.time("status.retryAfter");
+  return history;
+}
+
+RobotTokenRotationStatus read_status(const json& whole) {
+  RobotTokenRotationStatus status;
+  StatusReader reader(whole);
+  reader.member("observedGeneration", status.observed_generation,
+                [](FieldReader& object, const auto& path) { return object.integer(path, 0); });
+  // Conditions follow from all else and are always written whole: unreadable ones are none.
+  if (const json* conditions = base::find(whole, "status.conditions")) {
+    if (auto read = Conditions::from_json(*conditions)) status.conditions = std::move(*read);
+  }
+  reader.text("robot", status.robot);
+  reader.member("tokenFingerprint", status.token_fingerprint,
+                [](FieldReader& object, const auto& path) { return object.fingerprint(path); });
+  reader.time("lastRotationTime", status.last_rotation_time);
+  reader.time("nextRotationTime", status.next_rotation_time);
+  reader.time("tokenKnownSince", status.token_known_since);
+  reader.member("rotation", status.rotation,
+                [](FieldReader& object, const auto& /*path*/) { return read_ledger(object); });
+  reader.member("ownership", status.ownership,
+                [](FieldReader& object, const auto& /*path*/) { return read_ownership(object); });
+  Targets targets;
+  reader.member("targets", targets,
+                [](FieldReader& object, const auto& path) { return read_targets(object, path); });
+  status.targets_total = targets.total;
+  status.targets_current = targets.current;
+  status.failing = std::move(targets.failing);
+  reader.member("history", status.history,
+                [](FieldReader& object, const auto& path) { return read_history(object, path); });
+  reader.text("lastHandledRotateRequest", status.last_handled_rotate_request);
+  reader.member("consecutiveFailures", status.consecutive_failures,
+                [](FieldReader& object, const auto& path) { return read_count(object, path, 0); });
+  reader.time("retryAfter", status.retry_after);
+  status.unreadable = std::move(reader.unreadable);
   return status;
 }
 
@@ -240,7 +298,7 @@ base::Expected<RobotTokenRotation> RobotTokenRotation::from_json(const json& obj
     rotation.cluster = text(cluster_annotation);
     rotation.initialized = !text(initialized_annotation).empty();
   }
-  rotation.status = read_status(object, rest);
+  rotation.status = read_status(object);
   if (rest.problem()) return tl::unexpected(base::Error{*rest.problem()});
 
   FieldReader spec(object);
@@ -286,12 +344,17 @@ void fields(Archive& archive, kube::Is<HistoryEntry> auto& entry) {
 }
 
 template <class Archive>
+void fields(Archive& archive, kube::Is<Unreadable> auto& unreadable) {
+  archive(unreadable.members, unreadable.why);
+}
+
+template <class Archive>
 void fields(Archive& archive, kube::Is<RobotTokenRotationStatus> auto& status) {
   archive(status.observed_generation, status.conditions, status.robot, status.token_fingerprint,
           status.last_rotation_time, status.next_rotation_time, status.token_known_since,
           status.rotation, status.ownership, status.targets_total, status.targets_current,
           status.failing, status.history, status.last_handled_rotate_request,
-          status.consecutive_failures, status.retry_after);
+          status.consecutive_failures, status.retry_after, status.unreadable);
 }
 
 template <class Archive>
@@ -331,6 +394,30 @@ json to_json(const RobotTokenRotationStatus& status) {
   put(object, "consecutiveFailures", status.consecutive_failures);
   put(object, "retryAfter", status.retry_after);
   return object;
+}
+
+bool RobotTokenRotationStatus::has_unreadable_ledger() const {
+  return unreadable &&
+         std::ranges::find(unreadable->members, "rotation") != unreadable->members.end();
+}
+
+json status_patch(const RobotTokenRotationStatus& before, const RobotTokenRotationStatus& after) {
+  const json wanted = to_json(after);
+  json patch = status_patch(to_json(before), wanted);
+  if (!before.unreadable) return patch;
+  for (const std::string& member : before.unreadable->members) {
+    if (after.unreadable) {
+      patch.erase(member);
+      continue;
+    }
+    patch[member] = wanted.value(member, json());
+    if (!patch[member].is_object()) continue;
+    // A merge patch keeps what it does not name of an object.
+    for (const char* optional : {"failing", "alias", "since", "refusedSince", "rotateRequest"}) {
+      if (!patch[member].contains(optional)) patch[member][optional] = nullptr;
+    }
+  }
+  return patch;
 }
 
 json status_patch(const json& before, const json& after) {

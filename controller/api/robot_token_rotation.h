@@ -53,7 +53,7 @@ struct RobotTokenRotationSpec {
   Initial initial = Initial::adopt;
   std::vector<SecretTarget> targets;
   VerifyLevel verify = VerifyLevel::login;
-  DeletionPolicy deletion_policy = DeletionPolicy::delete_;
+  DeletionPolicy deletion_policy = DeletionPolicy::retain;
   bool suspend = false;
   // onForeignRotation has one value, Adopt, and needs no member.
   bool operator==(const RobotTokenRotationSpec&) const = default;
@@ -103,6 +103,13 @@ struct HistoryEntry {
   bool operator==(const HistoryEntry&) const = default;
 };
 
+// What of a stored status makes no sense: somebody edited it, or a newer version wrote it.
+struct Unreadable {
+  std::vector<std::string> members;  // of status; what they hold is unknown, not absent
+  std::string why;                   // of the first
+  bool operator==(const Unreadable&) const = default;
+};
+
 struct RobotTokenRotationStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;  // Ready, Reconciling, Stalled, Preflight, Published, Verified, Conflict
@@ -120,6 +127,10 @@ struct RobotTokenRotationStatus {
   std::string last_handled_rotate_request;
   int consecutive_failures = 0;
   std::optional<base::WallTime> retry_after;
+  // While this is set those members stay in the API server as they are, and are as if absent here.
+  std::optional<Unreadable> unreadable;
+  // There is a ledger, and nobody knows what it says.
+  [[nodiscard]] bool has_unreadable_ledger() const;
   bool operator==(const RobotTokenRotationStatus&) const = default;
 };
 
@@ -138,7 +149,7 @@ struct RobotTokenRotation {
   std::optional<std::string> invalid;
   bool operator==(const RobotTokenRotation&) const = default;
 
-  // An error only when the metadata or the status is unreadable.
+  // An error only when the metadata is unreadable.
   static base::Expected<RobotTokenRotation> from_json(const nlohmann::json& object);
   void pack(kube::Packer& packer) const;
   void unpack(kube::Unpacker& unpacker);
@@ -149,5 +160,9 @@ nlohmann::json to_json(const RobotTokenRotationStatus& status);
 // The smallest merge patch (RFC 7386) that turns `before` into `after`, as the value of "status";
 // an empty object when they are equal.
 nlohmann::json status_patch(const nlohmann::json& before, const nlohmann::json& after);
+// The same for statuses; what is unreadable in both is left alone, and replaced where `after` is
+// readable.
+nlohmann::json status_patch(const RobotTokenRotationStatus& before,
+                            const RobotTokenRotationStatus& after);
 
 }  // namespace quay_rotator::api

@@ -219,7 +219,7 @@ class Operator {
     connection_queue_ = std::make_unique<runtime::WorkQueue>(executor_, queue_backoff);
     reconciler_ = std::make_unique<rotation::Reconciler>(rotation::ReconcilerParts{
         rotations_, connections_, secrets_, *queue_, *sessions_, findings_, *driver_, *publisher_,
-        *status_, *events_, metrics_, executor_, log_});
+        *status_, *events_, metrics_, executor_, log_, options_.allowed_target_metadata});
     connection_reconciler_ =
         std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
             connections_, rotations_, *connection_queue_, *sessions_, *status_, findings_,
@@ -336,7 +336,7 @@ class Operator {
       const auto& status = rotation.status;
       samples.push_back({rotation.meta.key, seconds_of(status.token_known_since),
                          seconds_of(status.next_rotation_time), status.conditions.is_true("Ready"),
-                         status.conditions.is_true("Published")});
+                         status.conditions.is_true("Published"), status.unreadable.has_value()});
     });
     return samples;
   }

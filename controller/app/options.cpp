@@ -84,6 +84,20 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
          "metadata addresses never)")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
+  app.add_option_function<std::vector<std::string>>(
+         "--allowed-target-metadata",
+         [&options](const std::vector<std::string>& patterns) {
+           auto parsed = rotation::AllowedMetadata::parse(patterns);
+           if (!parsed) {
+             throw CLI::ValidationError("--allowed-target-metadata", parsed.error().message);
+           }
+           options.allowed_target_metadata = std::move(*parsed);
+         },
+         "Labels and annotations that targets may have besides those without a prefix and "
+         "app.kubernetes.io/: example.com/team, example.com/*; repeatable (other controllers act "
+         "on some: they copy Secrets elsewhere)")
+      ->type_name("PATTERN")
+      ->allow_extra_args(false);
   add_address(app, "--health-probe-bind-address", options.health_probe_bind_address, "",
               "Where /healthz and /readyz are served");
   add_address(app, "--metrics-bind-address", options.metrics_bind_address, "0",

@@ -9,6 +9,7 @@
 #include "base/log_writer.h"
 #include "base/time.h"
 #include "http/allowed_hosts.h"
+#include "rotation/allowed_metadata.h"
 
 namespace quay_rotator::app {
 
@@ -17,6 +18,7 @@ struct Options {
   std::vector<std::string> namespaces;  // empty: all
   bool leader_elect = true;
   http::AllowedHosts allowed_quay_hosts;
+  rotation::AllowedMetadata allowed_target_metadata;
   std::string leader_election_namespace;  // "": that of the pod, or of the kubeconfig's context
   std::string health_probe_bind_address = ":8081";
   std::string metrics_bind_address = ":8080";  // "0" switches metrics off

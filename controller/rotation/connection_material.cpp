@@ -17,16 +17,6 @@ tl::unexpected<ConnectionProblem> problem(std::string_view reason, std::string m
   return tl::unexpected(ConnectionProblem{std::string(reason), std::move(message)});
 }
 
-std::string what_is_there(const std::vector<std::string>& keys) {
-  constexpr std::size_t most = 10;
-  if (keys.empty()) return "it has no keys";
-  std::string list = "its keys are ";
-  for (std::size_t at = 0; at < std::min(keys.size(), most); ++at) {
-    list += (at == 0 ? "\"" : ", \"") + keys[at] + "\"";
-  }
-  return keys.size() > most ? list + ", …" : list;
-}
-
 // What this server sends goes unverified, and uncounted until the transport looks, into a library:
 // only an administrator may say that it is called.
 std::string must_be_named(const http::Url& url) {
@@ -58,8 +48,8 @@ MaterialExpected<base::SecretString> read_key(kube::Client& client, const std::s
   const SecretDocument document(std::move(*answer));
   auto value = document.value(reference.kind, reference.key);
   if (!value) {
-    return problem(missing, what + " has no key \"" + reference.key + "\" (" +
-                                what_is_there(document.keys()) + "): add it, or correct " +
+    // Which keys it has is not told: whoever reads the condition may not be allowed to read it.
+    return problem(missing, what + " has no key \"" + reference.key + "\": add it, or correct " +
                                 std::string(field));
   }
   return std::move(*value);

@@ -10,17 +10,27 @@ Plan plan(const PlanInput& input) {
   const bool asked = !rotation.rotate_request.empty() &&
                      rotation.rotate_request != status.last_handled_rotate_request;
 
-  const bool may_settle = status.rotation && !rotation.deleting && !rotation.invalid;
+  const bool open = status.rotation || status.has_unreadable_ledger();
+  // Secrets that stay must hold a token that works; the others go with their owner.
+  const bool goes =
+      rotation.deleting && (!open || rotation.spec.deletion_policy == api::DeletionPolicy::delete_);
+  const bool may_settle = open && !goes && !rotation.invalid;
   if (!input.caches_complete && !may_settle) return Postpone{};
-  if (rotation.deleting) return Rest{};
+  if (goes) return Rest{};
   if (rotation.invalid) return Halt{Halt::Why::invalid};
   if (status.rotation) {
-    const bool may_regenerate = input.caches_complete && !rotation.spec.suspend && !input.owner;
+    const bool may_regenerate =
+        input.caches_complete && !rotation.spec.suspend && !input.owner && !rotation.deleting;
     return Work{Goal::resume, status.rotation->reason, may_regenerate};
   }
+  // Whatever was there, what Quay holds mends it: nothing is regenerated on its account.
+  const Work mend{Goal::synchronize, api::RotationReason::initial, false};
+  if (status.has_unreadable_ledger()) return mend;
   if (input.owner) return Halt{Halt::Why::conflict};
   if (rotation.spec.suspend) return Halt{Halt::Why::suspended};
+  if (input.metadata_refused) return Halt{Halt::Why::metadata_refused};
 
+  if (status.unreadable) return mend;
   if (!status.token_fingerprint) {
     const bool rotate = rotation.spec.initial == api::Initial::rotate;
     return Work{rotate ? Goal::rotate : Goal::synchronize, api::RotationReason::initial};

@@ -25,6 +25,8 @@ struct PlanInput {
   bool drifted = false;
   // Only a person can make Quay tell its robots again: what would ask it for a verification waits.
   bool troubled = false;
+  // A target asks for labels or annotations that the administrator does not allow.
+  bool metadata_refused = false;
   // False while caches are still listed: who owns which robot and what the Secrets hold is not
   // known yet.
   bool caches_complete = true;
@@ -42,7 +44,7 @@ struct Work {
 };
 // Only tell the user why nothing is done.
 struct Halt {
-  enum class Why { invalid, conflict, suspended };
+  enum class Why { invalid, conflict, suspended, metadata_refused };
   Why why = Why::suspended;
 };
 // Look again when the caches are complete.
@@ -50,8 +52,9 @@ struct Postpone {};
 using Plan = std::variant<Rest, Work, Halt, Postpone>;
 
 // While caches are incomplete only a ledger is settled, and nothing is regenerated for it. Then, in
-// this order: a deleted resource rests; a ledger is settled before anything else, even while
-// suspended; then what forbids work; then what is asked for, due, or broken.
+// this order: a deleted resource rests, unless its Secrets stay and a ledger is open; a ledger is
+// settled before anything else, even while suspended; then what forbids work; then what is asked
+// for, due, or broken.
 Plan plan(const PlanInput& input);
 
 }  // namespace quay_rotator::rotation

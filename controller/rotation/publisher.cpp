@@ -12,6 +12,7 @@
 #include "base/base64.h"
 #include "base/json.h"
 #include "rotation/docker_config.h"
+#include "rotation/quotation.h"
 #include "rotation/secret_document.h"
 
 namespace quay_rotator::rotation {
@@ -42,20 +43,15 @@ std::string digest_text(std::string_view text) {
 }
 
 // A policy may quote the object that it refuses. Dry runs carry no token; a real write does.
-bool quotes(std::string_view message, std::string_view secret) {
-  constexpr std::size_t enough = 16;  // a quotation may be cut short
-  return !secret.empty() && message.find(secret.substr(0, enough)) != std::string_view::npos;
-}
-
 void withhold_quotation(TargetProblem& problem, const DesiredSecret& desired,
                         const quay::RobotCredential& credential) {
   const auto config = docker_config(desired.registries, credential.robot, credential.token);
-  const auto data = base::base64_encode(config.reveal());
   auto pair = base::SecretString::copy_of(credential.robot + ":");
   pair.append(credential.token.reveal());
-  const auto auth = base::base64_encode(pair.reveal());
-  if (quotes(problem.message, credential.token.reveal()) ||
-      quotes(problem.message, data.reveal()) || quotes(problem.message, auth.reveal())) {
+  std::vector<base::SecretString> written;
+  written.push_back(base::base64_encode(pair.reveal()));
+  written.push_back(base::base64_encode(config.reveal()));
+  if (quotes(problem.message, written_forms(credential.token, std::move(written)))) {
     problem.message = "Secret " + desired.key.text() +
                       " was refused with a message that quotes its content and is withheld; see "
                       "the API server's audit log";
@@ -72,13 +68,17 @@ struct Publisher::Order {
 };
 
 std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
-                                           const std::string& default_registry) {
+                                           const std::string& default_registry,
+                                           const AllowedMetadata& allowed) {
   std::vector<DesiredSecret> all;
   for (const auto& target : rotation.spec.targets) {
     DesiredSecret desired{{rotation.meta.key.name_space, target.name},
                           target.registries,
                           target.labels,
                           target.annotations};
+    const auto refused = [&](const auto& entry) { return !allowed.allows(entry.first); };
+    std::erase_if(desired.labels, refused);
+    std::erase_if(desired.annotations, refused);
     auto& registries = desired.registries;
     if (registries.empty()) registries.push_back(default_registry);
     std::sort(registries.begin(), registries.end());
@@ -315,6 +315,7 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
       existing->managers = managers(order, desired, stop);
       mode = decide_write(desired, name, &*existing);
     }
+    if (rotation.deleting && (!existing || !mode)) return std::nullopt;
     if (!mode) return mode.error();
 
     if (owners && !order.dry_run) {

@@ -23,15 +23,18 @@
 #include "base/log.h"
 #include "kube/client.h"
 #include "quay/robots_api.h"
+#include "rotation/allowed_metadata.h"
 #include "rotation/target_decision.h"
 #include "runtime/store.h"
 
 namespace quay_rotator::rotation {
 
 // What a rotation wants of its targets; `default_registry` is the connection's host and port. The
-// operator's own marks are among the labels and annotations and win over what the spec says there.
+// operator's own marks are among the labels and annotations and win over what the spec says there;
+// what is not `allowed` is left out.
 std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
-                                           const std::string& default_registry);
+                                           const std::string& default_registry,
+                                           const AllowedMetadata& allowed = {});
 
 // Does the cache say that the Secret is as desired, with that token?
 bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rotation,
@@ -60,7 +63,8 @@ class Publisher {
                                      std::string_view user, std::size_t token_size,
                                      const std::stop_token& stop);
   // Brings every target that is not current to `credential`. Transient failures are tried again a
-  // few times within about a second; what is left is returned.
+  // few times within about a second; what is left is returned. Of a resource that is being deleted
+  // only Secrets that are still there and its own are written: none comes back.
   std::vector<TargetProblem> publish(const api::RobotTokenRotation& rotation,
                                      const std::vector<DesiredSecret>& targets,
                                      const quay::RobotCredential& credential,

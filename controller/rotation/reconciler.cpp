@@ -104,10 +104,12 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
                              const runtime::Store<api::RobotTokenRotation>::Pointer& after,
                              runtime::ChangeCause cause) {
   if (!after) {
-    forget(before->meta.key);
-    parts_.queue.add(before->meta.key, runtime::Urgency::normal);
+    const bool open = departed_.add(*before, parts_.executor.now());
+    forget(before->meta.key, open);
+    parts_.queue.add(before->meta.key, open ? runtime::Urgency::outage : runtime::Urgency::normal);
     return;
   }
+  departed_.drop(after->meta.key);
   const bool users = after->spec.robot.organization.empty();
   {
     const std::lock_guard lock(mutex_);
@@ -217,10 +219,10 @@ void Reconciler::claim_user_robot(const api::RobotTokenRotation& known) {
   }
 }
 
-void Reconciler::forget(const kube::ObjectKey& key) {
+void Reconciler::forget(const kube::ObjectKey& key, bool ledger_open) {
   {
     const std::lock_guard lock(mutex_);
-    memories_.erase(key);
+    if (!ledger_open) memories_.erase(key);
     nameless_.erase(key);
   }
   for (const kube::ObjectKey& affected : conflicts_.release(key)) {
@@ -291,7 +293,7 @@ std::vector<DesiredSecret> Reconciler::desired(const api::RobotTokenRotation& ro
   if (!connection) return {};
   const auto url = http::parse_url(connection->spec.url);
   if (!url) return {};
-  return desired_secrets(rotation, url->authority());
+  return desired_secrets(rotation, url->authority(), parts_.allowed_metadata);
 }
 
 bool Reconciler::targets_current(const api::RobotTokenRotation& rotation,
@@ -317,7 +319,8 @@ bool Reconciler::has_former_targets(const api::RobotTokenRotation& rotation,
 }
 
 void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
-  const auto cached = parts_.rotations.find(key);
+  auto cached = parts_.rotations.find(key);
+  if (!cached) cached = departed_.find(key, parts_.executor.now());
   if (!cached) return parts_.queue.remove(key);
 
   Memory memory = recall(key);
@@ -352,6 +355,8 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   input.targets_current = targets_current(*cached, targets);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
   input.troubled = known && known->trouble && known->trouble->lasting;
+  const std::vector<std::string> refused = parts_.allowed_metadata.refused(*cached);
+  input.metadata_refused = !refused.empty();
   const Plan decision = plan(input);
 
   if (const auto* task = std::get_if<Work>(&decision)) {
@@ -368,6 +373,8 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
         return report(*cached, in_conflict(*cached, *input.owner, wall_now), stop);
       case Halt::Why::suspended:
         return report(*cached, suspended(*cached, wall_now), stop);
+      case Halt::Why::metadata_refused:
+        return report(*cached, metadata_not_allowed(*cached, refused, wall_now), stop);
     }
   }
   if (cached->deleting) return;
@@ -395,13 +402,18 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
     const base::WallTime now = parts_.executor.wall_now();
     StatusUpdate update = without_connection(rotation, session.error(), now, delay);
     report(rotation, update, stop);
+    // It went with the resource: there is nobody to ask any more.
+    if (rotation.deleting && session.error().reason == "ConnectionNotFound") {
+      departed_.drop(key);
+    }
     parts_.log.warning("the connection cannot be used", {{"resource", key.text()},
                                                          {"reason", session.error().reason},
                                                          {"error", session.error().message}});
     return retry(rotation, std::move(memory), delay);
   }
 
-  const std::vector<DesiredSecret> targets = desired_secrets(rotation, (*session)->authority());
+  const std::vector<DesiredSecret> targets =
+      desired_secrets(rotation, (*session)->authority(), parts_.allowed_metadata);
   ProtocolInput input;
   input.goal = work.goal;
   input.reason = work.reason;
@@ -497,6 +509,12 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
       },
       stop);
   parts_.driver.step("commit");
+  if (!written && written.error().kind == kube::Error::Kind::not_found) {
+    // The resource is gone: nobody can be told, but its Secrets are seen to.
+    if (report.end != Report::End::done) return retry(rotation, std::move(memory), delay);
+    departed_.drop(key);
+    return remember(key, {});
+  }
   if (!written) {
     parts_.log.warning("cannot write the status",
                        {{"resource", key.text()}, {"error", kube::explain(written.error())}});

@@ -19,7 +19,9 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "kube/event_recorder.h"
+#include "rotation/allowed_metadata.h"
 #include "rotation/conflict_index.h"
+#include "rotation/departed.h"
 #include "rotation/driver.h"
 #include "rotation/findings.h"
 #include "rotation/plan.h"
@@ -48,6 +50,7 @@ struct ReconcilerParts {
   runtime::Metrics& metrics;
   base::Executor& executor;
   base::Log log;
+  AllowedMetadata allowed_metadata{};
 };
 
 // Thread-safe for different keys; the work queue keeps one key with one worker.
@@ -92,7 +95,8 @@ class Reconciler {
   [[nodiscard]] std::string user_robot(const api::RobotTokenRotation& rotation) const;
   // Of those to whom Quay has not told it yet, the ones who name that robot claim it anew.
   void claim_user_robot(const api::RobotTokenRotation& known);
-  void forget(const kube::ObjectKey& key);
+  // `ledger_open`: but for how long its ledger has been seen.
+  void forget(const kube::ObjectKey& key, bool ledger_open);
   // Drops what is of no use any more: most resources rest, and need no memory.
   static void tidy(Memory& memory, const api::RobotTokenRotationStatus& status,
                    base::MonotonicTime now);
@@ -127,6 +131,7 @@ class Reconciler {
   std::unordered_map<std::size_t, int> owned_;  // Secrets that name it, by the rotation's hash
   std::set<kube::ObjectKey> nameless_;          // robots of a user whose full name is not known yet
   std::optional<base::WallTime> leading_since_;
+  Departed departed_;
 };
 
 }  // namespace quay_rotator::rotation

@@ -1,7 +1,5 @@
 #include "rotation/secret_document.h"
 
-#include <algorithm>
-
 #include <nlohmann/json.hpp>
 
 #include "base/base64.h"
@@ -42,17 +40,6 @@ std::optional<base::SecretString> SecretDocument::value(api::KeyReference::Kind 
   }
   const auto* encoded = member(config_map ? "binaryData" : "data");
   return encoded == nullptr ? std::nullopt : base::base64_decode(*encoded);
-}
-
-std::vector<std::string> SecretDocument::keys() const {
-  std::vector<std::string> keys;
-  for (const std::string_view map : {"data", "binaryData"}) {
-    const auto* data = base::find(json(), map);
-    if (data == nullptr || !data->is_object()) continue;
-    for (const auto& [key, value] : data->items()) keys.push_back(key);
-  }
-  std::sort(keys.begin(), keys.end());
-  return keys;
 }
 
 }  // namespace quay_rotator::rotation

@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -28,8 +27,6 @@ class SecretDocument {
   // Nothing when there is no such key, or it is no base64.
   [[nodiscard]] std::optional<base::SecretString> value(api::KeyReference::Kind kind,
                                                         std::string_view key) const;
-  // The keys that there are, sorted: safe to show.
-  [[nodiscard]] std::vector<std::string> keys() const;
 
  private:
   std::unique_ptr<nlohmann::json> document_;

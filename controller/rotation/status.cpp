@@ -73,6 +73,16 @@ class Writer {
         held_by(update_.status.targets_total) + " the token that Quay holds.");
   }
   void ready() { ready(held_by(update_.status.targets_total) + " the robot's current token."); }
+  // The status is not what it should be, and what would mend it has just failed.
+  void unreadable() {
+    const api::Condition* ready = update_.status.conditions.find("Ready");
+    const std::string failure = ready != nullptr ? "; " + ready->message : std::string();
+    stalled("StatusUnreadable",
+            update_.status.unreadable->why +
+                ": the status cannot be read; it is mended as soon as Quay tells the token, and "
+                "nothing is regenerated until then" +
+                failure);
+  }
   void succeed() {
     update_.status.consecutive_failures = 0;
     update_.status.retry_after.reset();
@@ -180,6 +190,13 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
   } else if (result.healed && !report.regenerated && !first) {
     writer.notice(kube::EventType::normal, "Healed",
                   "a target Secret was missing or changed; it holds token " + token + " again");
+  }
+  if (status.unreadable) {
+    writer.warn("StatusUnreadable", status.unreadable->why +
+                                        ": the status could not be read; it is mended by what Quay "
+                                        "holds, and nothing was regenerated for it");
+    status.unreadable.reset();
+    if (!status.token_known_since) status.token_known_since = writer.now();
   }
   status.token_fingerprint = report.fingerprint;
   status.targets_current = result.targets_total;
@@ -313,6 +330,7 @@ StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult&
     case End::api_server:
       break;  // nothing is known that the status does not say
   }
+  if (writer.status().unreadable) writer.unreadable();
   writer.fail(result.retry_delay);
   return writer.take();
 }
@@ -358,6 +376,24 @@ StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now
   writer.status().conditions.remove("Conflict");
   writer.unknown("InvalidSpec", "Nothing is looked after until the spec can be used; see Ready.");
   writer.stalled("InvalidSpec", *rotation.invalid);
+  return writer.take();
+}
+
+StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
+                                  const std::vector<std::string>& keys, base::WallTime now) {
+  constexpr std::size_t most = 5;
+  std::string list;
+  for (std::size_t at = 0; at < std::min(keys.size(), most); ++at) {
+    list += (at == 0 ? "\"" : ", \"") + keys[at] + "\"";
+  }
+  if (keys.size() > most) list += " and " + std::to_string(keys.size() - most) + " more";
+  Writer writer(rotation, now);
+  const std::string message = "targets may not have the label or annotation " + list +
+                              ": take it out of spec.targets, or have the administrator allow it "
+                              "with --allowed-target-metadata; nothing is rotated or written";
+  const api::Condition* ready = rotation.status.conditions.find("Ready");
+  if (!ready || ready->reason != "MetadataNotAllowed") writer.warn("MetadataNotAllowed", message);
+  writer.stalled("MetadataNotAllowed", message);
   return writer.take();
 }
 

@@ -52,6 +52,9 @@ StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::Ob
                          base::WallTime now);
 StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime now);
 StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now);
+// `keys`: what the administrator does not allow a target to have; not empty.
+StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
+                                  const std::vector<std::string>& keys, base::WallTime now);
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay);

@@ -31,7 +31,7 @@ kube::Expected<void> StatusWriter::write(api::RobotTokenRotation& rotation,
                                          const api::RobotTokenRotationStatus& status,
                                          const std::stop_token& stop) {
   if (rotation.status == status) return {};  // most often, and cheaper than JSON
-  nlohmann::json change = api::status_patch(to_json(rotation.status), to_json(status));
+  nlohmann::json change = api::status_patch(rotation.status, status);
   if (change.empty()) return {};
   const auto answer =
       client_.merge_patch(kube::rotations, rotation.meta.key, "status",

@@ -96,6 +96,14 @@ void add_rotations(const std::vector<Metrics::RotationSample>& samples, double n
   ResourceFamily published(text, "quay_rotator_rotation_published",
                            "1 while the Secrets are known to hold the token that Quay holds");
   for (const auto& rotation : samples) published.add(rotation.key, rotation.published ? 1 : 0);
+  const auto unreadable =
+      std::ranges::count_if(samples, [](const auto& rotation) { return rotation.unreadable; });
+  text.append(
+          "# HELP quay_rotator_unreadable_resources Resources whose status makes no sense\n"
+          "# TYPE quay_rotator_unreadable_resources gauge\n"
+          "quay_rotator_unreadable_resources ")
+      .append(std::to_string(unreadable))
+      .append("\n");
 }
 
 void add_connections(const std::vector<Metrics::ConnectionSample>& samples, std::string& text) {

@@ -46,6 +46,7 @@ class Metrics {
     double next_rotation = 0;      // Unix seconds; 0: none, left out
     bool ready = false;
     bool published = false;
+    bool unreadable = false;  // its status; counted in quay_rotator_unreadable_resources
   };
   struct ConnectionSample {
     kube::ObjectKey key;

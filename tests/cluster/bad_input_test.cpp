@@ -199,7 +199,7 @@ TEST_F(BadInput, Connections) {
        .connection = {{"credentialsSecretRef", {{"name", "nowhere"}}}}},
       {.name = "no-key",
        .reason = "CredentialsNotFound",
-       .words = R"(has no key "password" (its keys are "token"): add it)",
+       .words = R"(has no key "password": add it)",
        .connection = {{"credentialsSecretRef", {{"key", "password"}}}}},
       {.name = "no-ca-map",
        .reason = "CANotFound",
@@ -551,6 +551,62 @@ TEST_F(BadInput, AResourceOfANewerSchema) {
   EXPECT_EQ(secret_token("unknown"), quay_token("acme+" + robot_of("unknown")));
   EXPECT_EQ(running.terminate(), 0);
   cluster().kubectl_ok({"-n", ns(), "delete", "rtr", "--all"});
+}
+
+// By hand, or of a newer version that was rolled back.
+TEST_F(BadInput, AStatusThatMakesNoSense) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  const std::string fingerprint = rotation().at("status").at("tokenFingerprint");
+  const auto patch = [&](const json& status) {
+    return cluster().kubectl({"-n", ns(), "patch", "rtr", "puller", "--subresource=status",
+                              "--type=merge", "-p", json{{"status", status}}.dump()});
+  };
+  const json nonsense{{"tokenFingerprint", "nonsense"}};
+  const json no_ledger{{"rotation", json::object()}};
+  EXPECT_THAT(patch(nonsense).output, HasSubstr("should match"));
+  EXPECT_THAT(patch(no_ledger).output, HasSubstr("Required value"));
+  EXPECT_THAT(patch({{"consecutiveFailures", -1}}).output, HasSubstr("greater than or equal to 0"));
+  const auto wait_until_mended = [&] {
+    return cluster().wait_for("mended", kube::rotations, key("puller"), [&](const json& object) {
+      const json& status = object.at("status");
+      return !status.contains("rotation") && status.value("tokenFingerprint", "") == fingerprint;
+    });
+  };
+  const ProgramResult newer = patch({{"rotation",
+                                      {{"id", "1"},
+                                       {"reason", "Incident"},
+                                       {"previousFingerprint", "sha256:0000000000000000"}}}});
+  EXPECT_EQ(newer.code, 0) << newer.output;
+  ASSERT_TRUE(wait_until_mended());
+
+  // What an older schema let in.
+  const std::string name = "robottokenrotations.quayrotator.dev";
+  json crd = json::parse(cluster().kubectl_ok({"get", "crd", name, "-o", "json"}));
+  for (const char* field : {"creationTimestamp", "managedFields", "resourceVersion", "uid"}) {
+    crd["metadata"].erase(field);
+  }
+  crd.erase("status");
+  crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"] = {
+      {"type", "object"}, {"x-kubernetes-preserve-unknown-fields", true}};
+  struct Restore {
+    ~Restore() {
+      cluster().kubectl_ok(
+          {"replace", "-f", cluster().source("crds/quayrotator.dev_robottokenrotations.yaml")});
+    }
+  } restore;
+  cluster().kubectl_ok({"replace", "-f", "-"}, crd.dump());
+  for (const json& status : {nonsense, no_ledger}) {
+    // Nothing tells when the API server obeys a changed schema but an object that it accepts.
+    ProgramResult stored{1, ""};
+    for (int attempt = 0; attempt < 100 && stored.code != 0; ++attempt) stored = patch(status);
+    ASSERT_EQ(stored.code, 0) << stored.output;
+    ASSERT_TRUE(wait_until_mended());
+    expect_event("StatusUnreadable");
+  }
+  EXPECT_EQ(regenerations(), 0);
+  EXPECT_EQ(secret_token(), quay_token());
 }
 
 TEST_F(BadInput, IllegalNamesAreRefusedAtAdmission) {

@@ -280,7 +280,8 @@ TEST_F(Resources, AWholeLifeNeedsTheRightsThatTheChartGivesAndNoOthers) {
   cluster().kubectl_ok(
       {"-n", "quay-rotator", "delete", "lease", "quay-rotator", "--ignore-not-found"});
   OperatorProcess running({.arguments = {"--drift-interval=1s"}});
-  apply_rotation({.secrets = {"keep", "drop"}});
+  const json policy{{"deletionPolicy", "Delete"}};
+  apply_rotation({.secrets = {"keep", "drop"}, .more = policy});
   ASSERT_TRUE(wait_until_ready());
   annotate_rotate_now("now");
   ASSERT_TRUE(wait_until_rotated(1));
@@ -288,7 +289,7 @@ TEST_F(Resources, AWholeLifeNeedsTheRightsThatTheChartGivesAndNoOthers) {
   expect_secret_current("keep");
   cluster().quay().post("/robots/acme+" + robot() + "/regenerate");
   expect_secret_current("keep");
-  apply_rotation({.secrets = {"keep"}});
+  apply_rotation({.secrets = {"keep"}, .more = policy});
   cluster().wait_for("deleted", kube::secrets, key("drop"),
                      [](const json& object) { return object.is_null(); });
   EXPECT_EQ(running.terminate(), 0);

@@ -178,8 +178,11 @@ TEST_F(Rotation, WhatADeletionLeavesIsWhatThePolicySays) {
   cluster().control().post("/processes/kube-controller-manager/start");  // the real collector
   const OperatorProcess running;
   cluster().quay().put("/robots/acme+retained" + robot(), json::object());
-  apply_rotation();
-  apply_rotation({.name = "retained", .secrets = {"retained-pull"}, .robot = "retained" + robot()});
+  apply_rotation({.more = {{"deletionPolicy", "Delete"}}});
+  apply_rotation({.name = "retained",
+                  .secrets = {"retained-pull"},
+                  .robot = "retained" + robot(),
+                  .more = {{"deletionPolicy", "Delete"}}});
   ASSERT_TRUE(wait_until_ready());
   ASSERT_TRUE(wait_until_ready("retained"));
   apply_rotation({.name = "retained",
@@ -244,9 +247,10 @@ TEST_F(Rotation, ItsOwnSecretComesBackFromABackup) {
 
 TEST_F(Rotation, AFormerTargetIsDeleted) {
   const OperatorProcess running;
-  apply_rotation({.secrets = {"keep", "drop"}});
+  const json policy{{"deletionPolicy", "Delete"}};
+  apply_rotation({.secrets = {"keep", "drop"}, .more = policy});
   ASSERT_TRUE(wait_until_ready());
-  apply_rotation({.secrets = {"keep"}});
+  apply_rotation({.secrets = {"keep"}, .more = policy});
   cluster().wait_for("deleted", kube::secrets, key("drop"),
                      [](const json& object) { return object.is_null(); });
   EXPECT_EQ(secret_token("keep"), quay_token());

@@ -144,6 +144,35 @@ TEST_F(Tenant, NamesNoSecretOfAnotherNamespace) {
   EXPECT_FALSE(cluster().get(kube::secrets, {elsewhere, "quay-pull"}).is_object());
 }
 
+TEST_F(Tenant, ATargetHasOnlyMetadataThatIsAllowed) {
+  const auto try_with = [&](const char* map, const char* key_of_it) {
+    const json target{{"secret", {{"name", "quay-pull"}, {map, {{key_of_it, "x"}}}}}};
+    return cluster().kubectl({"-n", ns(), "apply", "--dry-run=server", "-f", "-"},
+                             json{{"apiVersion", "quayrotator.dev/v1alpha1"},
+                                  {"kind", "RobotTokenRotation"},
+                                  {"metadata", {{"name", "puller"}}},
+                                  {"spec",
+                                   {{"connectionRef", {{"name", "quay"}}},
+                                    {"robot", {{"organization", "acme"}, {"name", robot()}}},
+                                    {"schedule", {{"interval", "1h"}}},
+                                    {"targets", {target}}}}}
+                                 .dump());
+  };
+  // Nothing tells when the API server obeys a new policy but a request that it refuses.
+  ProgramResult refused;
+  for (int attempt = 0; attempt < 200 && refused.code == 0; ++attempt) {
+    refused = try_with("annotations", "replicator.v1.mittwald.de/replicate-to");
+  }
+  EXPECT_THAT(refused.output, HasSubstr("targets may have annotations without a prefix"));
+  EXPECT_NE(try_with("labels", "kubed.appscode.com/sync").code, 0);
+  for (const char* key_of_it : {"team", "app.kubernetes.io/part-of"}) {
+    for (const char* map : {"labels", "annotations"}) {
+      const ProgramResult accepted = try_with(map, key_of_it);
+      EXPECT_EQ(accepted.code, 0) << accepted.output;
+    }
+  }
+}
+
 TEST_F(Tenant, AConnectionNamesOnlySecretsThatItsWriterMayRead) {
   cluster().kubectl_ok({"-n", ns(), "create", "role", "connections", "--verb=get,create,patch",
                         "--resource=quayconnections.quayrotator.dev"});

@@ -64,7 +64,7 @@ void check_rotation(const json& object) {
          "a valid spec says what and where");
   check_time(rotation::next_rotation(rotation));
   check_time(rotation::due_time(rotation, now));
-  check_status(rotation::at_rest(rotation, now).status, before);
+  check_status(rotation::at_rest(rotation, std::nullopt, now).status, before);
   check_status(rotation::suspended(rotation, now).status, before);
   check_status(rotation::in_conflict(rotation, {"team-a", "other"}, now).status, before);
   api::Ledger ledger;

@@ -88,6 +88,25 @@ TEST_F(Scenario, RotatesTheRobotOfAUser) {
   expect_settled();
 }
 
+TEST_F(Scenario, MendsAStatusThatCannotBeReadWithoutARotation) {
+  adopt({.initially_rotate = true});
+  ASSERT_EQ(world.commits(robot), 1);
+  for (const auto& [member, value] : {std::pair<const char*, json>{"tokenFingerprint", "nonsense"},
+                                      {"rotation", json::object()},
+                                      {"rotation", {{"id", "1"}, {"reason", "Incident"}}},
+                                      {"tokenKnownSince", "yesterday"}}) {
+    world.edit_rotation(rotation, [&](json& object) { object["status"][member] = value; });
+    world.advance(minutes(1));
+    const json status = world.status(rotation);
+    EXPECT_FALSE(status.contains("rotation")) << member;
+    EXPECT_EQ(status["tokenFingerprint"], base::Fingerprint::of(world.quay.token(robot)).text())
+        << member;
+    EXPECT_NE(status["tokenKnownSince"], "yesterday");
+    EXPECT_EQ(world.commits(robot), 1) << member;
+  }
+  expect_settled();
+}
+
 // All of it is ours but the owner's uid, which is of a former life.
 TEST_F(Scenario, HealsItsOwnSecretThatABackupBroughtBackWithoutARotation) {
   adopt();
@@ -108,6 +127,56 @@ TEST_F(Scenario, HealsItsOwnSecretThatABackupBroughtBackWithoutARotation) {
   EXPECT_EQ(world.commits(robot), 0);
   expect_settled();
 }
+
+// Quay has regenerated, its answer is lost and it is away; then the resource is deleted.
+class DeletedWithALedger
+    : public Scenario,
+      public ::testing::WithParamInterface<std::tuple<const char*, const char*>> {
+ protected:
+  void remove() {
+    if (way() == std::string("plain")) return world.api.remove(kube::rotations, rotation);
+    world.edit_rotation(rotation, [&](json& object) {
+      object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
+      object["metadata"]["finalizers"] = {way()};
+    });
+  }
+  static const char* way() { return std::get<0>(GetParam()); }
+  static const char* policy() { return std::get<1>(GetParam()); }
+};
+
+TEST_P(DeletedWithALedger, LeavesNoDeadToken) {
+  adopt({.deletion_policy = policy()});
+  world.start(0, {}, [&](std::string_view step) {
+    if (step == "before-regenerate") world.quay.faults.network.lost_back = 1;
+    return false;
+  });
+  world.advance(minutes(1));
+  world.rotate_now(rotation);
+  for (int wait = 0; wait < 60 && world.commits(robot) == 0; ++wait) world.advance(seconds(1));
+  ASSERT_EQ(world.commits(robot), 1);
+  ASSERT_TRUE(world.status(rotation).contains("rotation"));
+  remove();
+  world.advance(minutes(3));
+  world.quay.faults = {};
+  world.advance(minutes(2));
+  EXPECT_EQ(world.commits(robot), 1);
+  const bool stays = policy() == std::string("Retain");
+  if (stays) {
+    EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  }
+  if (way() != std::string("plain")) {
+    EXPECT_EQ(world.status(rotation).contains("rotation"), !stays);
+    world.api.remove(kube::rotations, rotation);
+    world.advance(minutes(1));
+  }
+  EXPECT_EQ(world.api.find(kube::secrets, {World::name_space, "quay-pull"}) != nullptr, stays);
+  EXPECT_THAT(world.observer.violations(), IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(EachWay, DeletedWithALedger,
+                         ::testing::Combine(::testing::Values("plain", "example.com/finalizer",
+                                                              "foregroundDeletion"),
+                                            ::testing::Values("Retain", "Delete")));
 
 class CrashAfter : public Scenario, public ::testing::WithParamInterface<const char*> {};
 

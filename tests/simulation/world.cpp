@@ -131,6 +131,7 @@ kube::ObjectKey World::create_rotation(const RotationOptions& options) {
                       {"robot", std::move(robot)},
                       {"schedule", {{"interval", options.interval}, {"jitter", options.jitter}}},
                       {"initial", options.initially_rotate ? "Rotate" : "Adopt"},
+                      {"deletionPolicy", options.deletion_policy},
                       {"verify", {{"level", options.verify ? "Login" : "None"}}},
                       {"targets", std::move(targets)}}}};
   SimulatedQuay* its_quay = quay_of({options.name_space, options.connection});

@@ -46,6 +46,7 @@ struct RotationOptions {
   std::vector<std::string> targets = {"quay-pull"};
   std::string name_space = "team-a";
   std::string connection = "quay";  // in that namespace, made before
+  std::string deletion_policy = "Delete";
 };
 
 // To be used by the thread that made it.

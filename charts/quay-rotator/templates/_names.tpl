@@ -18,6 +18,16 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{/* In CEL: may a target have the label or annotation k? */}}
+{{- define "quay-rotator.metadataAllowed" -}}
+!k.contains('/') || k.startsWith('app.kubernetes.io/')
+{{- range .Values.allowedTargetMetadata }}
+{{- if hasSuffix "*" . }} || k.startsWith({{ trimSuffix "*" . | quote }})
+{{- else }} || k == {{ quote . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "quay-rotator.rules" -}}
 - apiGroups: [quayrotator.dev]
   resources: [robottokenrotations]

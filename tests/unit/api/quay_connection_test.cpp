@@ -95,7 +95,8 @@ TEST(QuayConnectionTest, SaysWhichFieldIsWrong) {
             "spec.rateLimit.requestsPerSecond: expected a number above 0");
   EXPECT_EQ(error("/spec/rateLimit", json::parse(R"({"requestsPerSecond":1,"burst":0})")),
             "spec.rateLimit.burst: expected an integer from 1 on");
-  EXPECT_EQ(error("/status/conditions", 1), "status: conditions: expected an array, got a number");
+  EXPECT_EQ(error("/status/conditions", 1), "none") << "a status is found out anew";
+  EXPECT_EQ(error("/status/observedGeneration", "x"), "none");
   EXPECT_EQ(error("/spec/ca", nullptr), "none");
 }
 

@@ -101,7 +101,7 @@ TEST(RobotTokenRotationTest, HasDefaults) {
   EXPECT_EQ(spec.initial, Initial::adopt);
   EXPECT_EQ(spec.targets, (std::vector<SecretTarget>{{"quay-pull", {}, {}, {}}}));
   EXPECT_EQ(spec.verify, VerifyLevel::login);
-  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::delete_);
+  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::retain) << "a lost pull Secret is an outage";
   EXPECT_FALSE(spec.suspend);
   EXPECT_EQ(rotation->status, RobotTokenRotationStatus{});
 }
@@ -117,7 +117,7 @@ TEST(RobotTokenRotationTest, ReadsEveryField) {
     "schedule": {"interval": "1h30m", "jitter": "10m"}, "initial": "Rotate",
     "targets": [{"secret": {"name": "a", "labels": {"x.y/z": "1"}, "annotations": {"n": "2"}},
                  "registries": ["quay:8443", "quay:8443/acme"]}, {"secret": {"name": "b"}}],
-    "verify": {"level": "None"}, "onForeignRotation": "Adopt", "deletionPolicy": "Retain",
+    "verify": {"level": "None"}, "onForeignRotation": "Adopt", "deletionPolicy": "Delete",
     "suspend": true, "fieldOfTheFuture": [1]})");
   const auto rotation = RobotTokenRotation::from_json(object);
   ASSERT_TRUE(rotation.has_value());
@@ -136,7 +136,7 @@ TEST(RobotTokenRotationTest, ReadsEveryField) {
                 {"a", {{"x.y/z", "1"}}, {{"n", "2"}}, {"quay:8443", "quay:8443/acme"}},
                 {"b", {}, {}, {}}}));
   EXPECT_EQ(spec.verify, VerifyLevel::none);
-  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::retain);
+  EXPECT_EQ(spec.deletion_policy, DeletionPolicy::delete_);
   EXPECT_TRUE(spec.suspend);
 }
 
@@ -187,27 +187,93 @@ TEST(RobotTokenRotationTest, AnUnusableSpecIsSaidAndTheStatusStillRead) {
   EXPECT_EQ(invalid("/spec/suspend", nullptr), "none");
 }
 
-TEST(RobotTokenRotationTest, AnUnreadableStatusIsAnError) {
-  const auto error = [](const char* pointer, const json& value) {
-    json object = minimal();
-    object["status"] = to_json(full_status());
-    object[json::json_pointer(pointer)] = value;
-    const auto rotation = RobotTokenRotation::from_json(object);
-    return rotation ? std::string("none") : rotation.error().message;
+RobotTokenRotation with_status(const char* pointer, const json& value) {
+  json object = minimal();
+  object["status"] = to_json(full_status());
+  object[json::json_pointer(pointer)] = value;
+  auto rotation = RobotTokenRotation::from_json(object);
+  EXPECT_TRUE(rotation.has_value()) << rotation.error().message;
+  return rotation.value_or(RobotTokenRotation{});
+}
+
+TEST(RobotTokenRotationTest, UnreadableMetadataIsAnError) {
+  const auto rotation = RobotTokenRotation::from_json({{"metadata", json::object()}});
+  ASSERT_FALSE(rotation.has_value());
+  EXPECT_EQ(rotation.error().message, "metadata.name: expected a string, it is missing");
+}
+
+TEST(RobotTokenRotationTest, WhatMakesNoSenseInAStatusHidesNothingElse) {
+  struct Case {
+    const char* pointer;
+    json value;
+    const char* member;
+    const char* why;
   };
-  EXPECT_EQ(error("/metadata/name", nullptr), "metadata.name: expected a string, it is missing");
-  EXPECT_EQ(error("/status/rotation/id", nullptr),
-            "status.rotation.id: expected a string, it is missing");
-  EXPECT_EQ(error("/status/rotation/previousFingerprint", nullptr),
-            "status.rotation.previousFingerprint: expected a fingerprint, it is missing");
-  EXPECT_EQ(error("/status/rotation/previousFingerprint", "sha256:xyz"),
-            "status.rotation.previousFingerprint: expected sha256: and 16 hex digits");
-  EXPECT_EQ(error("/status/rotation/attempt", -1),
-            "status.rotation.attempt: expected a number from 0 on");
-  EXPECT_EQ(error("/status/history/0", 1), "status.history[0]: expected an object, got a number");
-  EXPECT_NE(error("/status/nextRotationTime", "tomorrow").find("status.nextRotationTime: expected"),
-            std::string::npos);
-  EXPECT_EQ(error("/status/robot", nullptr), "none");
+  const std::vector<Case> cases{
+      {"/status/rotation", json::object(), "rotation",
+       "status.rotation.id: expected a string, it is missing"},
+      {"/status/rotation/id", nullptr, "rotation",
+       "status.rotation.id: expected a string, it is missing"},
+      {"/status/rotation/previousFingerprint", nullptr, "rotation",
+       "status.rotation.previousFingerprint: expected a fingerprint, it is missing"},
+      {"/status/rotation/previousFingerprint", "sha256:xyz", "rotation",
+       "status.rotation.previousFingerprint: expected sha256: and 16 hex digits"},
+      {"/status/rotation/attempt", -1, "rotation",
+       "status.rotation.attempt: expected a number from 0 on"},
+      {"/status/tokenFingerprint", "nonsense", "tokenFingerprint",
+       "status.tokenFingerprint: expected sha256: and 16 hex digits"},
+      {"/status/history/0", 1, "history", "status.history[0]: expected an object, got a number"},
+      {"/status/targets/total", -1, "targets", "status.targets.total: expected a number from 0 on"},
+      {"/status/robot", 5, "robot", "status.robot: expected a string, got a number"},
+  };
+  for (const Case& one : cases) {
+    const RobotTokenRotationStatus status = with_status(one.pointer, one.value).status;
+    ASSERT_TRUE(status.unreadable.has_value()) << one.pointer;
+    EXPECT_EQ(status.unreadable->members, std::vector<std::string>{one.member});
+    EXPECT_EQ(status.unreadable->why, one.why);
+    EXPECT_EQ(status.has_unreadable_ledger(), one.member == std::string("rotation"));
+    EXPECT_EQ(status.rotation.has_value(), one.member != std::string("rotation"));
+    EXPECT_EQ(status.conditions, full_status().conditions);
+    EXPECT_EQ(status.last_handled_rotate_request, full_status().last_handled_rotate_request);
+  }
+  EXPECT_TRUE(with_status("/status/nextRotationTime", "tomorrow").status.unreadable);
+  EXPECT_FALSE(with_status("/status/robot", nullptr).status.unreadable);
+}
+
+// As after a roll-back.
+TEST(RobotTokenRotationTest, ANewerVersionsWordsDoNoHarm) {
+  for (const auto& [pointer, value] :
+       std::vector<std::pair<const char*, json>>{{"/status/rotation/reason", "Incident"},
+                                                 {"/status/rotation/robot", "acme+standby"},
+                                                 {"/status/rotation/startedAt", "just now"},
+                                                 {"/status/conditions/0/status", "Perhaps"},
+                                                 {"/status/history/0/reason", "Cron"},
+                                                 {"/status/next", json{{"reason", "MaxAge"}}}}) {
+    const RobotTokenRotationStatus status = with_status(pointer, value).status;
+    EXPECT_FALSE(status.unreadable) << pointer;
+    ASSERT_TRUE(status.rotation) << pointer;
+    EXPECT_EQ(status.rotation->previous, full_status().rotation->previous);
+  }
+}
+
+TEST(StatusPatchTest, LeavesWhatIsUnreadableAloneUntilItIsReplaced) {
+  const RobotTokenRotationStatus before =
+      with_status("/status/rotation", json{{"id", "1"}, {"previousFingerprint", "?"}}).status;
+  RobotTokenRotationStatus after = before;
+  after.consecutive_failures += 1;
+  EXPECT_EQ(status_patch(before, after), json({{"consecutiveFailures", 4}}));
+  after.unreadable.reset();
+  EXPECT_EQ(status_patch(before, after), json({{"consecutiveFailures", 4}, {"rotation", nullptr}}));
+
+  json stored = to_json(full_status());
+  stored["targets"]["failing"][0]["since"] = "yesterday";
+  const RobotTokenRotationStatus odd =
+      with_status("/status/targets/failing/0/since", "yesterday").status;
+  RobotTokenRotationStatus mended = odd;
+  mended.unreadable.reset();
+  mended.targets_total = 2;
+  stored.merge_patch(status_patch(odd, mended));
+  EXPECT_EQ(stored, to_json(mended));
 }
 
 TEST(RobotTokenRotationTest, CountsCanGoOn) {

@@ -34,7 +34,8 @@ TEST(Options, AreReadAsUsersOfControllerRuntimeWriteThem) {
       good({"--namespace", "a", "--namespace=b", "--leader-elect=false", "--kubeconfig=/k",
             "--metrics-bind-address=0", "--health-probe-bind-address", "[::1]:0", "--workers=3",
             "--drift-interval=1h30m", "--allowed-quay-hosts=*.example.com", "--allowed-quay-hosts",
-            "b:8443", "--log-level=debug", "--log-format=text"});
+            "b:8443", "--allowed-target-metadata=example.com/*", "--log-level=debug",
+            "--log-format=text"});
   EXPECT_EQ(options.namespaces, (std::vector<std::string>{"a", "b"}));
   EXPECT_FALSE(options.leader_elect);
   EXPECT_EQ(options.kubeconfig, "/k");
@@ -44,6 +45,8 @@ TEST(Options, AreReadAsUsersOfControllerRuntimeWriteThem) {
   EXPECT_TRUE(options.allowed_quay_hosts.reach(*http::parse_url("https://a.example.com")));
   EXPECT_TRUE(options.allowed_quay_hosts.reach(*http::parse_url("https://b:8443")));
   EXPECT_FALSE(options.allowed_quay_hosts.reach(*http::parse_url("https://b")));
+  EXPECT_TRUE(options.allowed_target_metadata.allows("example.com/team"));
+  EXPECT_FALSE(options.allowed_target_metadata.allows("a.example.com/team"));
   EXPECT_EQ(options.log_level, base::LogLevel::debug);
   EXPECT_EQ(options.log_format, base::LogFormat::text);
 }
@@ -58,6 +61,7 @@ TEST(Options, AWrongFlagIsOneLineAndCodeTwo) {
                                              {"--quay-timeout=1ms"},
                                              {"--log-level=loud"},
                                              {"--allowed-quay-hosts=https://quay"},
+                                             {"--allowed-target-metadata=team"},
                                              {"--log-format=xml"},
                                              {"--health-probe-bind-address=nonsense"},
                                              {"--health-probe-bind-address=0"},

@@ -55,6 +55,49 @@ TEST(Plan, RestsUntilTheNextRotationWhenAllIsWell) {
   EXPECT_EQ(rest->until, start + hours(1));
 }
 
+TEST(Plan, SettlesALedgerOfWhatIsDeletedOnlyWhereSecretsStay) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.deleting = true;
+  rotation.status.rotation = api::Ledger{};
+  rotation.spec.deletion_policy = api::DeletionPolicy::retain;
+  const Plan decision = plan(input(rotation));
+  expect_work(decision, Goal::resume);
+  EXPECT_FALSE(work(decision)->may_regenerate);
+  rotation.spec.deletion_policy = api::DeletionPolicy::delete_;
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  rotation.spec.deletion_policy = api::DeletionPolicy::retain;
+  rotation.status.rotation.reset();
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation, hours(2)))));
+}
+
+// "initial: Rotate" is for a resource without a history, not for one that nobody can read.
+TEST(Plan, AStatusThatCannotBeReadIsMendedAndRotatesNothing) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.initial = api::Initial::rotate;
+  rotation.rotate_request = "now";
+  rotation.status.token_fingerprint.reset();
+  rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "nonsense"};
+  expect_work(plan(input(rotation, hours(2))), Goal::synchronize);
+  rotation.spec.suspend = true;
+  expect_halt(plan(input(rotation, hours(2))), Halt::Why::suspended);
+  // A ledger may be about a token that no Secret has: not even then does it wait.
+  rotation.status.unreadable->members = {"rotation"};
+  PlanInput early = input(rotation, hours(2));
+  early.caches_complete = false;
+  const Plan decision = plan(early);
+  expect_work(decision, Goal::synchronize);
+  EXPECT_FALSE(work(decision)->may_regenerate);
+}
+
+TEST(Plan, DoesNothingForMetadataThatIsNotAllowedButSettleALedger) {
+  api::RobotTokenRotation rotation = settled();
+  PlanInput refused = input(rotation, hours(1));
+  refused.metadata_refused = true;
+  expect_halt(plan(refused), Halt::Why::metadata_refused);
+  rotation.status.rotation = api::Ledger{};
+  expect_work(plan(refused), Goal::resume);
+}
+
 TEST(Plan, RotatesWhenDue) {
   const Plan decision = plan(input(settled(), hours(1)));
   expect_work(decision, Goal::rotate);

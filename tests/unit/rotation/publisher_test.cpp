@@ -43,6 +43,7 @@ quay::RobotCredential credential(std::string_view token) {
 api::RobotTokenRotation rotation_of(std::vector<std::string> secrets) {
   api::RobotTokenRotation rotation;
   rotation.meta = {{"team-a", "puller"}, "rotation-uid", "7"};
+  rotation.spec.deletion_policy = api::DeletionPolicy::delete_;
   for (auto& name : secrets) {
     api::SecretTarget target;
     target.name = std::move(name);
@@ -149,6 +150,17 @@ TEST_F(PublisherTest, DesiresWhatTheSpecSaysAndItsOwnMarks) {
 
   rotation_.spec.targets[0].registries = {"b", "a:5000", "b"};
   EXPECT_THAT(desired()[0].registries, ElementsAre("a:5000", "b"));
+}
+
+TEST_F(PublisherTest, LeavesOutMetadataThatIsNotAllowed) {
+  rotation_.spec.targets[0].labels = {{"team", "a"}, {"kubed.appscode.com/sync", "x"}};
+  rotation_.spec.targets[0].annotations = {{"replicator.v1.mittwald.de/replicate-to", "*"}};
+  const auto usual = desired().at(0);
+  EXPECT_THAT(usual.labels, SizeIs(2));
+  EXPECT_FALSE(usual.labels.contains("kubed.appscode.com/sync"));
+  EXPECT_FALSE(usual.annotations.contains("replicator.v1.mittwald.de/replicate-to"));
+  const auto allowed = AllowedMetadata::parse({"*"}).value();
+  EXPECT_THAT(desired_secrets(rotation_, "quay", allowed).at(0).labels, SizeIs(3));
 }
 
 TEST_F(PublisherTest, WritesTheWholeSecret) {
@@ -428,6 +440,23 @@ TEST_F(PublisherTest, HealsItsOwnSecretThatWasRestored) {
   }
 }
 
+TEST_F(PublisherTest, OfWhatIsDeletedOnlySecretsThatAreThereAreWritten) {
+  rotation_ = rotation_of({"keep", "gone", "taken"});
+  rotation_.spec.deletion_policy = api::DeletionPolicy::retain;
+  executor_.run([&] {
+    publish(first_token);
+    server_.remove("secrets/team-a/gone");
+    auto taken = secret("taken");
+    taken["metadata"]["annotations"]["quayrotator.dev/rotation"] = "other";
+    server_.put(taken);
+    rotation_.deleting = true;
+    EXPECT_THAT(publish(second_token), IsEmpty());
+  });
+  EXPECT_TRUE(holds("keep", second_token));
+  EXPECT_TRUE(secret("gone").is_null());
+  EXPECT_TRUE(holds("taken", first_token));
+}
+
 TEST_F(PublisherTest, RefusesAnImmutableSecret) {
   publish(first_token);
   auto immutable = secret();
@@ -544,7 +573,8 @@ TEST_F(PublisherTest, WithholdsAMessageThatQuotesTheToken) {
   publish(first_token);
   const auto pair = base::base64_encode(std::string(user) + ":" + std::string(second_token));
   for (const auto& quoted : {std::string(second_token), std::string(second_token.substr(0, 20)),
-                             std::string(pair.reveal())}) {
+                             std::string(second_token.substr(40, 10)), std::string(pair.reveal()),
+                             std::string(pair.reveal().substr(20, 30))}) {
     fail_patches(
         99, refusal(422, "Invalid", "ValidatingAdmissionPolicy 'no' denied request: " + quoted));
     const auto problems = publish(second_token);

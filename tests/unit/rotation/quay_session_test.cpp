@@ -26,6 +26,7 @@ using quay_rotator::testing::SentRequest;
 using quay_rotator::testing::VirtualExecutor;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using testing::FakeApiServer;
 using ::testing::HasSubstr;
@@ -255,7 +256,8 @@ TEST_F(QuaySessionTest, NamesTheKeysThatThereAre) {
   put_secret("quay-api", "password", first_api_token);
   const auto found = problem();
   EXPECT_EQ(found.reason, "CredentialsNotFound");
-  EXPECT_THAT(found.message, HasSubstr("has no key \"token\" (its keys are \"password\")"));
+  EXPECT_THAT(found.message,
+              AllOf(HasSubstr("has no key \"token\": add it"), Not(HasSubstr("password"))));
 }
 
 TEST_F(QuaySessionTest, SaysThatItMayNotReadTheSecret) {
@@ -302,8 +304,8 @@ TEST_F(QuaySessionTest, TrustsTheCaOfAConfigMap) {
   store();
   const auto found = problem();
   EXPECT_EQ(found.reason, "CANotFound");
-  EXPECT_THAT(found.message, HasSubstr("ConfigMap team-a/quay-ca has no key \"ca.pem\" (its keys "
-                                       "are \"ca.crt\", \"der\")"));
+  EXPECT_THAT(found.message, HasSubstr("ConfigMap team-a/quay-ca has no key \"ca.pem\": add it"));
+  EXPECT_THAT(found.message, Not(HasSubstr("der"))) << "no key that was not asked for";
 }
 
 TEST_F(QuaySessionTest, NeedsTheCaThatIsNamed) {

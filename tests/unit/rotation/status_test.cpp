@@ -15,6 +15,7 @@ using api::ConditionStatus;
 using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::AllOf;
 using testing::HasSubstr;
 
 const base::WallTime now = base::WallTime(std::chrono::sys_days(std::chrono::year(2026) / 3 / 1));
@@ -81,6 +82,43 @@ const std::optional<Findings::Known> readable = Findings::Known{};
 
 std::optional<Findings::Known> known(std::string reason, bool lasting) {
   return Findings::Known{Trouble{std::move(reason), "what it is, and what to do", lasting}};
+}
+
+TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.token_fingerprint.reset();
+  rotation.status.token_known_since.reset();
+  rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "status.x: nonsense"};
+  RunResult refused = failed(Report::End::quay_failed);
+  refused.report.quay_error = quay_error(quay::Error::Kind::read_only);
+  const StatusUpdate told = after_run(rotation, refused);
+  EXPECT_TRUE(told.status.unreadable);
+  for (const char* type : {"Ready", "Stalled"}) {
+    EXPECT_EQ(condition(told, type).reason, "StatusUnreadable");
+    EXPECT_THAT(condition(told, type).message,
+                AllOf(HasSubstr("status.x: nonsense"), HasSubstr("Quay is read-only")));
+  }
+  const StatusUpdate mended = after_run(rotation, done("new"));
+  EXPECT_FALSE(mended.status.unreadable);
+  EXPECT_EQ(mended.status.token_fingerprint, base::Fingerprint::of("new"));
+  EXPECT_EQ(mended.status.token_known_since, now);
+  EXPECT_EQ(condition(mended, "Ready").status, ConditionStatus::true_);
+  EXPECT_TRUE(std::ranges::any_of(
+      mended.notices, [](const Notice& notice) { return notice.reason == "StatusUnreadable"; }));
+}
+
+TEST(Status, SaysWhichMetadataIsNotAllowed) {
+  api::RobotTokenRotation rotation = settled();
+  const StatusUpdate first = metadata_not_allowed(
+      rotation, {"a.com/1", "a.com/2", "a.com/3", "a.com/4", "a.com/5", "a.com/6"}, now);
+  EXPECT_EQ(condition(first, "Ready").reason, "MetadataNotAllowed");
+  EXPECT_EQ(condition(first, "Stalled").status, ConditionStatus::true_);
+  EXPECT_THAT(condition(first, "Ready").message,
+              HasSubstr("annotation \"a.com/1\", \"a.com/2\", \"a.com/3\", \"a.com/4\", "
+                        "\"a.com/5\" and 1 more: take it out of spec.targets"));
+  EXPECT_EQ(first.notices.size(), 1U);
+  rotation.status = first.status;
+  EXPECT_TRUE(metadata_not_allowed(rotation, {"a.com/1"}, now).notices.empty()) << "told once";
 }
 
 TEST(Status, TellsARotationWhole) {

@@ -60,8 +60,9 @@ TEST(MetricsTest, SortsDurationsIntoBucketsOfSeconds) {
 TEST(MetricsTest, SamplesResourcesWhenScraped) {
   Metrics metrics("1");
   EXPECT_THAT(metrics.text(), Not(HasSubstr("quay_rotator_token_age_seconds")));
-  std::vector<Metrics::RotationSample> samples{{{"team-a", "puller"}, 1000, 5000, true},
-                                               {{"team-a", "new"}, 0, 0, false}};
+  std::vector<Metrics::RotationSample> samples{
+      {{"team-a", "puller"}, 1000, 5000, true, true, false},
+      {{"team-a", "new"}, 0, 0, false, false, true}};
   metrics.set_rotation_source([&] { return samples; }, [] { return 1600.0; });
   const std::string puller = R"({namespace="team-a",name="puller"})";
   const std::string fresh = R"({namespace="team-a",name="new"})";
@@ -70,6 +71,7 @@ TEST(MetricsTest, SamplesResourcesWhenScraped) {
   EXPECT_EQ(value_of(text, "quay_rotator_next_rotation_timestamp_seconds" + puller), 5000);
   EXPECT_EQ(value_of(text, "quay_rotator_rotation_ready" + puller), 1);
   EXPECT_EQ(value_of(text, "quay_rotator_rotation_ready" + fresh), 0);
+  EXPECT_EQ(value_of(text, "quay_rotator_unreadable_resources"), 1);
   EXPECT_THAT(text, Not(HasSubstr("quay_rotator_token_age_seconds" + fresh)));
   EXPECT_THAT(text, Not(HasSubstr("quay_rotator_next_rotation_timestamp_seconds" + fresh)));
   samples[1].token_known_since = 1700;  // by a clock that was ahead
