@@ -22,6 +22,7 @@
 #include "app/shutdown.h"
 #include "base/executor.h"
 #include "base/log_writer.h"
+#include "http/beast/transport.h"
 #include "http/cpprest_transport.h"
 #include "http/probe_server.h"
 #include "kube/client.h"
@@ -90,12 +91,17 @@ http::Endpoint copy(const http::Endpoint& endpoint) {
   return result;
 }
 
+// Two, with nothing in common: what a tenant's Quay does to one cannot reach the API server's.
+struct Transports {
+  std::unique_ptr<http::TransportFactory> api_server;
+  std::unique_ptr<http::TransportFactory> quay;
+};
+
 // Everything, as members in the order in which it is made; destroyed in reverse.
 class Operator {
  public:
   Operator(const Options& options, Hooks hooks, kube::Configuration configuration,
-           std::unique_ptr<http::TransportFactory> transports, base::Executor& executor,
-           base::LogWriter& sink)
+           Transports transports, base::Executor& executor, base::LogWriter& sink)
       : options_(options),
         hooks_(std::move(hooks)),
         configuration_(std::move(configuration)),
@@ -109,7 +115,7 @@ class Operator {
   // What may fail: transports and servers. An error is one line for the user.
   base::Expected<void> open() {
     for (auto* transport : {&requests_transport_, &watches_transport_, &lease_transport_}) {
-      auto opened = transports_->open(copy(configuration_.endpoint));
+      auto opened = transports_.api_server->open(copy(configuration_.endpoint));
       if (!opened) return tl::unexpected(base::Error{opened.error().message});
       *transport = std::move(*opened);
     }
@@ -198,7 +204,7 @@ class Operator {
   void assemble() {
     events_ = std::make_unique<kube::EventRecorder>(*client_, executor_, log_, identity_);
     sessions_ = std::make_unique<rotation::QuaySessions>(
-        connections_, *client_, *transports_, &environment, executor_,
+        connections_, *client_, *transports_.quay, &environment, executor_,
         [this](std::string_view call, std::string_view outcome) {
           metrics_.quay_request(call, outcome);
         },
@@ -352,7 +358,7 @@ class Operator {
   const Options& options_;
   Hooks hooks_;
   kube::Configuration configuration_;
-  std::unique_ptr<http::TransportFactory> transports_;
+  Transports transports_;
   base::Executor& executor_;
   const std::string identity_;
   base::LogWriter& sink_;
@@ -413,8 +419,9 @@ int run_operator(const Options& options, const Hooks& hooks) {
       base::make_log_writer(options.log_level, options.log_format, *executor);
   const base::Log log(*sink, options.log_level);
   std::optional<Operator> instance(std::in_place, options, hooks, std::move(*configuration),
-                                   http::make_cpprest_transport_factory(user_agent()), *executor,
-                                   *sink);
+                                   Transports{http::make_beast_transport_factory(user_agent()),
+                                              http::make_cpprest_transport_factory(user_agent())},
+                                   *executor, *sink);
   if (const auto opened = instance->open(); !opened) return fail(opened.error().message);
   instance->start();
   const char* signal = wait_for_termination();

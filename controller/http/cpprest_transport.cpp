@@ -24,9 +24,8 @@
 
 #include "base/error.h"
 #include "http/exchange.h"
-#include "http/name_lookup.h"
+#include "http/origin.h"
 #include "http/tls.h"
-#include "http/url.h"
 
 namespace quay_rotator::http {
 namespace {
@@ -200,8 +199,10 @@ class Link final : public HandshakeObserver {
   void refused(std::string why) override {
     if (const auto current = exchange()) current->fail_verification(std::move(why));
   }
-  void received(std::size_t bytes) override {
-    if (const auto current = exchange()) current->count_wire_bytes(bytes);
+  void received(std::size_t bytes, bool handshaking) override {
+    const auto current = exchange();
+    if (current && handshaking) current->count_handshake_bytes(bytes);
+    if (current && !handshaking) current->count_wire_bytes(bytes);
   }
 
  private:
@@ -294,36 +295,10 @@ Exchange::Failure describe(const std::exception_ptr& exception) {
 
 // --- Errors.
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
-  });
-}
-
-bool is_header_name(std::string_view name) {
-  return !name.empty() && std::ranges::all_of(name, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  });
-}
-
-bool is_reserved_header(std::string name) {
-  std::ranges::transform(name, name.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return name == "host" || name == "authorization" || name == "connection" ||
-         name == "transfer-encoding" || name == "user-agent" || name.starts_with("content-");
-}
-
-Error invalid(std::string message) {
-  return {Error::Kind::invalid_request, std::move(message), false};
-}
-
 // The library's words for each phase; its codes mean little.
-Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& origin,
-               const std::optional<Url>& proxy) {
-  const std::string server = origin.origin();
+Error classify(const Exchange::Failure& failure, Exchange& exchange, const Origin& origin) {
+  const std::string server = origin.url.origin();
+  const std::optional<Url>& proxy = origin.proxy;
   const std::string_view what = failure.what;
   const auto is = [what](std::string_view start) { return what.starts_with(start); };
   // These phases are over before a connection of this attempt could carry the request; an earlier
@@ -333,18 +308,10 @@ Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& 
   const char* const tls_reason =
       ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_reason_error_string(code) : nullptr;
 
-  if (is("Failed to connect to any resolved proxy")) {
-    return {Error::Kind::unreachable,
-            "cannot connect to the proxy " + proxy->origin() + " for " + server +
-                "; check the proxy's address and whether it runs",
-            sent_before};
-  }
   if (is("Failed to connect") || is("Error resolving") || is("Request canceled by user")) {
-    return {Error::Kind::unreachable,
-            "cannot connect to " + server +
-                (proxy ? " through the proxy " + proxy->origin()
-                       : "; check the address, the port and network policies"),
-            sent_before};
+    Error error = cannot_connect(origin);
+    error.maybe_sent = sent_before;
+    return error;
   }
   if (is("Expected a 200 response from proxy")) {
     return {Error::Kind::unreachable,
@@ -358,41 +325,30 @@ Error classify(const Exchange::Failure& failure, Exchange& exchange, const Url& 
             sent_before};
   }
   if (is("Error in SSL handshake")) {
-    std::string why = exchange.verification_failure();
-    if (why.empty()) {
-      why = tls_reason != nullptr
-                ? "the handshake failed (" + std::string(tls_reason) + ")"
-                : "the server closed the connection during the handshake; is this a TLS port?";
-    }
-    return {Error::Kind::tls, "no TLS with " + server + ": " + why, sent_before};
+    Error error =
+        no_tls(origin, exchange.verification_failure(), tls_reason == nullptr ? "" : tls_reason);
+    error.maybe_sent = sent_before;
+    return error;
   }
   if (is("Invalid HTTP status line") || is("Invalid chunked response header")) {
-    return {Error::Kind::malformed, server + " answered something that is not HTTP", true};
+    return not_http(origin);
   }
   if (tls_reason != nullptr && std::string_view(tls_reason).find("alert") != std::string::npos) {
-    return {Error::Kind::tls,
-            server + " ended TLS: " + tls_reason + "; does it want a client certificate?", true};
+    return tls_alert(origin, tls_reason);
   }
   if (is("Failed to") || is("Retrieving") || is("cannot rewind")) {
-    return {Error::Kind::connection_lost,
-            "the connection to " + server + " was closed before the answer was whole", true};
+    return connection_lost(origin);
   }
   return {Error::Kind::malformed, "the answer of " + server + " cannot be understood", true};
 }
 
 // --- The transport.
 
-struct Origin {
-  Url url;
-  std::optional<Url> proxy;
-  Reach reach = Reach::everywhere;
-  std::shared_ptr<const TlsSettings> tls;  // https only
-  std::string user_agent;
-
-  // A tunnel's first handle is the bare socket, a later one the TLS stream, and nothing tells
-  // which: such connections are used once.
-  [[nodiscard]] bool reusable() const { return !proxy || url.scheme == "http"; }
-};
+// A tunnel's first handle is the bare socket, a later one the TLS stream, and nothing tells
+// which: such connections are used once.
+bool is_reusable(const Origin& origin) {
+  return !origin.proxy || origin.url.scheme == "http";
+}
 
 web::uri library_uri(const Url& url, const std::string& host) {
   web::uri_builder builder;
@@ -426,7 +382,7 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
   const auto protocol = in_network(address, "::ffff:0:0/96") ? boost::asio::ip::tcp::v4()
                                                              : boost::asio::ip::tcp::v6();
   config.set_nativehandle_options(
-      [link, tls, protocol, reusable = origin->reusable()](void* handle) {
+      [link, tls, protocol, reusable = is_reusable(*origin)](void* handle) {
         const auto exchange = link->exchange();
         if (!exchange) throw AbandonedCall();
         // A tunnel's only attempt begins on the bare socket.
@@ -483,28 +439,18 @@ class CpprestTransport final : public Transport {
     }
   };
 
-  // How long the caller waits in all.
-  struct Patience {
-    Patience(base::Duration limit_, std::stop_token stop_)
-        : limit(limit_), deadline(now() + std::min(limit_, longest_wait)), stop(std::move(stop_)) {}
-    base::Duration limit;
-    base::MonotonicTime deadline;
-    std::stop_token stop;
-  };
-
-  [[nodiscard]] std::optional<Error> refuse(const Request& request) const;
+  // Whether the library sends that target as it stands: it takes it apart and puts it together.
+  [[nodiscard]] bool keeps(const std::string& target) const;
   // Without a client: on a new connection to that address.
   tl::expected<Call, Error> start(const Request& request, Exchange::Limits limits,
                                   Exchange::Interest interest, base::MonotonicTime send_until,
                                   std::unique_ptr<Client> client, const Address& address);
-  [[nodiscard]] tl::expected<std::vector<Address>, Error> addresses(const Patience& patience) const;
   tl::expected<Call, Error> open(const Request& request, Exchange::Limits limits,
                                  Exchange::Interest interest, const Patience& patience);
   tl::expected<Response, Error> collect(Call& call, const Patience& patience,
                                         Exchange::Limits limits);
   void finish(Call& call);
   [[nodiscard]] Error interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const;
-  [[nodiscard]] Error too_large(std::size_t limit) const;
   std::unique_ptr<Client> take_client();
 
   const std::shared_ptr<const Origin> origin_;
@@ -526,41 +472,16 @@ CpprestTransport::~CpprestTransport() {
   freed->get_future().wait_for(drain_limit);
 }
 
-std::optional<Error> CpprestTransport::refuse(const Request& request) const {
-  const std::string server = origin_->url.origin();
-  for (const Header& header : request.headers) {
-    if (!is_header_name(header.name) || is_reserved_header(header.name)) {
-      return invalid("a header of the request to " + server + " has a name that is not allowed");
-    }
-    if (has_control(header.value)) {
-      return invalid("the header " + header.name + " of the request to " + server +
-                     " has control characters in its value");
-    }
-  }
-  if (has_control(request.authorization.reveal())) {
-    return invalid("the credential for " + server +
-                   " has a line break or another control character in it; store it without");
-  }
-  if (has_control(request.content_type)) {
-    return invalid("the content type of the request to " + server + " has control characters");
-  }
-  const auto visible = [](char c) { return c > ' ' && c < '\x7f' && c != '#'; };
-  bool as_it_stands = request.target.starts_with('/') && !request.target.starts_with("//") &&
-                      std::ranges::all_of(request.target, visible);
+bool CpprestTransport::keeps(const std::string& target) const {
   try {
-    // The library takes the target apart and puts it together again.
-    as_it_stands = as_it_stands && web::uri_builder(library_uri(origin_->url, origin_->url.host))
-                                           .append(web::uri(request.target))
-                                           .to_uri()
-                                           .resource()
-                                           .to_string() == request.target;
+    return web::uri_builder(library_uri(origin_->url, origin_->url.host))
+               .append(web::uri(target))
+               .to_uri()
+               .resource()
+               .to_string() == target;
   } catch (const std::exception&) {
-    as_it_stands = false;
+    return false;
   }
-  if (!as_it_stands) {
-    return invalid("the target of the request to " + server + " is not an encoded path and query");
-  }
-  return std::nullopt;
 }
 
 std::unique_ptr<Client> CpprestTransport::take_client() {
@@ -576,46 +497,6 @@ std::unique_ptr<Client> CpprestTransport::take_client() {
   auto client = std::move(idle_.back());
   idle_.pop_back();
   return client;
-}
-
-// Where to connect to, of what the name leads to. Decided on the very addresses that the library
-// then gets: there is no second look-up that could answer otherwise.
-tl::expected<std::vector<Address>, Error> CpprestTransport::addresses(
-    const Patience& patience) const {
-  const std::string& host = (origin_->proxy ? *origin_->proxy : origin_->url).host;
-  NameLookup found = look_up(host, patience.deadline, patience.stop);
-  if (found.end == NameLookup::End::stopped) {
-    return tl::unexpected(Error{Error::Kind::cancelled,
-                                "the request to " + origin_->url.origin() + " was cancelled",
-                                false});
-  }
-  if (found.end == NameLookup::End::timeout) {
-    return tl::unexpected(Error{Error::Kind::timeout,
-                                "the host " + host + " was not resolved within " +
-                                    base::format_duration(patience.limit) + "; check the DNS",
-                                false});
-  }
-  if (found.addresses.empty()) {
-    return tl::unexpected(
-        Error{Error::Kind::name_not_found,
-              (origin_->proxy ? "the proxy " + host + " for " + origin_->url.origin()
-                              : "the host " + host) +
-                  " does not resolve; check the name and the DNS",
-              false});
-  }
-  const Address first = found.addresses.front();
-  std::erase_if(found.addresses,
-                [this](const Address& address) { return !permits(origin_->reach, address); });
-  if (found.addresses.empty()) {
-    return tl::unexpected(Error{
-        Error::Kind::not_allowed,
-        host + " leads to " + address_text(first) + ", which is never called: it is " +
-            (is_loopback(first) ? "this operator's own machine, unless an administrator names "
-                                  "the host in --allowed-quay-hosts"
-                                : "a link-local, metadata, multicast or reserved address"),
-        false});
-  }
-  return std::move(found.addresses);
 }
 
 tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
@@ -690,24 +571,8 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
 
 Error CpprestTransport::interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const {
   const bool maybe_sent = call.exchange->leave();
-  if (wake == Exchange::Wake::stopped) {
-    return {Error::Kind::cancelled, "the request to " + origin_->url.origin() + " was cancelled",
-            maybe_sent};
-  }
-  return {Error::Kind::timeout,
-          maybe_sent
-              ? origin_->url.origin() + " sent nothing or not all within " +
-                    base::format_duration(waited)
-              : "no connection to " + origin_->url.origin() + " within " +
-                    base::format_duration(waited) + "; check the address, DNS and network policies",
-          maybe_sent};
-}
-
-Error CpprestTransport::too_large(std::size_t limit) const {
-  return {Error::Kind::too_large,
-          "the answer of " + origin_->url.origin() + " is larger than " + std::to_string(limit) +
-              " bytes",
-          true};
+  return wake == Exchange::Wake::stopped ? cancelled(*origin_, maybe_sent)
+                                         : timed_out(*origin_, waited, maybe_sent);
 }
 
 // Until the status and the headers are there, or all, depending on the interest.
@@ -715,12 +580,16 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
                                                                    Exchange::Limits limits,
                                                                    Exchange::Interest interest,
                                                                    const Patience& patience) {
-  if (auto error = refuse(request)) return tl::unexpected(std::move(*error));
+  if (auto error = refuse(*origin_, request)) return tl::unexpected(std::move(*error));
+  if (!keeps(request.target)) {
+    return tl::unexpected(invalid("the target of the request to " + origin_->url.origin() +
+                                  " would be changed on its way"));
+  }
   std::vector<Address> candidates;
   std::size_t next = 0;
   for (auto client = take_client();; client = nullptr) {
     if (!client && candidates.empty()) {
-      auto found = addresses(patience);
+      auto found = permitted_addresses(*origin_, patience);
       if (!found) return tl::unexpected(std::move(found.error()));
       candidates = std::move(*found);
     }
@@ -732,7 +601,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
     if (wake != Exchange::Wake::event) {
       return tl::unexpected(interrupted(*call, wake, patience.limit));
     }
-    if (exchange.too_large()) return tl::unexpected(too_large(limits.body));
+    if (exchange.too_large()) return tl::unexpected(too_large(*origin_, limits.body));
     if (exchange.status() == 0) {
       if (!exchange.sending() && now() > patience.deadline) {
         return tl::unexpected(interrupted(*call, Exchange::Wake::timeout, patience.limit));
@@ -744,17 +613,12 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
         ++next;
         continue;
       }
-      return tl::unexpected(
-          classify(failure.value_or(Exchange::Failure{}), exchange, origin_->url, origin_->proxy));
+      return tl::unexpected(classify(failure.value_or(Exchange::Failure{}), exchange, *origin_));
     }
     // The library takes an interim answer for the final one, and would read the final one as the
     // answer to the next request: this connection ends here.
     if (exchange.status() < 200 || exchange.status() > 599) {
-      return tl::unexpected(Error{Error::Kind::malformed,
-                                  origin_->url.origin() + " answered with status " +
-                                      std::to_string(exchange.status()) +
-                                      " where a final answer was expected",
-                                  true});
+      return tl::unexpected(not_final(*origin_, exchange.status()));
     }
     return call;
   }
@@ -763,7 +627,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
 // The connection goes back when all of the answer was read and the server keeps it.
 void CpprestTransport::finish(Call& call) {
   call.finished = true;
-  if (!origin_->reusable() || !call.exchange->await_release()) return;
+  if (!is_reusable(*origin_) || !call.exchange->await_release()) return;
   call.client->link->attach(nullptr);
   call.client->idle_since = now();
   const std::scoped_lock lock(mutex_);
@@ -778,12 +642,12 @@ tl::expected<Response, Error> CpprestTransport::collect(Call& call, const Patien
   if (wake != Exchange::Wake::event) {
     return tl::unexpected(interrupted(call, wake, patience.limit));
   }
-  if (exchange.too_large()) return tl::unexpected(too_large(limits.body));
+  if (exchange.too_large()) return tl::unexpected(too_large(*origin_, limits.body));
   // Its end is not waited for: the connection is dropped with the call.
   if (exchange.cut())
     return Response{exchange.status(), exchange.take_headers(), exchange.take_body()};
   if (const auto failure = exchange.failure()) {
-    return tl::unexpected(classify(*failure, exchange, origin_->url, origin_->proxy));
+    return tl::unexpected(classify(*failure, exchange, *origin_));
   }
   Response response{exchange.status(), exchange.take_headers(), exchange.take_body()};
   finish(call);
@@ -822,7 +686,7 @@ tl::expected<Response, Error> CpprestTransport::stream(
       return tl::unexpected(
           interrupted(*call, wake, over ? *options.deadline : options.idle_limit));
     }
-    if (exchange.too_large()) return tl::unexpected(too_large(options.max_buffered));
+    if (exchange.too_large()) return tl::unexpected(too_large(*origin_, options.max_buffered));
     Response response{exchange.status(), {}, {}};
     if (piece.empty()) {
       const auto failure = exchange.failure();
@@ -831,7 +695,7 @@ tl::expected<Response, Error> CpprestTransport::stream(
         finish(*call);
         return response;
       }
-      return tl::unexpected(classify(*failure, exchange, origin_->url, origin_->proxy));
+      return tl::unexpected(classify(*failure, exchange, *origin_));
     }
     if (!on_data(piece.reveal())) {
       response.headers = exchange.take_headers();
@@ -852,49 +716,21 @@ class CpprestTransportFactory final : public TransportFactory {
 };
 
 tl::expected<std::unique_ptr<Transport>, Error> CpprestTransportFactory::open(Endpoint endpoint) {
-  auto url = parse_url(endpoint.origin);
-  if (!url) return tl::unexpected(invalid("the origin is not usable: " + url.error().message));
-  if (url->target != "/") {
-    return tl::unexpected(invalid("the origin " + url->origin() + " must not have a path"));
-  }
-  if (url->scheme == "http" && !endpoint.allow_insecure) {
-    return tl::unexpected(invalid("the origin " + url->origin() +
-                                  " is not encrypted; use https, or allow it explicitly"));
-  }
-  if (endpoint.server_name && url->scheme == "http") {
-    return tl::unexpected(invalid("a server name for " + url->origin() +
-                                  " has no meaning without TLS; remove it, or use https"));
-  }
+  auto origin = check_endpoint(endpoint, user_agent_, [this] {
+    std::call_once(system_trust_loaded_, [this] { system_trust_ = load_system_trust(); });
+    return system_trust_;
+  });
+  if (!origin) return tl::unexpected(std::move(origin.error()));
   // The library keeps a proxy's password in plain text for each request.
-  if (!endpoint.proxy_authorization.empty()) {
+  if (!(*origin)->proxy_authorization.empty()) {
     return tl::unexpected(invalid("a proxy with a user and a password is not supported for " +
-                                  url->origin() + "; use one without"));
+                                  (*origin)->url.origin() + "; use one without"));
   }
-  auto origin =
-      std::make_shared<Origin>(Origin{*url, std::nullopt, endpoint.reach, nullptr, user_agent_});
-  if (endpoint.proxy) {
-    auto proxy = parse_url(*endpoint.proxy);
-    if (!proxy) return tl::unexpected(invalid("the proxy is not usable: " + proxy.error().message));
-    if (proxy->scheme != "http" || proxy->target != "/") {
-      return tl::unexpected(
-          invalid("the proxy " + proxy->origin() + " is not supported; expected http://host:port"));
-    }
-    if (url->host.find(':') != std::string::npos) {
-      return tl::unexpected(
-          invalid("the origin " + url->origin() +
-                  " is an IPv6 address, which cannot be reached through a proxy"));
-    }
-    origin->proxy = *proxy;
+  if (endpoint.proxy && (*origin)->url.host.find(':') != std::string::npos) {
+    return tl::unexpected(invalid("the origin " + (*origin)->url.origin() +
+                                  " is an IPv6 address, which cannot be reached through a proxy"));
   }
-  if (url->scheme == "https") {
-    auto tls = make_tls_settings(*url, endpoint, [this] {
-      std::call_once(system_trust_loaded_, [this] { system_trust_ = load_system_trust(); });
-      return system_trust_;
-    });
-    if (!tls) return tl::unexpected(std::move(tls.error()));
-    origin->tls = std::move(*tls);
-  }
-  return std::make_unique<CpprestTransport>(std::move(origin));
+  return std::make_unique<CpprestTransport>(std::move(*origin));
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 #include <chrono>
 #include <utility>
 
+#include "http/origin.h"
+#include "http/tls.h"
+
 namespace quay_rotator::http {
 namespace {
 
@@ -95,6 +98,17 @@ void Exchange::add_wire_bytes(std::size_t bytes) {
   wake();
 }
 
+void Exchange::count_handshake_bytes(std::size_t bytes) {
+  const std::scoped_lock lock(mutex_);
+  meter_ = nullptr;
+  handshake_bytes_ += bytes;
+  if (handshake_bytes_ <= most_handshake_bytes || finished_) return;
+  verification_failure_ = endless_handshake;
+  finished_ = true;
+  failure_ = Failure{"Error in SSL handshake", 0, false};
+  wake();
+}
+
 void Exchange::fail_verification(std::string why) {
   const std::scoped_lock lock(mutex_);
   verification_failure_ = std::move(why);
@@ -102,6 +116,7 @@ void Exchange::fail_verification(std::string why) {
 
 void Exchange::finish(std::optional<Failure> failure) {
   const std::scoped_lock lock(mutex_);
+  if (finished_) return;
   finished_ = true;
   meter_ = nullptr;
   failure_ = std::move(failure);

@@ -65,8 +65,10 @@ class Exchange {
   // Bytes seen on the wire before the library hands anything over: a chunk or a header section
   // that never ends must not grow in the library's memory.
   void count_wire_bytes(std::size_t bytes);
+  // The same, before the handshake is over: bounded whatever the answer may be.
+  void count_handshake_bytes(std::size_t bytes);
   // Where nobody sees them (plain http, a proxy before TLS) the caller counts, by `meter`, while it
-  // waits, until count_wire_bytes is called. `stop`: also ends the connection by it when it leaves
+  // waits, until one of those is called. `stop`: also ends the connection by it when it leaves
   // before; the library, which would read a proxy's answer for ever, does not. False: the caller
   // has left, stop here.
   bool count_by(std::shared_ptr<const SocketMeter> meter, bool stop);
@@ -137,7 +139,8 @@ class Exchange {
     std::function<void(bool)> resume;
   };
   std::optional<Held> held_;
-  std::size_t taken_ = 0;       // bytes of the piece that the caller is busy with
+  std::size_t taken_ = 0;  // bytes of the piece that the caller is busy with
+  std::size_t handshake_bytes_ = 0;
   std::size_t wire_bytes_ = 0;  // since the library last handed something over
   std::shared_ptr<const SocketMeter> meter_;
   std::size_t metered_ = 0;  // what it said last

@@ -9,7 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -29,6 +32,17 @@ constexpr std::string_view saved_prefix = "QUAY_ROTATOR_";
 using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 using Certificate = std::unique_ptr<X509, Freed<X509_free>>;
 using Key = std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>>;
+
+// What a peer or a tenant may make us compute with, and how much of it.
+constexpr int most_rsa_bits = 8192;
+constexpr int most_exponent_bits = 64;
+constexpr int most_curve_bits = 521;
+constexpr int most_certificates = 10;
+constexpr long most_certificate_bytes = 32L << 10U;
+constexpr std::size_t most_authorities = 500;
+// One group is a tenth of a millisecond; finite-field ones, and DHE, up to a second.
+constexpr const char* ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES256:ECDHE+AES128";
+constexpr const char* groups = "X25519:P-256:P-384";
 
 TrustStore make_store() {
   return {X509_STORE_new(), X509_STORE_free};
@@ -50,6 +64,46 @@ std::vector<Certificate> parse_certificates(std::string_view pem) {
   ERR_clear_error();
   if (ERR_GET_LIB(error) != ERR_LIB_PEM || ERR_GET_REASON(error) != PEM_R_NO_START_LINE) return {};
   return certificates;
+}
+
+// Whether to verify a signature by that certificate's key takes about a millisecond at most.
+bool is_affordable(const X509* certificate) {
+  EVP_PKEY* const key = X509_get0_pubkey(certificate);
+  if (key == nullptr) return false;
+  switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS: {
+      BIGNUM* exponent = nullptr;
+      const bool known = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1;
+      const std::unique_ptr<BIGNUM, Freed<BN_free>> owner(exponent);
+      return known && EVP_PKEY_get_bits(key) <= most_rsa_bits &&
+             BN_num_bits(exponent) <= most_exponent_bits;
+    }
+    case EVP_PKEY_EC:
+      return EVP_PKEY_get_bits(key) <= most_curve_bits;
+    case EVP_PKEY_ED25519:
+    case EVP_PKEY_ED448:
+      return true;
+    default:  // DSA, and what nobody uses
+      return false;
+  }
+}
+
+// Why what the server sent is not even looked at; empty: it is.
+std::string excess(X509_STORE_CTX* chain) {
+  const STACK_OF(X509)* const sent = X509_STORE_CTX_get0_untrusted(chain);
+  const int count = sk_X509_num(sent);
+  if (count > most_certificates) {
+    return "the server sends a chain of more than " + std::to_string(most_certificates) +
+           " certificates; it needs its own and those of the CAs between";
+  }
+  bool affordable = is_affordable(X509_STORE_CTX_get0_cert(chain));
+  for (int i = 0; i < count; ++i) affordable = affordable && is_affordable(sk_X509_value(sent, i));
+  ERR_clear_error();
+  if (affordable) return "";
+  return "a key in the server's certificates is too large or of an unusual kind; it must be RSA up "
+         "to " +
+         std::to_string(most_rsa_bits) + " bits, ECDSA or EdDSA";
 }
 
 // "a.example.com, b.example.com": for whom a certificate is. The server chooses this text, so it
@@ -155,6 +209,11 @@ int verify_nobody(X509_STORE_CTX* chain, void* argument) {
 
 int verify(X509_STORE_CTX* chain, void* argument) {
   auto& observer = *static_cast<HandshakeObserver*>(argument);
+  if (std::string why = excess(chain); !why.empty()) {
+    observer.refused(std::move(why));
+    X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 0;
+  }
   if (X509_verify_cert(chain) != 1) {
     observer.refused(refusal(chain));
     return 0;
@@ -164,12 +223,13 @@ int verify(X509_STORE_CTX* chain, void* argument) {
   return 0;
 }
 
-void count_record(int written, int, int content_type, const void* data, size_t size, SSL*,
-                  void* argument) {
+void count_record(int written, int, int content_type, const void* data, size_t size,
+                  SSL* connection, void* argument) {
   constexpr std::size_t header_size = 5;
   if (written != 0 || content_type != SSL3_RT_HEADER || size < header_size) return;
   const auto* header = static_cast<const unsigned char*>(data);
-  static_cast<HandshakeObserver*>(argument)->received((std::size_t{header[3]} << 8U) + header[4]);
+  const std::size_t bytes = header_size + (std::size_t{header[3]} << 8U) + header[4];
+  static_cast<HandshakeObserver*>(argument)->received(bytes, SSL_in_init(connection) == 1);
 }
 
 int as_verified(int verified, X509_STORE_CTX* /*chain*/) {
@@ -215,7 +275,13 @@ int keep_session(SSL* connection, SSL_SESSION* session) {
 bool Settings::configure(SSL_CTX* context, HandshakeObserver& observer) const {
   X509_VERIFY_PARAM* const parameters = SSL_CTX_get0_param(context);
   SSL_CTX_set1_cert_store(context, trust.get());
-  bool done = SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1;
+  bool done = SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1 &&
+              SSL_CTX_set_cipher_list(context, ciphers) == 1 &&
+              SSL_CTX_set1_groups_list(context, groups) == 1;
+  SSL_CTX_set_max_cert_list(context, most_certificate_bytes);
+  X509_VERIFY_PARAM_set_depth(parameters, most_certificates);
+  // The second: OpenSSL wipes what it decrypted once it was read.
+  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_CLEANSE_PLAINTEXT);
   X509_VERIFY_PARAM_set_hostflags(
       parameters, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   done = done && (is_ip ? X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str())
@@ -331,9 +397,18 @@ tl::expected<std::shared_ptr<const TlsSettings>, Error> make_tls_settings(
     if (authorities.empty()) {
       return bad("the CA for " + origin.origin() + " holds no readable PEM certificate");
     }
+    if (authorities.size() > most_authorities) {
+      return bad("the CA for " + origin.origin() + " holds more than " +
+                 std::to_string(most_authorities) + " certificates; give those that are needed");
+    }
     settings->own_ca = true;
     settings->trust = make_store();
     for (const auto& authority : authorities) {
+      if (!is_affordable(authority.get())) {
+        return bad("the CA for " + origin.origin() +
+                   " has a key that is too large or of an unusual kind; it must be RSA up to " +
+                   std::to_string(most_rsa_bits) + " bits, ECDSA or EdDSA");
+      }
       if (settings->trust == nullptr ||
           X509_STORE_add_cert(settings->trust.get(), authority.get()) != 1) {
         ERR_clear_error();

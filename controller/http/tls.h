@@ -40,9 +40,12 @@ class HandshakeObserver {
   // False: nothing may be sent.
   virtual bool verified() = 0;
   virtual void refused(std::string why) = 0;
-  // Bytes of a TLS record arrived.
-  virtual void received(std::size_t bytes) = 0;
+  // Bytes of a TLS record arrived, before or after the handshake was over.
+  virtual void received(std::size_t bytes, bool handshaking) = 0;
 };
+
+// What a server may send until its handshake is over; more is for the observer to end.
+inline constexpr std::size_t most_handshake_bytes = 128U << 10U;
 
 // Safe for any number of threads. Immutable, but for the sessions of the server, which it keeps for
 // the next connection (tls_sessions.h).
@@ -50,12 +53,14 @@ class TlsSettings {
  public:
   virtual ~TlsSettings() = default;
   // Makes `context` demand TLS 1.2, exactly this trust and this host, and report to `observer`.
+  // What a handshake may cost us is bounded too, for a server chooses it: ECDHE alone, three
+  // groups, keys of RSA up to 8192 bits and of curves up to 521, 10 certificates, no renegotiation.
   // Its connections must end before these settings and the observer do.
   virtual void apply(SSL_CTX* context, HandshakeObserver& observer) const = 0;
 };
 
 // `system_trust` is asked only when the endpoint has no CA of its own. The error (kind tls) names
-// the field that does not parse.
+// the field that does not parse, or that would make handshakes too dear.
 tl::expected<std::shared_ptr<const TlsSettings>, Error> make_tls_settings(
     const Url& origin, const Endpoint& endpoint, const std::function<TrustStore()>& system_trust);
 

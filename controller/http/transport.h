@@ -2,8 +2,8 @@
 //
 // A Transport talks to one Endpoint (origin, trust, proxy) and keeps its connections. It never
 // follows a redirect, never sends a request twice, never sends to another origin, and bounds the
-// time and the size of everything. Production: cpprest_transport.cpp, the only file that sees
-// cpprestsdk. The simulation and unit tests implement the same interface.
+// time and the size of everything. Production: beast/ for the API server, cpprest_transport.cpp
+// for Quay and registries. The simulation and unit tests implement the same interface.
 //
 // Every member is safe for any number of threads. Who makes a Transport owns it; destroying it
 // while a call is under way is an error of the caller.
@@ -132,7 +132,7 @@ class Transport {
       const std::function<bool(std::string_view)>& on_data) = 0;
 };
 
-// Makes transports: production passes the cpprest one, tests their own. Thread-safe.
+// Makes transports; tests have their own. Thread-safe.
 class TransportFactory {
  public:
   virtual ~TransportFactory() = default;

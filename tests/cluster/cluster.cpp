@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "http/cpprest_transport.h"
+#include "http/beast/transport.h"
 
 namespace quay_rotator::cluster {
 
@@ -70,7 +70,7 @@ Cluster::Cluster(const ClusterOptions& options)
   auto configuration = kube::load_configuration(where, *executor_);
   if (!configuration) throw std::runtime_error(configuration.error().message);
   configuration_ = std::move(*configuration);
-  transports_ = http::make_cpprest_transport_factory("quay-rotator-tests");
+  transports_ = http::make_beast_transport_factory("quay-rotator-tests");
   auto transport = transports_->open(std::move(configuration_->endpoint));
   if (!transport) throw std::runtime_error(transport.error().message);
   transport_ = std::move(*transport);

@@ -44,12 +44,12 @@ TEST_P(BodyContract, EveryFramingGivesTheSameBody) {
       connection.read_request();
       connection.write(reply);
     });
-    const auto transport = open_plain(server);
-    const auto response = transport->send(get(), within(seconds(10)));
+    // Each on a connection of its own: this server closes them, whatever it said.
+    const auto response = open_plain(server)->send(get(), within(seconds(10)));
     ASSERT_TRUE(response) << response.error().message;
     EXPECT_TRUE(response->body.reveal() == body);
     std::string streamed;
-    const auto opened = transport->stream(get(), patient(), [&](std::string_view piece) {
+    const auto opened = open_plain(server)->stream(get(), patient(), [&](std::string_view piece) {
       streamed += piece;
       return true;
     });
@@ -117,7 +117,10 @@ TEST_P(BodyContract, EndlessHeadersAndChunksAreCutOff) {
   for (const std::string head :
        {"HTTP/1.1 200 OK\r\nX-Filler: ",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;"}) {
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: "}) {
+    // cpprestsdk reads no trailers.
+    if (limited() && head.find("Trailer") != std::string::npos) continue;
     std::atomic<std::size_t> written = 0;
     RawServer server([&](Connection& connection) {
       connection.read_request();

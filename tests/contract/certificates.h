@@ -14,9 +14,16 @@ struct CertificateRequest {
   std::string common_name = "quay-rotator test";
   std::string alternative_names;  // OpenSSL's spelling: "DNS:a.test,IP:127.0.0.1"; empty: none
   bool expired = false;
+  std::string key = "P-256";  // or "RSA"
 };
 
 Identity make_authority();
+// A certificate (PEM) with an RSA key of that many bits, whose secret nobody knows.
+std::string certificate_with_key(int modulus_bits, int exponent_bits);
+// With a DSA key.
+std::string certificate_with_dsa_key();
 Identity issue(const Identity& authority, const CertificateRequest& request);
+// Through as many CAs with as large keys as a client of ours verifies.
+Identity issue_dearly(const Identity& authority, const CertificateRequest& request);
 
 }  // namespace quay_rotator::contract

@@ -32,16 +32,16 @@ http::Endpoint plain(const std::string& origin) {
 }
 
 // Leaves a call that nobody answers, and returns.
-int abandon(const std::string& origin) {
-  const auto factory = candidates().front().make_factory();
+int abandon(const Candidate& transports, const std::string& origin) {
+  const auto factory = transports.make_factory();
   const auto transport = factory->open(plain(origin));
   const auto response = (*transport)->send(get(), within(milliseconds(50)));
   return !response && response.error().kind == http::Error::Kind::timeout ? 0 : 1;
 }
 
 // Makes as many calls at once as a busy controller, and says how many threads there are.
-int count_threads(const std::string& origin) {
-  const auto factory = candidates().front().make_factory();
+int count_threads(const Candidate& transports, const std::string& origin) {
+  const auto factory = transports.make_factory();
   const auto transport = factory->open(plain(origin));
   std::vector<std::jthread> callers;
   std::atomic<int> answered = 0;
@@ -59,8 +59,8 @@ int count_threads(const std::string& origin) {
 
 // Trusts what SSL_CERT_FILE said when the process began, read once: the file is gone after the
 // first connection, and each call makes a new one.
-int trust_system(const std::string& origin, const std::string& file) {
-  const auto factory = candidates().front().make_factory();
+int trust_system(const Candidate& transports, const std::string& origin, const std::string& file) {
+  const auto factory = transports.make_factory();
   for (int i = 0; i < 2; ++i) {
     http::Endpoint endpoint;
     endpoint.origin = origin;
@@ -83,9 +83,12 @@ int trust_system(const std::string& origin, const std::string& file) {
 
 int run_child(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 2, argv + argc);
-  if (arguments.at(0) == "abandon") return abandon(arguments.at(1));
-  if (arguments.at(0) == "threads") return count_threads(arguments.at(1));
-  if (arguments.at(0) == "trust") return trust_system(arguments.at(1), arguments.at(2));
+  const Candidate transports = candidate(arguments.at(1));
+  if (arguments.at(0) == "abandon") return abandon(transports, arguments.at(2));
+  if (arguments.at(0) == "threads") return count_threads(transports, arguments.at(2));
+  if (arguments.at(0) == "trust") {
+    return trust_system(transports, arguments.at(2), arguments.at(3));
+  }
   return 2;
 }
 

@@ -9,7 +9,7 @@ namespace quay_rotator::contract {
 
 inline constexpr std::string_view child_flag = "--child";
 
-// In the child: argv[2] is the role, the rest its arguments.
+// In the child: argv[2] is the role, argv[3] the transport, the rest the role's arguments.
 int run_child(int argc, char** argv);
 
 struct ChildResult {

@@ -1,11 +1,25 @@
 #include "contract/contract.h"
 
+#include <algorithm>
+
+#include "http/beast/transport.h"
+#ifdef QUAY_ROTATOR_CPPREST
 #include "http/cpprest_transport.h"
+#endif
 
 namespace quay_rotator::contract {
 
 std::vector<Candidate> candidates() {
-  return {{"cpprest", [] { return http::make_cpprest_transport_factory("quay-rotator/test"); }}};
+  return {
+#ifdef QUAY_ROTATOR_CPPREST
+      {"cpprest", [] { return http::make_cpprest_transport_factory("quay-rotator/test"); }, true},
+#endif
+      {"beast", [] { return http::make_beast_transport_factory("quay-rotator/test"); }}};
+}
+
+Candidate candidate(std::string_view name) {
+  const auto all = candidates();
+  return *std::ranges::find(all, name, &Candidate::name);
 }
 
 std::string candidate_name(const testing::TestParamInfo<Candidate>& candidate) {

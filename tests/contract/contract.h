@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -16,6 +18,8 @@ namespace quay_rotator::contract {
 struct Candidate {
   std::string name;
   std::function<std::unique_ptr<http::TransportFactory>()> make_factory;
+  // Cannot do what docs/http.md lists under "what stays".
+  bool limited = false;
 };
 
 inline void PrintTo(const Candidate& candidate, std::ostream* out) {
@@ -24,6 +28,8 @@ inline void PrintTo(const Candidate& candidate, std::ostream* out) {
 
 // Every transport under test.
 std::vector<Candidate> candidates();
+// The one of that name.
+Candidate candidate(std::string_view name);
 
 class Contract : public testing::TestWithParam<Candidate> {
  protected:
@@ -46,6 +52,7 @@ class Contract : public testing::TestWithParam<Candidate> {
     return open(std::move(endpoint));
   }
   http::TransportFactory& factory() { return *factory_; }
+  static bool limited() { return GetParam().limited; }
 
  private:
   std::unique_ptr<http::TransportFactory> factory_ = GetParam().make_factory();

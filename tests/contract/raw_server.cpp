@@ -38,8 +38,9 @@ std::string random_bytes(std::size_t count) {
   return bytes;
 }
 
-Context make_context(const Identity& identity, const std::optional<Identity>& client_authority,
-                     int max_version, std::string ticket_keys) {
+Context make_context(const Identity& identity, const ServerOptions& options,
+                     std::string ticket_keys) {
+  const auto& [unused, client_authority, max_version, ciphers, address] = options;
   Context context(SSL_CTX_new(TLS_server_method()));
   SSL_CTX_set_tlsext_ticket_keys(context.get(), ticket_keys.data(), ticket_keys.size());
   unsigned char name[SHA256_DIGEST_LENGTH];
@@ -49,9 +50,18 @@ Context make_context(const Identity& identity, const std::optional<Identity>& cl
   if (max_version != 0) {
     SSL_CTX_set_max_proto_version(context.get(), max_version);
     SSL_CTX_set_min_proto_version(context.get(), max_version);
-    SSL_CTX_set_cipher_list(context.get(), "ALL:@SECLEVEL=0");
+    const std::string list = (ciphers.empty() ? "ALL" : ciphers) + ":@SECLEVEL=0";
+    SSL_CTX_set_cipher_list(context.get(), list.c_str());
+    SSL_CTX_set_dh_auto(context.get(), 1);
   }
-  SSL_CTX_use_certificate(context.get(), certificate_of(identity).get());
+  // The leaf, and what comes after it in the text.
+  const Bio chain(BIO_new_mem_buf(identity.certificate.data(), -1));
+  const Certificate leaf(PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr));
+  SSL_CTX_use_certificate(context.get(), leaf.get());
+  while (const Certificate more{PEM_read_bio_X509(chain.get(), nullptr, nullptr, nullptr)}) {
+    SSL_CTX_add1_chain_cert(context.get(), more.get());
+  }
+  ERR_clear_error();
   const Bio bio(BIO_new_mem_buf(identity.key.data(), -1));
   const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   SSL_CTX_use_PrivateKey(context.get(), key.get());
@@ -164,8 +174,7 @@ class RawServer::Peer final : public Connection {
   }
 
   bool start_tls(const Identity& identity) override {
-    context_ = make_context(identity, server_.options_.client_authority,
-                            server_.options_.max_tls_version, server_.ticket_keys_);
+    context_ = make_context(identity, server_.options_, server_.ticket_keys_);
     session_.reset(SSL_new(context_.get()));
     SSL_set_fd(session_.get(), socket_);
     const bool done = SSL_accept(session_.get()) == 1;

@@ -52,6 +52,7 @@ struct ServerOptions {
   std::optional<Identity> identity;          // TLS
   std::optional<Identity> client_authority;  // demand a client certificate of this CA
   int max_tls_version = 0;                   // OpenSSL's number; 0: any
+  std::string ciphers;                       // with a version; OpenSSL's spelling; empty: all
   std::string address = "127.0.0.1";
 };
 

@@ -220,7 +220,7 @@ TEST_P(RequestContract, TheCredentialIsExactlyTheGivenHeader) {
 // Row 16.
 TEST_P(RequestContract, AnIpv6AddressIsReached) {
   if (!has_ipv6()) GTEST_SKIP() << "left out: this machine has no IPv6 loopback address";
-  RawServer server(always(answer(200, "ok")), {{}, {}, 0, "::1"});
+  RawServer server(always(answer(200, "ok")), {{}, {}, 0, "", "::1"});
   const auto transport = open_plain(server);
   const auto response = transport->send(get(), within(seconds(10)));
   ASSERT_TRUE(response) << response.error().message;
@@ -283,7 +283,7 @@ TEST_P(RequestContract, AnEndpointThatCannotWorkIsNotOpened) {
     http::Endpoint endpoint;
     std::string reason;
   };
-  std::vector<Case> cases(12);
+  std::vector<Case> cases(16);
   cases[0] = {{}, "scheme"};
   cases[1].endpoint.origin = "http://quay.test";
   cases[1].reason = "not encrypted";
@@ -316,6 +316,18 @@ TEST_P(RequestContract, AnEndpointThatCannotWorkIsNotOpened) {
   cases[11].endpoint.allow_insecure = true;
   cases[11].endpoint.server_name = "quay.test";
   cases[11].reason = "no meaning without TLS";
+  for (std::size_t i = 12; i < 15; ++i) {
+    cases[i].endpoint.origin = "https://quay.test";
+    cases[i].reason = "too large or of an unusual kind";
+  }
+  cases[12].endpoint.ca_certificates = certificate_with_key(8200, 17);
+  cases[13].endpoint.ca_certificates = certificate_with_key(2048, 2000);
+  cases[14].endpoint.ca_certificates = certificate_with_dsa_key();
+  cases[15].endpoint.origin = "https://quay.test";
+  cases[15].endpoint.ca_certificates = "";
+  const std::string authority = make_authority().certificate;
+  for (int i = 0; i < 501; ++i) *cases[15].endpoint.ca_certificates += authority;
+  cases[15].reason = "more than 500 certificates";
   for (auto& [endpoint, reason] : cases) {
     const auto transport = factory().open(std::move(endpoint));
     ASSERT_FALSE(transport) << reason;

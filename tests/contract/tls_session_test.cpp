@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
+#include "contract/allocation.h"
 #include "contract/contract.h"
 #include "http/freed.h"
 #include "http/tls.h"
@@ -109,7 +110,7 @@ struct Observer final : http::HandshakeObserver {
     return go_on;
   }
   void refused(std::string) override {}
-  void received(std::size_t) override {}
+  void received(std::size_t, bool) override {}
 
   bool go_on = true;
   int verifications = 0;
@@ -207,6 +208,36 @@ TEST_F(TlsSessionsTest, ACallerWhoHasLeftSendsNothingOnAResumedConnectionEither)
   observer.go_on = false;
   EXPECT_EQ(write(), std::pair(true, false));
   EXPECT_EQ(observer.verifications, 3);
+}
+
+// Wherever there is no memory, less may work but not less is checked.
+TEST_F(TlsSessionsTest, WhereSettingUpFailsNobodyIsBelieved) {
+  for (const auto& [host, right] : {std::pair("https://quay.test", true),
+                                    {"https://a.test", false},
+                                    {"https://127.0.0.1", false}}) {
+    int places = 0;
+    int believed = 0;
+    for (bool failed = true; failed; ++places) {
+      http::Endpoint endpoint;
+      endpoint.ca_certificates = authority_.certificate;
+      const auto settings = http::make_tls_settings(*http::parse_url(host), endpoint, {});
+      ASSERT_TRUE(settings);
+      Observer observer;
+      const Context context(SSL_CTX_new(TLS_client_method()));
+      {
+        const FailingAllocation failing(places);
+        (*settings)->apply(context.get(), observer);
+        failed = failing.happened();
+      }
+      const auto [server, client] = connect(context.get());
+      const bool finished = SSL_is_init_finished(client.get()) == 1;
+      EXPECT_TRUE(right || !finished) << host << " " << places;
+      EXPECT_EQ(observer.verifications, finished ? 1 : 0);
+      if (finished) ++believed;
+    }
+    EXPECT_GT(places, 5);
+    EXPECT_EQ(believed > 0, right);
+  }
 }
 
 }  // namespace

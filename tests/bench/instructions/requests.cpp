@@ -1,7 +1,7 @@
-// request-instructions ORIGIN CA-FILE REQUESTS: requests of the shipped HTTP transport, over TLS to
-// a server in another process, to be run by callgrind. One dump for each phase:
-//   kept     requests on one connection
-//   resumed  each on a connection of its own, which resumes the TLS session before
+// request-instructions ORIGIN CA-FILE REQUESTS: requests of the shipped HTTP transports, over TLS
+// to a server in another process, to be run by callgrind. One dump for each phase:
+//   kept     requests on one connection, as to the API server
+//   resumed  as to Quay: each on a connection of its own, which resumes the TLS session before
 //   new      each on a connection of its own with a whole TLS handshake: a transport of its own
 #include <chrono>
 #include <fstream>
@@ -13,6 +13,7 @@
 
 #include <valgrind/callgrind.h>
 
+#include "http/beast/transport.h"
 #include "http/cpprest_transport.h"
 
 namespace quay_rotator::bench {
@@ -22,11 +23,11 @@ class Caller {
  public:
   Caller(std::string origin, std::string ca) : origin_(std::move(origin)), ca_(std::move(ca)) {}
 
-  std::unique_ptr<http::Transport> open() {
+  std::unique_ptr<http::Transport> open(http::TransportFactory& factory) {
     http::Endpoint endpoint;
     endpoint.origin = origin_;
     endpoint.ca_certificates = ca_;
-    auto transport = factory_->open(std::move(endpoint));
+    auto transport = factory.open(std::move(endpoint));
     if (!transport) throw std::runtime_error(transport.error().message);
     return std::move(*transport);
   }
@@ -34,8 +35,6 @@ class Caller {
  private:
   std::string origin_;
   std::string ca_;
-  std::unique_ptr<http::TransportFactory> factory_ =
-      http::make_cpprest_transport_factory("quay-rotator/bench");
 };
 
 // As a Secret is applied.
@@ -66,10 +65,13 @@ void phase(const char* name, int requests, const Body& body) {
 void run(const std::string& origin, const std::string& ca_file, int requests) {
   std::ifstream file(ca_file);
   Caller caller(origin, {std::istreambuf_iterator<char>(file), {}});
-  const auto transport = caller.open();
-  phase("kept", requests, [&] { request(*transport, "/"); });
-  phase("resumed", requests, [&] { request(*transport, "/close"); });
-  phase("new", requests, [&] { request(*caller.open(), "/close"); });
+  const auto to_api_server = http::make_beast_transport_factory("quay-rotator/bench");
+  const auto to_quay = http::make_cpprest_transport_factory("quay-rotator/bench");
+  const auto api_server = caller.open(*to_api_server);
+  const auto quay = caller.open(*to_quay);
+  phase("kept", requests, [&] { request(*api_server, "/"); });
+  phase("resumed", requests, [&] { request(*quay, "/close"); });
+  phase("new", requests, [&] { request(*caller.open(*to_quay), "/close"); });
 }
 
 }  // namespace
