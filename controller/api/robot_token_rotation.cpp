@@ -90,6 +90,8 @@ std::optional<Ledger> read_ledger(FieldReader& object) {
   }
   ledger.attempt = read_count(object, "status.rotation.attempt", 1);
   ledger.rotate_request = object.text("status.rotation.rotateRequest");
+  ledger.request_deadline =
+      object.duration("status.rotation.requestDeadline").value_or(base::Duration{});
   return ledger;
 }
 
@@ -132,7 +134,8 @@ RobotTokenRotationStatus read_status(const json& whole, FieldReader& object) {
   object.each("status.history", [&](FieldReader& element) {
     status.history.push_back({element.time("time").value_or(base::WallTime{}),
                               element.text("reason"), element.text("result"),
-                              element.duration("outage"), element.fingerprint("fingerprint")});
+                              element.duration("outage"), element.fingerprint("fingerprint"),
+                              element.fingerprint("previousFingerprint")});
   });
   status.last_handled_rotate_request = object.text("status.lastHandledRotateRequest");
   status.consecutive_failures = read_count(object, "status.consecutiveFailures", 0);
@@ -168,6 +171,9 @@ json ledger_json(const Ledger& ledger) {
               {"previousFingerprint", ledger.previous.text()},
               {"attempt", ledger.attempt}};
   put(object, "rotateRequest", ledger.rotate_request);
+  if (ledger.request_deadline > base::Duration::zero()) {
+    object["requestDeadline"] = base::format_duration(ledger.request_deadline);
+  }
   return object;
 }
 
@@ -203,6 +209,7 @@ json::array_t history_json(const std::vector<HistoryEntry>& history) {
                 {"result", entry.result}};
     if (entry.outage) object["outage"] = base::format_duration(*entry.outage);
     put(object, "fingerprint", entry.fingerprint);
+    put(object, "previousFingerprint", entry.previous);
     entries.push_back(std::move(object));
   }
   return entries;
@@ -264,7 +271,7 @@ void fields(Archive& archive, kube::Is<RobotTokenRotationSpec> auto& spec) {
 template <class Archive>
 void fields(Archive& archive, kube::Is<Ledger> auto& ledger) {
   archive(ledger.id, ledger.reason, ledger.started_at, ledger.previous, ledger.attempt,
-          ledger.rotate_request);
+          ledger.rotate_request, ledger.request_deadline);
 }
 
 template <class Archive>
@@ -281,7 +288,7 @@ void fields(Archive& archive, kube::Is<FailingTarget> auto& target) {
 
 template <class Archive>
 void fields(Archive& archive, kube::Is<HistoryEntry> auto& entry) {
-  archive(entry.time, entry.outage, entry.fingerprint);
+  archive(entry.time, entry.outage, entry.fingerprint, entry.previous);
   archive.shared(entry.reason, entry.result);
 }
 

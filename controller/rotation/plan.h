@@ -25,6 +25,8 @@ struct PlanInput {
   bool drifted = false;
   // Only a person can make Quay tell its robots again: what would ask it for a verification waits.
   bool troubled = false;
+  // An earlier POST may still be carried out, and it is time to look whether it was.
+  bool watched = false;
   // False while caches are still listed: who owns which robot and what the Secrets hold is not
   // known yet.
   bool caches_complete = true;
@@ -39,6 +41,7 @@ struct Work {
   Goal goal = Goal::synchronize;
   api::RotationReason reason = api::RotationReason::interval;
   bool may_regenerate = true;
+  bool watch = false;  // only to see whether Quay still holds the token
 };
 // Only tell the user why nothing is done.
 struct Halt {
