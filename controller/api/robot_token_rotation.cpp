@@ -91,6 +91,8 @@ std::optional<Ledger> read_ledger(FieldReader& object) {
   }
   ledger.attempt = read_count(object, "status.rotation.attempt", 1);
   ledger.rotate_request = object.text("status.rotation.rotateRequest");
+  ledger.request_deadline =
+      object.duration("status.rotation.requestDeadline").value_or(base::Duration{});
   return ledger;
 }
 
@@ -158,7 +160,8 @@ std::vector<HistoryEntry> read_history(FieldReader& object, const std::string& p
   object.each(path, [&](FieldReader& element) {
     history.push_back({element.time("time").value_or(base::WallTime{}), element.text("reason"),
                        element.text("result"), element.duration("outage"),
-                       element.fingerprint("fingerprint")});
+                       element.fingerprint("fingerprint"),
+                       element.fingerprint("previousFingerprint")});
   });
   return history;
 }
@@ -226,6 +229,9 @@ json ledger_json(const Ledger& ledger) {
               {"previousFingerprint", ledger.previous.text()},
               {"attempt", ledger.attempt}};
   put(object, "rotateRequest", ledger.rotate_request);
+  if (ledger.request_deadline > base::Duration::zero()) {
+    object["requestDeadline"] = base::format_duration(ledger.request_deadline);
+  }
   return object;
 }
 
@@ -261,6 +267,7 @@ json::array_t history_json(const std::vector<HistoryEntry>& history) {
                 {"result", entry.result}};
     if (entry.outage) object["outage"] = base::format_duration(*entry.outage);
     put(object, "fingerprint", entry.fingerprint);
+    put(object, "previousFingerprint", entry.previous);
     entries.push_back(std::move(object));
   }
   return entries;
@@ -322,7 +329,7 @@ void fields(Archive& archive, kube::Is<RobotTokenRotationSpec> auto& spec) {
 template <class Archive>
 void fields(Archive& archive, kube::Is<Ledger> auto& ledger) {
   archive(ledger.id, ledger.reason, ledger.started_at, ledger.previous, ledger.attempt,
-          ledger.rotate_request);
+          ledger.rotate_request, ledger.request_deadline);
 }
 
 template <class Archive>
@@ -339,7 +346,7 @@ void fields(Archive& archive, kube::Is<FailingTarget> auto& target) {
 
 template <class Archive>
 void fields(Archive& archive, kube::Is<HistoryEntry> auto& entry) {
-  archive(entry.time, entry.outage, entry.fingerprint);
+  archive(entry.time, entry.outage, entry.fingerprint, entry.previous);
   archive.shared(entry.reason, entry.result);
 }
 

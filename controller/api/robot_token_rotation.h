@@ -69,8 +69,9 @@ struct Ledger {
   RotationReason reason = RotationReason::interval;
   base::WallTime started_at{};  // for people; never trusted for a decision
   base::Fingerprint previous;
-  int attempt = 1;             // grows with each POST that the ledger covers
-  std::string rotate_request;  // the annotation's value that this rotation serves, or ""
+  int attempt = 1;                    // grows with each POST that the ledger covers
+  std::string rotate_request;         // the annotation's value that this rotation serves, or ""
+  base::Duration request_deadline{};  // of its writer's POST; 0: not known
   bool operator==(const Ledger&) const = default;
 };
 
@@ -100,6 +101,7 @@ struct HistoryEntry {
   std::string result;  // Succeeded, Failed
   std::optional<base::Duration> outage;
   std::optional<base::Fingerprint> fingerprint;
+  std::optional<base::Fingerprint> previous = {};  // what it replaced, unless the next tells it
   bool operator==(const HistoryEntry&) const = default;
 };
 

@@ -213,7 +213,7 @@ class Operator {
     publisher_ = std::make_unique<rotation::Publisher>(*client_, secrets_, executor_, log_);
     driver_ = std::make_unique<rotation::Driver>(
         *status_, *publisher_, executor_,
-        rotation::DriverOptions{options_.quay_timeout,
+        rotation::DriverOptions{options_.quay_timeout, options_.regenerate_hold,
                                 [this] { return !election_ || election_->leading(); },
                                 hooks_.after_step});
     queue_ = std::make_unique<runtime::WorkQueue>(
@@ -230,7 +230,9 @@ class Operator {
         std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
             connections_, rotations_, *connection_queue_, *sessions_, *status_, findings_,
             executor_, log_, options_.drift_interval,
-            [this](const kube::ObjectKey& key) { reconciler_->note_drift(key); },
+            [this](const kube::ObjectKey& key, const auto& listed) {
+              reconciler_->note_drift(key, listed);
+            },
             [this](const kube::ObjectKey& key) { reconciler_->note_news(key); }});
     metrics_.set_connection_source([this] { return connection_samples(); });
     metrics_.set_rotation_source([this] { return samples(); },
@@ -445,7 +447,7 @@ int run(int argc, const char* const* argv, const Hooks& hooks) {
   harden_process();  // first: threads inherit the blocked signals
   keep_heap_small();
   http::initialize_cpprest();
-  const auto parsed = parse_options(argc, argv);
+  const auto parsed = parse_options(argc, argv, hooks.least_quay_timeout);
   if (const auto* exit = std::get_if<Exit>(&parsed)) {
     (exit->code == 0 ? std::cout : std::cerr) << exit->text << std::flush;
     return exit->code;

@@ -11,6 +11,8 @@ namespace quay_rotator::app {
 struct Hooks {
   // See rotation::StepHook. Empty in the program that is shipped.
   std::function<void(std::string_view step)> after_step;
+  // Less than that of the program that is shipped, for tests that wait for it.
+  base::Duration least_quay_timeout = app::least_quay_timeout;
 };
 
 // Runs until SIGTERM or SIGINT. The exit code: 0 after an orderly stop, 1 when it cannot start (one

@@ -49,7 +49,8 @@ std::string version() {
   return QUAY_ROTATOR_VERSION;
 }
 
-std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
+std::variant<Options, Exit> parse_options(int argc, const char* const* argv,
+                                          base::Duration least_timeout) {
   Options options;
   std::string log_level = "info";
   std::string log_format = "json";
@@ -107,8 +108,11 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
       ->capture_default_str();
   add_duration(app, "--drift-interval", options.drift_interval, std::chrono::seconds(1),
                "How often each organization's robots are compared with what Quay holds");
-  add_duration(app, "--quay-timeout", options.quay_timeout, std::chrono::seconds(1),
+  add_duration(app, "--quay-timeout", options.quay_timeout, least_timeout,
                "The most that one call to Quay may take");
+  add_duration(app, "--regenerate-hold", options.regenerate_hold, std::chrono::seconds(1),
+               "How long a regeneration whose answer was lost may still happen: nothing is sent "
+               "again before; at least twice --quay-timeout");
   app.add_option("--log-level", log_level, "Least severe level that is logged")
       ->check(CLI::IsMember(std::set<std::string>{"debug", "info", "warning", "error"}))
       ->capture_default_str();
@@ -118,6 +122,12 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv) {
 
   try {
     app.parse(argc, argv);
+    if (options.regenerate_hold < 2 * options.quay_timeout) {
+      throw CLI::ValidationError("--regenerate-hold",
+                                 "must be at least twice --quay-timeout, " +
+                                     base::format_duration(2 * options.quay_timeout) + ", got " +
+                                     base::format_duration(options.regenerate_hold));
+    }
   } catch (const CLI::CallForHelp&) {
     return Exit{0, app.help()};
   } catch (const CLI::CallForVersion& request) {

@@ -25,6 +25,7 @@ struct Options {
   int workers = 8;
   base::Duration drift_interval = std::chrono::minutes(10);
   base::Duration quay_timeout = std::chrono::seconds(30);  // of one call to Quay
+  base::Duration regenerate_hold = std::chrono::minutes(10);
   base::LogLevel log_level = base::LogLevel::info;
   base::LogFormat log_format = base::LogFormat::json;
 };
@@ -36,7 +37,11 @@ struct Exit {
   std::string text;
 };
 
-std::variant<Options, Exit> parse_options(int argc, const char* const* argv);
+// The least that --quay-timeout may be: less would give up on what a busy Quay does.
+inline constexpr base::Duration least_quay_timeout = std::chrono::seconds(10);
+
+std::variant<Options, Exit> parse_options(int argc, const char* const* argv,
+                                          base::Duration least_timeout = least_quay_timeout);
 
 // "0.1.0"
 std::string version();

@@ -177,8 +177,7 @@ quay::Expected<void> ConnectionReconciler::read_organization(QuaySession& sessio
   // Only robots of ours are kept: a list may hold thousands of others.
   struct Seen {
     const Robot* robot = nullptr;
-    bool listed = false;
-    bool differs = false;
+    std::optional<base::Fingerprint> listed;
   };
   std::unordered_map<std::string_view, Seen> by_robot;
   for (const Robot& robot : robots) by_robot[robot.name].robot = &robot;
@@ -186,16 +185,15 @@ quay::Expected<void> ConnectionReconciler::read_organization(QuaySession& sessio
       session.list(organization, stop, [&](const std::string& name, base::Fingerprint token) {
         const auto found = by_robot.find(name);
         if (found == by_robot.end()) return;
-        found->second.listed = true;
-        found->second.differs = token != found->second.robot->token;
+        found->second.listed = token;
       });
   if (!answer) return answer;
   for (const auto& [name, seen] : by_robot) {
-    if (seen.listed && !seen.differs) continue;
-    parts_.log.info(
-        "drift",
-        {{"resource", seen.robot->rotation.text()}, {"robot", name}, {"listed", seen.listed}});
-    parts_.on_drift(seen.robot->rotation);
+    if (seen.listed == seen.robot->token) continue;
+    parts_.log.info("drift", {{"resource", seen.robot->rotation.text()},
+                              {"robot", name},
+                              {"listed", seen.listed.has_value()}});
+    parts_.on_drift(seen.robot->rotation, seen.listed);
   }
   return {};
 }

@@ -34,7 +34,9 @@ struct ConnectionReconcilerParts {
   base::Executor& executor;
   base::Log log;
   base::Duration drift_interval;
-  std::function<void(const kube::ObjectKey& rotation)> on_drift;
+  // `listed`: the token that the list shows; nothing: no such robot.
+  std::function<void(const kube::ObjectKey& rotation, std::optional<base::Fingerprint> listed)>
+      on_drift;
   // There is something new in `findings` for it.
   std::function<void(const kube::ObjectKey& rotation)> on_news;
 };

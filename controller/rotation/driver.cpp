@@ -1,5 +1,6 @@
 #include "rotation/driver.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "rotation/status.h"
@@ -10,13 +11,16 @@ namespace {
 
 // Never shown to anyone: fills the dry run's Secret in place of a token of the same size.
 constexpr std::size_t placeholder_size = 64;
+// How long ago another clock may say that a ledger was written.
+constexpr base::WallTime::duration longest_believed = std::chrono::hours(24);
 
 // One run of the protocol: what its steps share.
 class Run {
  public:
   Run(StatusWriter& status, Publisher& publisher, base::Executor& executor,
       const DriverOptions& options, api::RobotTokenRotation rotation, QuaySession& session,
-      const std::vector<DesiredSecret>& targets, const std::stop_token& stop)
+      const std::vector<DesiredSecret>& targets, base::Duration ledger_seen_for,
+      const std::stop_token& stop)
       : status_(status),
         publisher_(publisher),
         executor_(executor),
@@ -27,14 +31,17 @@ class Run {
         stop_(stop),
         robot_{rotation_.spec.robot.organization, rotation_.spec.robot.name} {
     if (rotation_.status.rotation) {
-      // Only an upper bound, and only for people: another clock may have written it.
-      const base::Duration since = executor_.wall_now() - rotation_.status.rotation->started_at;
-      outage_began_ = executor_.now() - std::max(since, base::Duration::zero());
+      // For people: another clock may have written it. Ours has seen it for that long at least.
+      const base::Duration since = std::clamp<base::WallTime::duration>(
+          executor_.wall_now() - rotation_.status.rotation->started_at, {}, longest_believed);
+      outage_began_ = executor_.now() - std::max(since, ledger_seen_for);
     }
   }
 
   Outcome perform(const ReadRobot&) {
+    const base::MonotonicTime asked = executor_.now();
     auto answer = session_.get(robot_, stop_);
+    if (!read_) read_ = asked;
     if (!answer) return QuayFailed{std::move(answer.error())};
     credential_ = std::move(*answer);
     return RobotRead{base::Fingerprint::of(credential_.token)};
@@ -56,6 +63,7 @@ class Run {
     // The permit comes first: a ledger must not grow old waiting for one.
     if (!session_.wait_for_permit(stop_)) return KubeFailed{cancelled()};
     ledger_written_ = executor_.now();
+    attempt_ = action.ledger.attempt;
     const auto written = status_.write(
         rotation_, with_ledger(rotation_, action.ledger, executor_.wall_now()), stop_);
     if (!written) return KubeFailed{written.error()};
@@ -68,11 +76,11 @@ class Run {
              (!options_.leading || options_.leading());
     };
     if (!may_send()) return LedgerTooOld{};
-    outage_began_ = executor_.now();
+    // A commit comes after that; but an earlier attempt's may have come since Quay was read.
+    outage_began_ = attempt_ > 1 ? read_.value_or(executor_.now()) : executor_.now();
     // Once sent it is seen through: the stop request of a shutdown does not cut it off.
     auto answer = session_.regenerate(robot_, may_send, std::stop_token());
     if (!answer) return QuayFailed{std::move(answer.error())};
-    outage_began_ = executor_.now();
     credential_ = std::move(*answer);
     return Regenerated{base::Fingerprint::of(credential_.token)};
   }
@@ -111,6 +119,8 @@ class Run {
   const std::stop_token& stop_;
   quay::Robot robot_;
   quay::RobotCredential credential_;
+  std::optional<base::MonotonicTime> read_;  // the first time in this run
+  int attempt_ = 1;
   base::MonotonicTime ledger_written_{};
   base::MonotonicTime outage_began_{};
   base::MonotonicTime published_{};
@@ -130,8 +140,10 @@ DriverResult Driver::run(api::RobotTokenRotation rotation, QuaySession& session,
                          ProtocolInput input, const std::vector<DesiredSecret>& targets,
                          const base::Log& log, const std::stop_token& stop) {
   input.request_deadline = options_.request_deadline;
+  input.hold = options_.regenerate_hold;
+  Run run(status_, publisher_, executor_, options_, std::move(rotation), session, targets,
+          input.ledger_seen_for, stop);
   Protocol protocol(std::move(input));
-  Run run(status_, publisher_, executor_, options_, std::move(rotation), session, targets, stop);
   for (;;) {
     const Action action = protocol.next();
     if (const auto* end = std::get_if<Finish>(&action)) return run.result(end->report);

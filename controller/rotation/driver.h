@@ -26,6 +26,7 @@ using StepHook = std::function<void(std::string_view step)>;
 
 struct DriverOptions {
   base::Duration request_deadline = std::chrono::seconds(30);  // of one regenerate call
+  base::Duration regenerate_hold = std::chrono::minutes(10);   // see ProtocolInput::hold
   std::function<bool()> leading;                               // asked right before the POST
   StepHook after_step;
 };
@@ -33,7 +34,7 @@ struct DriverOptions {
 struct DriverResult {
   Report report;
   std::string robot;                     // full name, when Quay told it
-  std::optional<base::Duration> outage;  // of a regeneration whose targets are all written
+  std::optional<base::Duration> outage;  // of a regeneration: never too short
   api::RobotTokenRotation rotation;      // as last written: with the ledger, if there was one
 };
 

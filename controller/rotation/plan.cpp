@@ -43,6 +43,9 @@ Plan plan(const PlanInput& input) {
       !status.conditions.is_true("Verified")) {
     return Work{Goal::synchronize};
   }
+  if (input.watched) {
+    return Work{Goal::synchronize, api::RotationReason::interval, true, /*watch=*/true};
+  }
   return Rest{due};
 }
 

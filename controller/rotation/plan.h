@@ -27,6 +27,8 @@ struct PlanInput {
   bool troubled = false;
   // A target asks for labels or annotations that the administrator does not allow.
   bool metadata_refused = false;
+  // An earlier POST may still be carried out, and it is time to look whether it was.
+  bool watched = false;
   // False while caches are still listed: who owns which robot and what the Secrets hold is not
   // known yet.
   bool caches_complete = true;
@@ -41,6 +43,7 @@ struct Work {
   Goal goal = Goal::synchronize;
   api::RotationReason reason = api::RotationReason::interval;
   bool may_regenerate = true;
+  bool watch = false;  // only to see whether Quay still holds the token
 };
 // Only tell the user why nothing is done.
 struct Halt {

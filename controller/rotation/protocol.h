@@ -3,8 +3,12 @@
 //
 // The order for a rotation is: read the robot, dry-run every target, log in with the current token,
 // write the ledger, regenerate once, publish, verify, finish. A ledger that is found (after a
-// crash, a lost answer, a change of leader) starts at reading the robot: another fingerprint than
-// the ledger's means that the regeneration happened.
+// crash, a lost answer, a change of leader) starts at reading the robot: a new fingerprint means
+// that the regeneration happened; the ledger's own, that it has not happened yet.
+//
+// Quay's reads may lag (read replicas, caches). A fingerprint that is known to be older than the
+// newest is a stale read: it is never published, and Quay is asked again. Only one that stays for
+// the whole hold, and that the registry accepts, is the truth: a backup of Quay was put back.
 #pragma once
 
 #include <optional>
@@ -35,12 +39,20 @@ struct ProtocolInput {
   std::optional<api::Ledger> ledger;                           // resume
   // resume: since this process first saw this ledger, on its own monotonic clock
   base::Duration ledger_seen_for{};
-  std::optional<base::Fingerprint> known;  // status.tokenFingerprint
+  std::optional<base::Fingerprint> known;     // status.tokenFingerprint
+  std::vector<base::Fingerprint> superseded;  // that were current before it
+  // What Quay answered when it was last asked, if that was a stale read, and since when it has
+  // answered nothing else, on this process's monotonic clock.
+  std::optional<base::Fingerprint> stale;
+  base::Duration stale_for{};
   // False while suspended or in conflict: a ledger is settled, but nothing new is regenerated.
   bool may_regenerate = true;
   bool verify = true;                 // verify.level Login
   bool verified = false;              // the known token has been verified already
-  base::Duration request_deadline{};  // of one regenerate call
+  base::Duration request_deadline{};  // of one POST: goes into the ledger
+  // How long a POST of which nobody knows what became of it may still be carried out; at least
+  // twice the deadline, also that of whoever wrote the ledger.
+  base::Duration hold{};
 };
 
 // What to do. After each, exactly one of the matching outcomes is due.
@@ -59,8 +71,9 @@ struct Report {
     done,               // every target holds Quay's token
     preflight_refused,  // nothing was regenerated; targets or the registry said no
     quay_failed,        // nothing was regenerated now; quay_error says why
-    unclear,            // it may have been regenerated: the ledger stays, come back after `again`
+    unclear,            // it may have been regenerated: the ledger stays
     unpublished,        // some targets do not hold the token yet
+    stale_read,         // Quay answered with an older token: nothing was written
     start_over,         // another writer was faster, or the ledger grew old: look again at once
     api_server,         // the ledger could not be written
   };
@@ -69,6 +82,8 @@ struct Report {
   bool foreign = false;      // Quay held another token than the status knew
   bool clear_ledger = false;
   std::optional<base::Fingerprint> fingerprint;  // what Quay is known to hold
+  std::optional<base::Fingerprint> made;         // regenerated: the token that came of it
+  std::optional<base::Fingerprint> stale;        // Quay's last answer was this older one
   std::optional<api::Ledger> ledger;             // of this rotation
   std::optional<quay::Error> quay_error;
   std::optional<kube::Error> kube_error;
@@ -78,7 +93,10 @@ struct Report {
   enum class Verified { not_done, good, refused, unknown };
   Verified verified = Verified::not_done;
   std::optional<quay::Error> verify_error;
-  std::optional<base::Duration> again;  // unclear: when to look again
+  // unclear, and Quay holds the token of before: for so long nothing is sent again.
+  std::optional<base::Duration> hold_left;
+  // A POST that the ledger covered may still be carried out, for so long: read the robot again.
+  std::optional<base::Duration> watch;
 };
 struct Finish {
   Report report;
@@ -120,6 +138,8 @@ class Protocol {
  private:
   enum class Phase {
     observe,
+    judge_restored,
+    judge_previous,
     preflight_targets,
     preflight_login,
     ledger,
@@ -131,12 +151,21 @@ class Protocol {
     finished
   };
   void on_observed(base::Fingerprint fingerprint);
+  void on_previous();
+  void on_older(base::Fingerprint fingerprint);
+  void on_judged(bool restored, const Outcome& outcome);
+  void on_read_after_refusal(const Outcome& outcome);
+  [[nodiscard]] bool is_older(base::Fingerprint fingerprint) const;
+  // It has been answered, and nothing else, for the whole hold.
+  [[nodiscard]] bool persists(base::Fingerprint fingerprint) const;
+  void supersede(base::Fingerprint fingerprint);
   void refuse_preflight();
   void write_ledger();
   void on_new_token(base::Fingerprint fingerprint);
   void publish();
   void verify();
   void on_login_failed(quay::Error error);
+  void finish_stale(base::Fingerprint fingerprint);
   void finish(Report::End end);
 
   ProtocolInput input_;
@@ -144,6 +173,7 @@ class Protocol {
   Action next_ = ReadRobot{};
   Report report_;
   base::Fingerprint current_{};
+  bool judged_ = false;  // the registry has accepted `current_` already
   int republished_ = 0;
 };
 

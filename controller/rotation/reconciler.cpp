@@ -7,6 +7,7 @@
 
 #include "base/backoff.h"
 #include "http/url.h"
+#include "rotation/schedule.h"
 
 namespace quay_rotator::rotation {
 
@@ -16,25 +17,19 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-// Nothing is broken but a rotation cannot be done: no hurry. With a ledger pods may be failing.
-constexpr base::BackoffPolicy ordinary_backoff{seconds(5), minutes(5)};
-constexpr base::BackoffPolicy ledger_backoff{milliseconds(250), seconds(15)};
 // Somebody undoes what we write (a webhook, another controller): not a loop.
 constexpr base::BackoffPolicy heal_backoff{seconds(2), minutes(5)};
-constexpr base::Duration heals_forgotten = minutes(10);
+// Another writer of the status is faster: at once, a few times.
+constexpr base::BackoffPolicy start_over_backoff{milliseconds(100), minutes(5)};
+constexpr int start_overs_untold = 3;
 // Due times are wall times: looked at again this often, whatever the clock does meanwhile.
-constexpr base::Duration longest_rest = minutes(30);
-constexpr base::Duration start_over_delay = milliseconds(100);
+constexpr base::WallTime::duration longest_rest = minutes(30);
 
 std::string random_id(base::Executor& executor) {
   std::array<char, 17> text{};
   std::snprintf(text.data(), text.size(), "%016llx",
                 static_cast<unsigned long long>(executor.random()));
   return text.data();
-}
-
-std::string ledger_name(const api::Ledger& ledger) {
-  return ledger.id + "/" + std::to_string(ledger.attempt);
 }
 
 runtime::Urgency urgency_of(const api::RobotTokenRotation& rotation) {
@@ -57,6 +52,8 @@ std::string_view result_of(const Report& report) {
       return "unclear";
     case Report::End::unpublished:
       return "unpublished";
+    case Report::End::stale_read:
+      return "stale-read";
     case Report::End::start_over:
       return "started-over";
     case Report::End::api_server:
@@ -230,52 +227,24 @@ void Reconciler::forget(const kube::ObjectKey& key, bool ledger_open) {
   }
 }
 
-void Reconciler::note_drift(const kube::ObjectKey& key) {
-  {
-    const std::lock_guard lock(mutex_);
-    memories_[key].drifted = true;
-  }
+void Reconciler::note_drift(const kube::ObjectKey& key, std::optional<base::Fingerprint> listed) {
+  remember(key, [&](Memory& memory) { memory.note_drift(listed); });
   parts_.queue.add(key, runtime::Urgency::normal);
 }
 
 void Reconciler::note_news(const kube::ObjectKey& key) {
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = memories_.find(key);
-    if (found != memories_.end()) found->second.not_before = {};  // news ends a wait
-  }
+  remember(key, [](Memory& memory) { memory.note_news(); });
   parts_.queue.add(key, runtime::Urgency::normal);
 }
 
-Reconciler::Memory Reconciler::recall(const kube::ObjectKey& key) {
+Memory Reconciler::remember(const kube::ObjectKey& key,
+                            const std::function<void(Memory&)>& change) {
   const std::lock_guard lock(mutex_);
-  const auto found = memories_.find(key);
-  return found == memories_.end() ? Memory{} : found->second;
-}
-
-void Reconciler::remember(const kube::ObjectKey& key, const Memory& memory) {
-  const std::lock_guard lock(mutex_);
-  if (memory == Memory{}) {
-    memories_.erase(key);
-  } else {
-    memories_[key] = memory;
-  }
-}
-
-void Reconciler::tidy(Memory& memory, const api::RobotTokenRotationStatus& status,
-                      base::MonotonicTime now) {
-  if (!status.rotation) {
-    memory.ledger.clear();
-    memory.ledger_seen = {};
-  }
-  if (!status.retry_after && memory.not_before <= now) {
-    memory.not_before = {};
-    memory.inputs.clear();
-  }
-  if (memory.healed && now - *memory.healed >= heals_forgotten) {
-    memory.heals = 0;
-    memory.healed.reset();
-  }
+  const auto found = memories_.try_emplace(key).first;
+  change(found->second);
+  Memory memory = found->second;
+  if (memory.empty()) memories_.erase(found);
+  return memory;
 }
 
 std::string Reconciler::inputs_of(const api::RobotTokenRotation& rotation) const {
@@ -321,31 +290,27 @@ bool Reconciler::has_former_targets(const api::RobotTokenRotation& rotation,
 void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
   auto cached = parts_.rotations.find(key);
   if (!cached) cached = departed_.find(key, parts_.executor.now());
-  if (!cached) return parts_.queue.remove(key);
-
-  Memory memory = recall(key);
+  if (!cached) {
+    // It may have been deleted while it was worked on, or noted as drifted after that.
+    remember(key, [](Memory& it) { it = Memory{}; });
+    return parts_.queue.remove(key);
+  }
   const base::MonotonicTime now = parts_.executor.now();
   const base::WallTime wall_now = parts_.executor.wall_now();
   const api::RobotTokenRotationStatus& status = cached->status;
-  tidy(memory, status, now);
-  if (status.rotation && memory.ledger != ledger_name(*status.rotation)) {
-    memory.ledger = ledger_name(*status.rotation);
-    memory.ledger_seen = now;
-  }
   const std::string inputs = inputs_of(*cached);
-  if (memory.inputs.empty() && status.retry_after && !status.rotation &&
-      status.observed_generation == cached->generation) {
-    // A restart does not end a back-off; a clock that jumped does not make it longer.
-    const base::Duration left = *status.retry_after - wall_now;
-    memory.not_before = now + std::clamp<base::Duration>(left, {}, ordinary_backoff.most);
-    memory.inputs = inputs;
-  }
-  remember(key, memory);
-  if (memory.not_before > now && memory.inputs == inputs) {
-    return parts_.queue.add_at(key, memory.not_before, urgency_of(*cached));
+  const Memory memory = remember(key, [&](Memory& it) {
+    it.look(cached->meta.uid, status, now);
+    if (status.retry_after && status.observed_generation == cached->generation) {
+      it.resume_waiting(*status.retry_after, wall_now, now, inputs);
+    }
+  });
+  if (memory.waits(inputs, now)) {
+    return parts_.queue.add_at(key, memory.not_before(), urgency_of(*cached));
   }
 
-  PlanInput input{*cached, wall_now, {}, conflicts_.owner_other_than(key), false, memory.drifted};
+  PlanInput input{*cached, wall_now, {}, conflicts_.owner_other_than(key), false, memory.drifted()};
+  input.watched = memory.watches(now) && memory.next_watch() <= now;
   {
     const std::lock_guard lock(mutex_);
     input.caches_complete = leading_since_.has_value();
@@ -360,7 +325,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   const Plan decision = plan(input);
 
   if (const auto* task = std::get_if<Work>(&decision)) {
-    return work(*cached, *task, std::move(memory), stop);
+    return work(*cached, *task, memory, stop);
   }
   if (std::holds_alternative<Postpone>(decision)) {
     return parts_.queue.add(key, runtime::Urgency::initial);
@@ -384,21 +349,36 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
       parts_.log.warning("cannot delete a former target", {{"resource", key.text()},
                                                            {"secret", problems.front().secret},
                                                            {"error", problems.front().message}});
-      return retry(*cached, std::move(memory), ordinary_backoff.first);
+      return retry(*cached, memory.news(), ordinary_backoff.first);
     }
+  }
+  bool date_anew = false;
+  remember(key, [&](Memory& it) {
+    date_anew = it.sees_future(is_of_the_future(*cached, wall_now), now);
+  });
+  if (date_anew) {
+    parts_.log.warning("the status was dated to times to come: the interval counts from now",
+                       {{"resource", key.text()}});
+    return report(*cached, dated_anew(*cached, wall_now), stop);
   }
   report(*cached, at_rest(*cached, known, wall_now), stop);
   rest(*cached, std::get<Rest>(decision).until);
+  if (memory.watches(now)) {
+    parts_.queue.add_at(key, memory.next_watch(), runtime::Urgency::normal);
+  }
 }
 
-void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work, Memory memory,
-                      const std::stop_token& stop) {
+void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
+                      const Memory& memory, const std::stop_token& stop) {
   const kube::ObjectKey key = rotation.meta.key;
   const auto session = parts_.sessions.session(connection_of(rotation), stop);
   if (!session) {
+    const bool open = rotation.status.rotation.has_value();
     const base::Duration delay =
-        base::backoff_delay(rotation.status.rotation ? ledger_backoff : ordinary_backoff,
-                            rotation.status.consecutive_failures + 1, parts_.executor.random());
+        retry_delay(open ? ledger_backoff : ordinary_backoff,
+                    1 + (open ? memory.ledger_failures() : rotation.status.consecutive_failures),
+                    parts_.executor.random(), std::nullopt);
+    remember(key, [](Memory& it) { it.count_ledger_failure(); });
     const base::WallTime now = parts_.executor.wall_now();
     StatusUpdate update = without_connection(rotation, session.error(), now, delay);
     report(rotation, update, stop);
@@ -409,7 +389,7 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
     parts_.log.warning("the connection cannot be used", {{"resource", key.text()},
                                                          {"reason", session.error().reason},
                                                          {"error", session.error().message}});
-    return retry(rotation, std::move(memory), delay);
+    return retry(rotation, memory.news(), delay);
   }
 
   const std::vector<DesiredSecret> targets =
@@ -423,8 +403,11 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
                              ? ""
                              : rotation.rotate_request;
   input.ledger = rotation.status.rotation;
-  input.ledger_seen_for = parts_.executor.now() - memory.ledger_seen;
+  input.ledger_seen_for = memory.ledger_age(parts_.executor.now());
   input.known = rotation.status.token_fingerprint;
+  input.superseded = superseded(rotation.status);
+  input.stale = memory.stale();
+  input.stale_for = memory.stale_for(parts_.executor.now());
   input.verify = rotation.spec.verify == api::VerifyLevel::login;
   input.verified = rotation.status.conditions.is_true("Verified");
 
@@ -450,14 +433,49 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
     if (report.preflight_error) why = report.preflight_error->message;
     if (report.kube_error) why = kube::explain(*report.kube_error);
     if (!report.problems.empty()) why = report.problems.front().message;
+    if (report.stale) why = "Quay answered with the older token " + report.stale->text();
     log.warning("not done", {{"phase", "finish"}, {"result", result_of(report)}, {"error", why}});
   }
-  finish(rotation, std::move(result), work, static_cast<int>(targets.size()), std::move(memory),
-         stop);
+  finish(rotation, std::move(result), work, static_cast<int>(targets.size()), memory, stop);
+}
+
+base::Duration Reconciler::learn(const api::RobotTokenRotation& before,
+                                 const DriverResult& result) {
+  const Report& report = result.report;
+  const base::MonotonicTime now = parts_.executor.now();
+  const bool open = result.rotation.status.rotation && !report.clear_ledger;
+  std::optional<base::Duration> asked_for;
+  for (const auto* error : {&report.quay_error, &report.preflight_error, &report.verify_error}) {
+    if (*error) asked_for = std::max(asked_for, (*error)->retry_after);
+  }
+  if (report.kube_error) asked_for = std::max(asked_for, report.kube_error->retry_after);
+
+  base::BackoffPolicy policy = open ? ledger_backoff : ordinary_backoff;
+  int failures = before.status.consecutive_failures;
+  const Memory memory = remember(before.meta.key, [&](Memory& it) {
+    if (open) failures = it.ledger_failures();
+    if (open && report.end != Report::End::done) it.count_ledger_failure();
+    // What is not told by a run that could not read, is as it was.
+    if (report.stale || report.fingerprint) it.answered(report.stale, now);
+    if (report.watch) it.watch(*report.watch, now);
+    if (report.end == Report::End::start_over) {
+      policy = start_over_backoff;
+      if (open) policy.most = ledger_backoff.most;
+      failures = it.count_start_over() - 1;
+    } else {
+      it.no_start_over();
+    }
+  });
+  if (report.hold_left) policy = hold_backoff;
+  const base::Duration delay =
+      retry_delay(policy, failures + 1, parts_.executor.random(), asked_for);
+  return report.hold_left ? std::min(delay, *report.hold_left) : delay;
 }
 
 void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult result,
-                        const Work& work, int targets, Memory memory, const std::stop_token& stop) {
+                        const Work& work, int targets, const Memory& memory,
+                        const std::stop_token& stop) {
+  const base::Duration delay = learn(before, result);
   const Report& report = result.report;
   api::RobotTokenRotation rotation = std::move(result.rotation);
   const kube::ObjectKey key = rotation.meta.key;
@@ -468,41 +486,36 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
                             text(report.ledger ? report.ledger->reason : work.reason));
   }
   if (result.outage) parts_.metrics.outage(*result.outage);
-  if (report.end == Report::End::start_over) {
-    return retry(rotation, std::move(memory), start_over_delay);
+  const int start_overs = remember(key, [](Memory&) {}).start_overs();
+  if (start_overs > 0 && start_overs <= start_overs_untold) {
+    return retry(rotation, memory.news(), delay);
   }
-
-  const bool open_ledger = rotation.status.rotation && !report.clear_ledger;
-  base::Duration delay = base::backoff_delay(open_ledger ? ledger_backoff : ordinary_backoff,
-                                             std::max(1, before.status.consecutive_failures + 1),
-                                             parts_.executor.random());
-  if (report.quay_error && report.quay_error->retry_after) {
-    delay = std::max(delay, *report.quay_error->retry_after);
-  }
-  if (report.again) delay = *report.again;
 
   RunResult run;
   run.report = report;
   run.robot = result.robot;
+  run.targets_current = targets_current(before, desired(before));
   run.targets_total = targets;
   run.outage = result.outage;
-  run.healed = work.goal == Goal::synchronize && !memory.drifted &&
+  run.start_overs = start_overs;
+  run.watched = memory.watches(now);
+  run.healed = work.goal == Goal::synchronize && !memory.drifted() && !work.watch &&
                before.status.conditions.is_true("Published") && before.status.failing.empty() &&
                before.status.observed_generation == before.generation;
   run.now = parts_.executor.wall_now();
   run.retry_delay = delay;
 
   std::vector<Notice> notices;
-  const auto name_of = [](const std::optional<api::Ledger>& ledger) {
-    return ledger ? ledger_name(*ledger) : std::string();
-  };
-  const std::string ledger = name_of(rotation.status.rotation);
+  const std::string ledger = ledger_name(rotation.status.rotation);
+  const auto known = before.status.token_fingerprint;
   const auto written = parts_.status.write(
       rotation,
       [&](const api::RobotTokenRotation& current) -> std::optional<api::RobotTokenRotationStatus> {
         // Another replica may have finished the rotation, or have sent another attempt of it that
         // this run knows nothing of: its ledger stays.
-        if (name_of(current.status.rotation) != ledger) return std::nullopt;
+        if (ledger_name(current.status.rotation) != ledger) return std::nullopt;
+        // … or have seen a newer token than this run did.
+        if (current.status.token_fingerprint != known) return std::nullopt;
         StatusUpdate update = after_run(current, run);
         notices = std::move(update.notices);
         return std::move(update.status);
@@ -518,23 +531,23 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   if (!written) {
     parts_.log.warning("cannot write the status",
                        {{"resource", key.text()}, {"error", kube::explain(written.error())}});
-    return retry(rotation, std::move(memory), delay);
+    return retry(rotation, memory.news(), delay);
   }
   announce(rotation, notices, stop);
   parts_.driver.step("event");
 
-  if (needs_retry(report)) return retry(rotation, std::move(memory), delay);
-  memory.drifted = false;
-  memory.not_before = {};
-  if (work.goal == Goal::synchronize) {
-    memory.heals = memory.healed && now - *memory.healed < heals_forgotten ? memory.heals + 1 : 0;
-    memory.healed = now;
-    if (memory.heals > 0) {
-      return retry(rotation, memory,
-                   base::backoff_delay(heal_backoff, memory.heals, parts_.executor.random()));
-    }
+  if (needs_retry(report)) return retry(rotation, memory.news(), delay);
+  int heals = 0;
+  remember(key, [&](Memory& it) {
+    it.settle_drift(memory.news());
+    it.stop_waiting();
+    if (work.watch) it.watched(now, parts_.executor.random());
+    if (work.goal == Goal::synchronize && !work.watch) heals = it.count_heal(now);
+  });
+  if (heals > 0) {
+    return retry(rotation, memory.news(),
+                 base::backoff_delay(heal_backoff, heals, parts_.executor.random()));
   }
-  remember(key, memory);
   parts_.queue.add(key, runtime::Urgency::normal);
 }
 
@@ -559,21 +572,23 @@ void Reconciler::announce(const api::RobotTokenRotation& rotation,
   }
 }
 
-void Reconciler::retry(const api::RobotTokenRotation& rotation, Memory memory,
+void Reconciler::retry(const api::RobotTokenRotation& rotation, std::uint64_t news,
                        base::Duration delay) {
-  memory.not_before = parts_.executor.now() + delay;
-  memory.inputs = inputs_of(rotation);
-  parts_.queue.add_at(rotation.meta.key, memory.not_before, urgency_of(rotation));
-  remember(rotation.meta.key, memory);
+  const base::MonotonicTime until = parts_.executor.now() + delay;
+  const std::string inputs = inputs_of(rotation);
+  const Memory memory = remember(rotation.meta.key, [&](Memory& it) {
+    it.wait(it.news() == news ? until : base::MonotonicTime{}, inputs);
+  });
+  parts_.queue.add_at(rotation.meta.key, memory.not_before(), urgency_of(rotation));
 }
 
 void Reconciler::rest(const api::RobotTokenRotation& rotation,
                       std::optional<base::WallTime> until) {
   if (!until) return;
-  const base::Duration left = *until - parts_.executor.wall_now();
-  parts_.queue.add_at(rotation.meta.key,
-                      parts_.executor.now() + std::clamp<base::Duration>(left, {}, longest_rest),
-                      runtime::Urgency::normal);
+  // As times: their difference may be too long for a Duration.
+  const base::WallTime now = parts_.executor.wall_now();
+  const base::Duration left = std::clamp(*until, now, now + longest_rest) - now;
+  parts_.queue.add_at(rotation.meta.key, parts_.executor.now() + left, runtime::Urgency::normal);
 }
 
 }  // namespace quay_rotator::rotation

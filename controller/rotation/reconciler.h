@@ -24,6 +24,7 @@
 #include "rotation/departed.h"
 #include "rotation/driver.h"
 #include "rotation/findings.h"
+#include "rotation/memory.h"
 #include "rotation/plan.h"
 #include "rotation/publisher.h"
 #include "rotation/quay_session.h"
@@ -63,23 +64,13 @@ class Reconciler {
   // ledger is looked at, and only settled.
   void start_leading();
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
-  // The organization's list says that Quay does not hold the token of the status: look.
-  void note_drift(const kube::ObjectKey& key);
+  // The organization's list says that Quay does not hold the token of the status: look. `listed`
+  // is what it shows; nothing: no such robot.
+  void note_drift(const kube::ObjectKey& key, std::optional<base::Fingerprint> listed);
   // There is something new in the findings about it: look.
   void note_news(const kube::ObjectKey& key);
 
  private:
-  struct Memory {
-    std::string ledger;                 // id and attempt of the ledger that was seen last …
-    base::MonotonicTime ledger_seen{};  // … and when this process first saw it
-    base::MonotonicTime not_before{};   // back-off …
-    std::string inputs;                 // … which ends when the user changes something
-    bool drifted = false;
-    int heals = 0;  // in a row: something undoes what we write
-    std::optional<base::MonotonicTime> healed;
-    bool operator==(const Memory&) const = default;
-  };
-
   void on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
                    const runtime::Store<api::RobotTokenRotation>::Pointer& after,
                    runtime::ChangeCause cause);
@@ -97,12 +88,9 @@ class Reconciler {
   void claim_user_robot(const api::RobotTokenRotation& known);
   // `ledger_open`: but for how long its ledger has been seen.
   void forget(const kube::ObjectKey& key, bool ledger_open);
-  // Drops what is of no use any more: most resources rest, and need no memory.
-  static void tidy(Memory& memory, const api::RobotTokenRotationStatus& status,
-                   base::MonotonicTime now);
 
-  [[nodiscard]] Memory recall(const kube::ObjectKey& key);
-  void remember(const kube::ObjectKey& key, const Memory& memory);
+  // Changes what is remembered about it, and returns what is then. `change` must not call back.
+  Memory remember(const kube::ObjectKey& key, const std::function<void(Memory&)>& change);
   // What a person can change to end a back-off early.
   [[nodiscard]] std::string inputs_of(const api::RobotTokenRotation& rotation) const;
   [[nodiscard]] std::vector<DesiredSecret> desired(const api::RobotTokenRotation& rotation) const;
@@ -111,16 +99,20 @@ class Reconciler {
   [[nodiscard]] bool has_former_targets(const api::RobotTokenRotation& rotation,
                                         const std::vector<DesiredSecret>& targets) const;
 
-  void work(const api::RobotTokenRotation& rotation, const Work& work, Memory memory,
+  void work(const api::RobotTokenRotation& rotation, const Work& work, const Memory& memory,
             const std::stop_token& stop);
+  // `memory`: from before the run.
   void finish(const api::RobotTokenRotation& before, DriverResult result, const Work& work,
-              int targets, Memory memory, const std::stop_token& stop);
+              int targets, const Memory& memory, const std::stop_token& stop);
+  // Takes to memory what the run has shown, and says how long to wait should it be repeated.
+  base::Duration learn(const api::RobotTokenRotation& before, const DriverResult& result);
   // Writes a status that needed no run, announces it, and waits for `delay`.
   void report(api::RobotTokenRotation rotation, const StatusUpdate& update,
               const std::stop_token& stop);
   void announce(const api::RobotTokenRotation& rotation, const std::vector<Notice>& notices,
                 const std::stop_token& stop);
-  void retry(const api::RobotTokenRotation& rotation, Memory memory, base::Duration delay);
+  // `news`: of the memory from before the look; what came since is not to wait.
+  void retry(const api::RobotTokenRotation& rotation, std::uint64_t news, base::Duration delay);
   void rest(const api::RobotTokenRotation& rotation, std::optional<base::WallTime> until);
 
   ReconcilerParts parts_;

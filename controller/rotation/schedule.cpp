@@ -51,4 +51,16 @@ std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
                spread(rotation.meta.uid, leading_since, rotation.spec.jitter));
 }
 
+bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  const base::WallTime latest = later(now, rotation.spec.interval, base::Duration::zero());
+  return rotation.status.last_rotation_time > latest || rotation.status.token_known_since > latest;
+}
+
+void clamp_to_now(api::RobotTokenRotationStatus& status, base::WallTime now) {
+  for (auto* time : {&status.last_rotation_time, &status.token_known_since}) {
+    if (*time > now) *time = now;
+  }
+  for (api::HistoryEntry& entry : status.history) entry.time = std::min(entry.time, now);
+}
+
 }  // namespace quay_rotator::rotation

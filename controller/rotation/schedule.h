@@ -23,4 +23,12 @@ std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotat
 std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
                                        base::WallTime leading_since);
 
+// A clock was wrong once: the status speaks of a rotation that is more than an interval after
+// `now`, so that the next one may be due in years. (By less, the next one is late by less than an
+// interval, and nothing here can tell whose clock is wrong: dating it to `now` might be what makes
+// it early.)
+bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now);
+// Sets what lies after `now` to it.
+void clamp_to_now(api::RobotTokenRotationStatus& status, base::WallTime now);
+
 }  // namespace quay_rotator::rotation

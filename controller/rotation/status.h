@@ -19,7 +19,7 @@ namespace quay_rotator::rotation {
 struct Notice {
   kube::EventType type = kube::EventType::normal;
   std::string reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
-                       // ForeignRotation, Recovered, or a trouble's own
+                       // ForeignRotation, Recovered, StaleRead, ClockWasWrong, or a trouble's own
   std::string note;
 };
 
@@ -34,11 +34,17 @@ struct RunResult {
   Report report;
   std::string robot;  // full name, when Quay told it
   int targets_total = 0;
-  std::optional<base::Duration> outage;  // of a regeneration: Quay's answer to the last target
+  std::optional<base::Duration> outage;  // of a regeneration: the POST to the last target
+  bool targets_current = true;           // by the cache, with the token of the status
   bool healed = false;                   // a target was not current although nothing had rotated
   base::WallTime now{};
   base::Duration retry_delay{};  // what the queue will wait before it tries again
+  int start_overs = 0;           // in a row
+  bool watched = false;          // an earlier POST might still be carried out
 };
+// The tokens that were current before status.tokenFingerprint, as far as the history goes.
+std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status);
+
 // A run that must be repeated: it failed, or the new token could not be verified.
 bool needs_retry(const Report& report);
 
@@ -58,6 +64,8 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay);
+// What a wrong clock has dated to times to come is dated to now, so that rotations go on from here.
+StatusUpdate dated_anew(const api::RobotTokenRotation& rotation, base::WallTime now);
 // Nothing is due and the Secrets are as the status says; `known` is what the last look at the
 // connection learnt. Without trouble only what derives from the spec moves (next rotation, observed
 // generation).

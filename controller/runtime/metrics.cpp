@@ -187,7 +187,9 @@ struct Metrics::Families {
                                 "status 0 had no answer")
                           .Register(registry)),
         outage(histogram("quay_rotator_outage_seconds",
-                         "From Quay's commit to the last target written", outage_buckets())),
+                         "From sending the request to Quay, which comes before its commit, to the "
+                         "last target written",
+                         outage_buckets())),
         queue_wait(histogram("quay_rotator_workqueue_wait_seconds", "From due to taken by a worker",
                              queue_buckets())),
         queue_work(histogram("quay_rotator_workqueue_work_seconds", "One look at one resource",

@@ -205,7 +205,7 @@ void report_rotations(Bench& bench) {
   }
   report(bench, "outage, Quay's commit to the last of two Secrets", outages, "plain update",
          plain.seconds(updates), outage_goal);
-  bench.table.add({.what = "outage as the operator exports it, p99",
+  bench.table.add({.what = "outage as the operator exports it, from its request on, p99",
                    .size = bench.size(),
                    .figure = in_seconds(percentile(running.outages(), 0.99)),
                    .reference = "seen from outside " + in_seconds(percentile(outages, 0.99)),

@@ -11,6 +11,7 @@
 #include <boost/beast/http.hpp>
 #include <gtest/gtest.h>
 
+#include "base/time.h"
 #include "cluster/cluster.h"
 #include "support/token_search.h"
 
@@ -42,6 +43,8 @@ OperatorProcess::OperatorProcess(OperatorOptions options) {
       "--health-probe-bind-address=127.0.0.1:0",
       "--metrics-bind-address=127.0.0.1:0",
       "--quay-timeout=" + options.quay_timeout,
+      "--regenerate-hold=" +
+          base::format_duration(2 * base::parse_duration(options.quay_timeout).value()),
       "--log-level=" + options.log_level};
   for (const std::string& pattern : options.allowed_quay_hosts) {
     command.push_back("--allowed-quay-hosts=" + pattern);

@@ -22,7 +22,7 @@ struct OperatorOptions {
   std::string pod = "quay-rotator-0";
   std::string kubeconfig{};  // empty: the ServiceAccount of the chart
   bool wait_until_ready = true;
-  std::string quay_timeout = "2s";
+  std::string quay_timeout = "2s";  // the hold is twice that
   std::string lease_namespace = "quay-rotator";
   std::string log_level = "debug";
   // The simulator is on this machine, which no tenant's url may name unless it is allowed.

@@ -79,7 +79,7 @@ TEST_F(Program, HelpAndVersion) {
   for (const char* flag :
        {"--kubeconfig", "--namespace", "--leader-elect", "--leader-election-namespace",
         "--health-probe-bind-address", "--metrics-bind-address", "--workers", "--drift-interval",
-        "--quay-timeout", "--log-level", "--log-format", "--version"}) {
+        "--quay-timeout", "--regenerate-hold", "--log-level", "--log-format", "--version"}) {
     EXPECT_THAT(help.output, HasSubstr(flag));
   }
   EXPECT_THAT(help.output, AllOf(HasSubstr(":8081"), HasSubstr(":8080"), HasSubstr("10m")));
@@ -102,6 +102,7 @@ TEST_F(Program, AWrongFlagIsOneLineAndTwo) {
       {{"--drift-interval=soon"}, "--drift-interval"},
       {{"--drift-interval=0s"}, "--drift-interval"},
       {{"--quay-timeout=10"}, "--quay-timeout"},
+      {{"--regenerate-hold=1ms"}, "--regenerate-hold"},
       {{"--leader-elect=perhaps"}, "leader-elect"},
   };
   for (const auto& [arguments, words] : wrong) {

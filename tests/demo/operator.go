@@ -36,7 +36,7 @@ func (o *operator) start() error {
 	// Several demonstrations on one machine: the ports of probes and metrics come from the kernel.
 	command := exec.Command(o.program, "--kubeconfig="+o.kubeconfig,
 		"--health-probe-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0",
-		"--allowed-quay-hosts=localhost", "--quay-timeout=5s", "--log-format=text")
+		"--allowed-quay-hosts=localhost", "--quay-timeout=10s", "--regenerate-hold=20s", "--log-format=text")
 	// Nothing of ours: no proxy between it and this machine.
 	command.Env = []string{"POD_NAME=quay-rotator-0", "HOME=" + o.home, "PATH=/usr/bin:/bin"}
 	command.Stdout, command.Stderr = output, output

@@ -1,7 +1,8 @@
 // The shipped program, but it ends with SIGKILL after a named step of the rotation protocol:
 // QUAY_ROTATOR_FAIL_POINT=regenerate, or regenerate:3 for the third time. With
 // QUAY_ROTATOR_FAIL_POINT_FREEZES it is stopped there instead, until somebody sends SIGCONT; with
-// QUAY_ROTATOR_FAIL_POINT_HANGS that thread alone does not go on, ever.
+// QUAY_ROTATOR_FAIL_POINT_HANGS that thread alone does not go on, ever. Its --quay-timeout has no
+// floor.
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -19,9 +20,11 @@ int main(int argc, char** argv) {
   const int signal = std::getenv("QUAY_ROTATOR_FAIL_POINT_FREEZES") ? SIGSTOP : SIGKILL;
   const bool hangs = std::getenv("QUAY_ROTATOR_FAIL_POINT_HANGS") != nullptr;
   std::atomic<int> left = colon == std::string::npos ? 1 : std::stoi(fail_point.substr(colon + 1));
-  return quay_rotator::app::run(argc, argv, {[&](std::string_view name) {
-                                  if (name != step || --left != 0) return;
-                                  while (hangs) pause();
-                                  std::raise(signal);
-                                }});
+  return quay_rotator::app::run(argc, argv,
+                                {[&](std::string_view name) {
+                                   if (name != step || --left != 0) return;
+                                   while (hangs) pause();
+                                   std::raise(signal);
+                                 },
+                                 std::chrono::milliseconds(1)});
 }

@@ -46,6 +46,8 @@ constexpr std::array<std::string_view, fault_kind_count> kind_names{
     "quay-rate-limited",
     "quay-unreadable",
     "quay-late-commit",
+    "quay-stale-read",
+    "quay-retry-after",
     "quay-down",
     "quay-read-only",
     "quay-audit-broken",
@@ -59,6 +61,7 @@ constexpr std::array<std::string_view, fault_kind_count> kind_names{
     "api-token-replaced",
     "api-token-foreign",
     "ui-regenerate",
+    "quay-put-back",
     "concurrent-post",
     "crash",
     "crash-after-step",
@@ -116,6 +119,8 @@ const Reach* reach_of(Kind kind) {
     case Kind::quay_bad_gateway:
     case Kind::quay_gateway_timeout:
     case Kind::quay_rate_limited:
+    case Kind::quay_stale_read:
+    case Kind::quay_retry_after:
     case Kind::quay_down:
     case Kind::robot_missing:
       return &quay_requests;

@@ -51,7 +51,9 @@ enum class FaultKind {
   quay_gateway_timeout,  // a regeneration may be committed later
   quay_rate_limited,
   quay_unreadable,   // half an answer after the commit
-  quay_late_commit,  // committed after the client has given up
+  quay_late_commit,  // committed after the client has given up, rarely even after the hold
+  quay_stale_read,   // robots, lists or logins are answered as they were a while ago
+  quay_retry_after,  // 503 with "Retry-After: 3600", before or after a commit
   quay_down,
   quay_read_only,
   quay_audit_broken,     // 500 to what it has done
@@ -65,6 +67,7 @@ enum class FaultKind {
   api_token_replaced,    // the Secret gets the new one later
   api_token_foreign,     // a JWT of somebody else's
   ui_regenerate,
+  quay_put_back,    // from a backup: the robot has the token of before again
   concurrent_post,  // the UI's button at the very moment of a POST
   // The processes.
   crash,

@@ -98,7 +98,7 @@ void add_takeover(Dice& dice, Plan& plan) {
 }
 
 // What goes wrong all the time, a little.
-constexpr std::array<Kind, 18> weather{Kind::api_refused,
+constexpr std::array<Kind, 20> weather{Kind::api_refused,
                                        Kind::api_request_lost,
                                        Kind::api_answer_lost,
                                        Kind::api_slow,
@@ -115,6 +115,8 @@ constexpr std::array<Kind, 18> weather{Kind::api_refused,
                                        Kind::quay_bad_gateway,
                                        Kind::quay_rate_limited,
                                        Kind::quay_gateway_timeout,
+                                       Kind::quay_stale_read,
+                                       Kind::quay_retry_after,
                                        Kind::quay_late_commit};
 
 }  // namespace
@@ -128,6 +130,8 @@ Plan draw_plan(std::uint64_t seed) {
   // Mostly slow, for the sake of speed; quick, it hands over before the time for an unclear POST
   // to show is over.
   plan.election_scale = dice.chance(0.2) ? 2 : 20;
+  plan.hold = dice.between(minutes(2), minutes(3));
+  plan.longest_lag = dice.chance(0.3) ? seconds(3) : dice.between(seconds(3), seconds(80));
   plan.at_start = 1 + dice.below(2);
   for (std::size_t number = 0; number < 4; ++number) {
     plan.rotations.push_back(draw_rotation(dice, number));

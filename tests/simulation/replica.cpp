@@ -66,7 +66,10 @@ struct Replica::Parts {
                                                  metrics, process, log});
     connection_reconciler.emplace(rotation::ConnectionReconcilerParts{
         connections, rotations, connection_queue, sessions, status, findings, process, log,
-        options.drift_interval, [this](const kube::ObjectKey& key) { reconciler->note_drift(key); },
+        options.drift_interval,
+        [this](const kube::ObjectKey& key, const auto& listed) {
+          reconciler->note_drift(key, listed);
+        },
         [this](const kube::ObjectKey& key) { reconciler->note_news(key); }});
   }
 
@@ -169,7 +172,8 @@ struct Replica::Parts {
       status,
       publisher,
       process,
-      {options.quay_timeout, [this] { return !election || election->leading(); },
+      {options.quay_timeout, options.regenerate_hold,
+       [this] { return !election || election->leading(); },
        [this](std::string_view step) {
          if (dies_after && dies_after(step)) die();
          process.thaw();  // frozen here too, not only where something is waited for

@@ -20,6 +20,7 @@ struct ReplicaOptions {
   int workers = 2;
   base::Duration drift_interval = std::chrono::minutes(10);
   base::Duration quay_timeout = std::chrono::seconds(30);
+  base::Duration regenerate_hold = std::chrono::minutes(2);  // as SimulatedQuay::hold
 };
 
 // Made and destroyed by the world's main thread of control; all that it is given outlives it.

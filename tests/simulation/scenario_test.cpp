@@ -269,6 +269,189 @@ TEST_F(Scenario, RecoversFromACommitThatComesLate) {
   expect_settled();
 }
 
+// Nobody waits that long: the second attempt is made, and the first one's commit follows.
+TEST_F(Scenario, DeliversWhatIsCommittedAfterASecondAttempt) {
+  adopt({.interval = "24h"});
+  world.quay.faults.late_commit = world.quay.faults.beyond = 1;
+  world.rotate_now(rotation);
+  world.advance(seconds(30));
+  world.quay.faults = {};
+  for (int wait = 0; wait < 20 && world.commits(robot) < 2; ++wait) world.advance(seconds(30));
+  ASSERT_EQ(world.commits(robot), 2);
+  world.advance(seconds(61));  // the next look, long before drift is read
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  EXPECT_EQ(world.observer.extra_regenerations(), 1);
+  expect_settled();
+}
+
+// Quay's reads and its registry lag behind its commits.
+TEST_F(Scenario, NeverGoesBackToATokenThatALaggingQuayTells) {
+  adopt();
+  world.quay.faults.stale_reads = world.quay.faults.stale_logins = 1;
+  world.quay.faults.lag = seconds(90);
+  world.rotate_now(rotation);
+  for (int look = 0; look < 110; ++look) {
+    world.advance(seconds(1));
+    ASSERT_EQ(world.commits(robot), 1);
+    ASSERT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  }
+  EXPECT_EQ(world.status(rotation)["history"].size(), 2U) << world.status(rotation)["history"];
+  world.advance(minutes(5));
+  expect_settled();
+}
+
+// … and somebody deletes a Secret meanwhile: a token that is known to be dead helps nobody.
+TEST_F(Scenario, HealsWithNoTokenThatALaggingQuayTells) {
+  adopt();
+  world.rotate_now(rotation);
+  world.advance(seconds(5));
+  world.quay.faults.stale_reads = 1;
+  world.quay.faults.lag = seconds(60);
+  world.api.remove(kube::secrets, {World::name_space, "quay-pull"});
+  world.advance(seconds(40));
+  EXPECT_EQ(world.token_in("quay-pull"), "");
+  world.advance(minutes(2));
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  expect_settled();
+}
+
+// A stale read looks like a backup that was put back; but that stays, and the registry agrees.
+TEST_F(Scenario, BelievesABackupOfQuayOnceItStays) {
+  adopt();
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  ASSERT_TRUE(world.quay.put_back(robot));
+  world.advance(minutes(18));
+  EXPECT_EQ(world.commits(robot), 1);
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  expect_settled();
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 2);
+  expect_settled();
+}
+
+// "Retry-After: 3600", of a POST that may have committed: nobody waits for an hour.
+TEST_F(Scenario, AsksAgainSoonerThanToldWhilePullsMayFail) {
+  adopt();
+  world.start(0, {}, [&](std::string_view step) {
+    if (step == "before-regenerate") world.quay.faults.retry_after = 1;
+    return false;
+  });
+  world.advance(minutes(1));
+  for (int round = 1; round <= 4; ++round) {
+    world.rotate_now(rotation);
+    world.advance(seconds(10));
+    EXPECT_GT(world.quay.faults.retry_after, 0);
+    world.quay.faults = {};
+    world.advance(seconds(16));
+    EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+    // What did not happen is sent again after the hold, and meets the same.
+    for (int wait = 0; wait < 20 && world.commits(robot) < round; ++wait) {
+      world.advance(minutes(1));
+      world.quay.faults = {};
+    }
+    world.advance(minutes(1));
+    EXPECT_EQ(world.commits(robot), round);
+  }
+  expect_settled();
+}
+
+// The POST waits in front of Quay while the process that sent it dies; the next one is less
+// patient.
+TEST_F(Scenario, ASuccessorWithAShorterTimeoutWaitsAsLongAsTheOneBefore) {
+  adopt();
+  world.crash(0);
+  world.start(0, {.quay_timeout = minutes(2), .regenerate_hold = minutes(4)});
+  world.advance(minutes(1));
+  world.quay.hold = seconds(61);  // its commit comes 30 s later at the most
+  world.quay.faults.late_commit = 1;
+  world.rotate_now(rotation);
+  world.advance(seconds(1));
+  world.crash(0);
+  world.quay.faults = {};
+  world.quay.troubles.down = true;
+  world.start(0, {.quay_timeout = seconds(10), .regenerate_hold = seconds(20)});
+  world.advance(seconds(25));
+  world.quay.troubles.down = false;
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+TEST_F(Scenario, DriftThatIsNotedDuringALookIsLookedAtRightAfterIt) {
+  world.create_connection();
+  rotation = world.create_rotation({});
+  bool slow = false;
+  world.start(0, {.drift_interval = seconds(10)}, [&](std::string_view step) {
+    if (step != "read-robot" || !std::exchange(slow, false)) return false;
+    world.quay.regenerate_in_ui(robot);
+    world.executor.sleep_for(seconds(25), {});
+    return false;
+  });
+  world.advance(minutes(2));
+  slow = true;
+  world.api.edit(kube::secrets, {World::name_space, "quay-pull"},
+                 [](json& secret) { secret["data"][".dockerconfigjson"] = "e30="; });
+  world.advance(seconds(26));
+  ASSERT_FALSE(slow);
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  world.advance(minutes(1));
+  expect_settled();
+}
+
+TEST_F(Scenario, NewsOfARobotEndsABackOff) {
+  world.create_connection();
+  rotation = world.create_rotation({});
+  world.start(0, {.drift_interval = seconds(10)});
+  world.advance(minutes(2));
+  world.quay.troubles.robots_missing.insert(robot);
+  world.advance(minutes(20));
+  ASSERT_GE(world.status(rotation)["consecutiveFailures"].get<int>(), 5);
+  world.quay.restore_robot(robot);
+  world.advance(seconds(13));
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  expect_settled();
+}
+
+TEST_F(Scenario, AClockThatWasWrongOnceDoesNotEndRotation) {
+  adopt({.interval = "1h"});
+  world.api.edit(kube::rotations, rotation, [](json& object) {
+    object["status"]["lastRotationTime"] = "2099-01-01T00:00:00Z";
+  });
+  world.advance(minutes(31));
+  EXPECT_EQ(world.commits(robot), 0);
+  world.advance(minutes(61));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+// Every write of its status is overtaken by somebody's.
+TEST_F(Scenario, ARotationThatCannotBeginIsTriedMoreAndMoreSeldom) {
+  adopt();
+  int meddled = 0;
+  const auto meddle = [&](std::string_view step) {
+    if (step == "login") {
+      world.api.edit(kube::rotations, rotation, [&](json& object) {
+        object["metadata"]["annotations"]["meddled"] = std::to_string(++meddled);
+      });
+    }
+    return false;
+  };
+  world.start(0, {}, meddle);
+  world.advance(minutes(1));
+  const std::uint64_t before = world.quay.requests();
+  world.rotate_now(rotation);
+  world.advance(minutes(10));
+  EXPECT_LT(world.quay.requests() - before, 60U);
+  EXPECT_EQ(world.commits(robot), 0);
+  EXPECT_THAT(world.status(rotation)["conditions"].dump(), ::testing::HasSubstr("CannotBegin"));
+  world.start(0);
+  world.advance(minutes(10));
+  EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
 TEST_F(Scenario, SendsAgainWhatDidNotHappen) {
   adopt();
   world.quay.faults.broken_before = 1;
@@ -349,7 +532,7 @@ TEST_F(Scenario, AnAttemptOfAnotherLeaderKeepsItsLedger) {
   world.rotate_now(rotation);
   world.advance(seconds(30));
   again = true;
-  world.advance(seconds(90));
+  world.advance(seconds(150));
   ASSERT_TRUE(sent);
   ASSERT_FALSE(world.api.denied.empty());
   world.api.denied.clear();

@@ -52,6 +52,8 @@ class Life {
     for (const Fault& fault : plan_.faults) states_.push_back({&fault});
     options_.leader_elect = plan_.leader_elect;
     options_.election_scale = plan_.election_scale;
+    options_.regenerate_hold = world_.quay.hold = plan_.hold;
+    world_.quay.longest_lag = plan_.longest_lag;
     world_.on_enter = [this](Step step, Process& process) { on_enter(step, process); };
   }
 
@@ -228,6 +230,9 @@ class Life {
     quay.rate_limited = rate(Kind::quay_rate_limited);
     quay.unreadable = rate(Kind::quay_unreadable);
     quay.late_commit = rate(Kind::quay_late_commit);
+    quay.beyond = 0.1;
+    set_staleness(quay);
+    quay.retry_after = rate(Kind::quay_retry_after);
     quay.undecryptable = rate(Kind::quay_undecryptable);
     quay.concurrent = rate(Kind::concurrent_post);
     quay.held = rate(Kind::freeze_before_send);
@@ -245,6 +250,22 @@ class Life {
     troubles.organization_missing = any(Kind::organization_missing);
     troubles.robots_disallowed = any(Kind::robots_disallowed);
     troubles.owner_disabled = any(Kind::owner_disabled);
+  }
+
+  // Robots and lists, logins, or both; never for as long as the hold: then nothing would tell them
+  // from what did not happen, or from a backup that was put back.
+  void set_staleness(QuayFaults& quay) {
+    quay.stale_reads = quay.stale_logins = 0;
+    for (const State& state : states_) {
+      if (state.phase != State::Phase::active || state.fault->kind != Kind::quay_stale_read) {
+        continue;
+      }
+      Dice dice(state.fault->choice);
+      quay.lag = dice.between(seconds(2), plan_.longest_lag);
+      const std::uint64_t variety = dice.below(3);
+      if (variety != 1) quay.stale_reads = state.fault->rate;
+      if (variety != 0) quay.stale_logins = state.fault->rate;
+    }
   }
 
   bool down() const { return any(Kind::api_down) || any(Kind::everything_down); }
@@ -311,6 +332,12 @@ class Life {
         if (robot.empty()) return;
         ++outcome_.foreign;
         return world_.quay.regenerate_in_ui(robot);
+      }
+      case Kind::quay_put_back: {
+        world_.struck(fault.kind);
+        const std::string robot = some_robot(fault);
+        if (!robot.empty() && world_.quay.put_back(robot)) ++outcome_.foreign;
+        return;
       }
       case Kind::crash:
       case Kind::stop:

@@ -18,9 +18,11 @@ namespace quay_rotator::simulation {
 struct Plan {
   std::uint64_t seed = 0;
   std::size_t replicas = 1;
-  bool leader_elect = true;                // else all of them lead
-  int election_scale = 20;                 // see ReplicaOptions
-  std::vector<RotationOptions> rotations;  // the first one or two are there from the start
+  bool leader_elect = true;                       // else all of them lead
+  int election_scale = 20;                        // see ReplicaOptions
+  base::Duration hold = std::chrono::minutes(2);  // --regenerate-hold of all of them
+  base::Duration longest_lag{};                   // see SimulatedQuay
+  std::vector<RotationOptions> rotations;         // the first one or two are there from the start
   std::size_t at_start = 1;
   base::Duration length{};
   std::vector<Fault> faults;  // by their time

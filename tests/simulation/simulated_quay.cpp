@@ -83,8 +83,32 @@ void SimulatedQuay::regenerate_in_ui(const std::string& full_name) {
   catch_up();
   if (!exists(full_name)) return;
   Robot& robot = robots_.at(full_name);
-  robot.token = new_token();
+  replace(robot, new_token());
   robot.in_ui = true;
+}
+
+bool SimulatedQuay::put_back(const std::string& full_name) {
+  catch_up();
+  if (!exists(full_name) || robots_.at(full_name).past.empty()) return false;
+  Robot& robot = robots_.at(full_name);
+  replace(robot, robot.past.back().token);
+  robot.in_ui = robot.put_back = true;
+  return true;
+}
+
+void SimulatedQuay::replace(Robot& robot, std::string token) {
+  if (!robot.token.empty()) robot.past.push_back({robot.token, world_.now()});
+  robot.token = std::move(token);
+}
+
+const std::string& SimulatedQuay::seen(const Robot& robot, double rate, const Message& message,
+                                       Process& caller) {
+  const base::MonotonicTime then = world_.now() - faults.lag;
+  const auto past =
+      std::ranges::find_if(robot.past, [&](const Past& it) { return it.until > then; });
+  if (past == robot.past.end()) return robot.token;
+  return strikes(dice_, rate, FaultKind::quay_stale_read, message, caller) ? past->token
+                                                                           : robot.token;
 }
 
 const std::string& SimulatedQuay::replace_api_token() {
@@ -105,13 +129,16 @@ int SimulatedQuay::commits(const std::string& full_name) {
 void SimulatedQuay::commit(const Post& post) {
   if (!exists(post.robot)) return;
   Robot& robot = robots_.at(post.robot);
-  robot.token = new_token();
+  replace(robot, new_token());
   ++robot.commits;
   if (on_commit) on_commit(post, robot.token);
 }
 
-void SimulatedQuay::commit_late(const Post& post) {
-  late_.push_back({world_.now() + dice_.between({}, latest_commit), post});
+void SimulatedQuay::commit_late(Post post) {
+  post.beyond = dice_.chance(faults.beyond);
+  const base::Duration delay =
+      post.beyond ? dice_.between(hold, 2 * hold) : dice_.between({}, latest_commit());
+  late_.push_back({world_.now() + delay, std::move(post)});
 }
 
 // Commits whose time has come, before anybody looks.
@@ -146,6 +173,17 @@ Reply SimulatedQuay::handle(const Message& message, Process& caller) {
   ++requests_;
   catch_up();
   if (on_request) on_request(message);
+  if (strikes(dice_, faults.retry_after, FaultKind::quay_retry_after, message, caller)) {
+    // What is in front of it answers, at times after it has passed the request on.
+    if (message.method == http::Method::post && dice_.chance(0.5)) answer(message, caller);
+    Reply reply = html(503);
+    reply.headers.push_back({"Retry-After", "3600"});
+    return reply;
+  }
+  return answer(message, caller);
+}
+
+Reply SimulatedQuay::answer(const Message& message, Process& caller) {
   std::string_view path = message.target;
   if (strikes(dice_, faults.bad_gateway, FaultKind::quay_bad_gateway, message, caller)) {
     return html(502);
@@ -214,7 +252,7 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path, Process&
     for (const auto& [name, robot] : robots_) {
       if (!name.starts_with(owner + "+")) continue;
       if (met(!exists(name), FaultKind::robot_missing, message, caller)) continue;
-      list.push_back(robot_json(name, robot.token));
+      list.push_back(robot_json(name, seen(robot, faults.stale_reads, message, caller)));
     }
     if (strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
       return html(500);
@@ -239,7 +277,8 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path, Process&
   if (strikes(dice_, faults.gateway_timeout, FaultKind::quay_gateway_timeout, message, caller)) {
     return html(504);
   }
-  return json_reply(200, robot_json(name, robots_.at(name).token));
+  return json_reply(200,
+                    robot_json(name, seen(robots_.at(name), faults.stale_reads, message, caller)));
 }
 
 Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& message,
@@ -319,7 +358,8 @@ Reply SimulatedQuay::registry(const Message& message, std::string_view path, Pro
     return unauthorized("Robot " + robot->first + " owner " +
                         robot->first.substr(0, robot->first.find('+')) + " is disabled");
   }
-  if (colon == std::string_view::npos || text.substr(colon + 1) != robot->second.token) {
+  if (colon == std::string_view::npos ||
+      text.substr(colon + 1) != seen(robot->second, faults.stale_logins, message, caller)) {
     return unauthorized("Could not find robot with username: " + robot->first +
                         " and supplied password.");
   }

@@ -31,8 +31,13 @@ struct QuayFaults {
   double gateway_timeout = 0;  // 504; a regeneration may be committed later
   double rate_limited = 0;     // 429
   double unreadable = 0;       // 200 with half a body, after the commit
-  double late_commit = 0;      // the connection is lost and the commit comes a while later
+  double late_commit = 0;      // the connection is lost and the commit comes a while later …
+  double beyond = 0;           // … of those, so late that nobody waits for it
   double undecryptable = 0;    // 500 to a GET of the robot
+  double stale_reads = 0;      // a robot, or a list of them, as it was a while ago …
+  double stale_logins = 0;     // … or the registry believes what was true then
+  base::Duration lag{};        // how long ago
+  double retry_after = 0;      // 503 with "Retry-After: 3600"; at times the request is carried out
   double concurrent = 0;       // somebody presses the UI's button during a POST
   double held = 0;             // the sender of a POST is frozen right before it is sent …
   base::Duration held_for{};   // … and for how long
@@ -54,10 +59,6 @@ struct QuayTroubles {
 
 class SimulatedQuay final : public Server {
  public:
-  // How long after its request a commit may come: the protocol sends a second one no earlier than
-  // twice its deadline of 30 s after the ledger, which is at most 30 s older than the request.
-  static constexpr base::Duration latest_commit = std::chrono::seconds(29);
-
   SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed,
                 std::string host = "quay.example.com");
 
@@ -69,6 +70,7 @@ class SimulatedQuay final : public Server {
     const base::Executor* caller = nullptr;
     std::uint64_t number = 0;  // no two have the same
     bool late = false;         // its commit came, or was seen, after the caller had given up
+    bool beyond = false;       // … and after the hold
   };
   std::function<void(const Post&)> on_regenerate;
   std::function<void(const Post&, const std::string& token)> on_commit;
@@ -77,6 +79,12 @@ class SimulatedQuay final : public Server {
   void add_robot(const std::string& full_name);
   // What somebody does in the UI.
   void regenerate_in_ui(const std::string& full_name);
+  // A backup is put back: the robot has the token of before again. False: it never had another.
+  bool put_back(const std::string& full_name);
+  [[nodiscard]] bool was_put_back(const std::string& full_name) const {
+    const auto robot = robots_.find(full_name);
+    return robot != robots_.end() && robot->second.put_back;
+  }
   // The robot is made anew, which gives it another token.
   void restore_robot(std::string full_name);
   // The API token that is valid from now on, instead of the one before.
@@ -96,6 +104,11 @@ class SimulatedQuay final : public Server {
 
   // Other origins under which it is reached too.
   std::set<std::string> aliases;
+  // That of its clients: they send a second POST no earlier than that after their ledger, which is
+  // at most 30 s, a deadline, older than the first. Its commit comes before and is seen by then,
+  // unless it is one of those `beyond`.
+  base::Duration hold = std::chrono::minutes(2);
+  base::Duration longest_lag{};  // the most that faults.lag is set to
   QuayFaults faults;
   QuayTroubles troubles;
 
@@ -104,24 +117,37 @@ class SimulatedQuay final : public Server {
   Reply handle(const Message& message, Process& caller) override;
 
  private:
+  struct Past {
+    std::string token;
+    base::MonotonicTime until;
+  };
   struct Robot {
     std::string token;
+    std::vector<Past> past = {};  // the oldest first
     int commits = 0;
     bool in_ui = false;
+    bool put_back = false;
   };
   struct LateCommit {
     base::MonotonicTime time;
     Post post;
   };
 
+  Reply answer(const Message& message, Process& caller);
   Reply api(const Message& message, std::string_view path, Process& caller);
   Reply regenerate(const std::string& full_name, const Message& message, Process& caller);
   Reply registry(const Message& message, std::string_view path, Process& caller);
   // It is so, and has met that request.
   bool met(bool trouble, FaultKind kind, const Message& message, Process& caller);
   [[nodiscard]] bool exists(const std::string& full_name) const;
+  void replace(Robot& robot, std::string token);
+  [[nodiscard]] base::Duration latest_commit() const {
+    return hold - std::chrono::seconds(31) - longest_lag;
+  }
+  // What is answered for that robot, at a rate as it was a while ago.
+  const std::string& seen(const Robot& robot, double rate, const Message& message, Process& caller);
   void commit(const Post& post);
-  void commit_late(const Post& post);
+  void commit_late(Post post);
   void catch_up();
   std::string new_token();
 

@@ -54,8 +54,9 @@ class World {
  public:
   static constexpr const char* name_space = "team-a";  // where nothing else is said
   // Once faults have stopped everything is as it should be after that: a drift interval and the
-  // tenth that it may be late, the longest back-off, a lease, and the longest wait for a watch.
-  static constexpr base::Duration time_to_settle = std::chrono::minutes(25);
+  // tenth that it may be late, the hold and the longest back-off, a lease, and the longest wait for
+  // a watch.
+  static constexpr base::Duration time_to_settle = std::chrono::minutes(35);
 
   explicit World(std::uint64_t seed,
                  testing::VirtualExecutor::MakeRunners runners = testing::make_runners);

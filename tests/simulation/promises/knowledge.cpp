@@ -127,6 +127,7 @@ Sent Knowledge::take_commit(const std::string& host, const SimulatedQuay::Post& 
   Sent sent = std::move(sent_.extract({host, post.number}).mapped());
   sent.late = post.late;
   sent.token = token;
+  sent.excused = sent.excused || post.beyond;
   if (sent.excused) excused_.insert(sent.robot);
   if (!sent.ledger) return sent;
   for (const Rotation& rotation : claimants(sent.robot)) {

@@ -57,9 +57,10 @@ struct Sent {
   std::optional<Ledger> ledger;  // the one that its sender wrote for it; nothing: none
   base::WallTime at{};           // when
   std::uint64_t order = 0;
-  bool excused = false;    // its sender was frozen between its last check and the socket
-  bool late = false;       // its commit came after its sender had given up
-  std::string token = {};  // once it is committed
+  // Its sender was frozen between its last check and the socket, or its commit came after the hold.
+  bool excused = false;
+  bool late = false;                    // its commit came after its sender had given up
+  std::string token = {};               // once it is committed
   std::optional<Rotation> holder = {};  // … whose ledger that is, if it is still there
 };
 
@@ -105,7 +106,7 @@ class Knowledge {
   [[nodiscard]] bool served(const std::string& uid, const std::string& request) const {
     return has(served_, uid, request);
   }
-  // A frozen sender's POST gave the robot a token.
+  // An excused POST gave the robot a token.
   [[nodiscard]] bool had_excused(const RobotId& robot) const { return excused_.contains(robot); }
   [[nodiscard]] base::MonotonicTime disturbed(const Rotation& rotation) const {
     return calm.disturbed(rotation.robot.host, rotation.key.name_space);

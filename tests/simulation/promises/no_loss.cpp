@@ -12,6 +12,7 @@ using nlohmann::json;
 
 void NoLoss::on_rotation(const Change& change) {
   if (!change.after) return;
+  check_goes_on(change);
   const json& after = *change.after;
   std::vector<kube::ObjectKey>& promised = promised_[text_at(after, "/metadata/uid")];
   const std::vector<kube::ObjectKey> targets = targets_of(after);
@@ -31,6 +32,22 @@ void NoLoss::on_rotation(const Change& change) {
     violate("I1 the rotation of " + change.key.text() + " is over and Secret " + target.text() +
             " never had its token");
   }
+}
+
+void NoLoss::check_goes_on(const Change& change) {
+  const json& after = *change.after;
+  std::set<std::string>& knew = knew_[text_at(after, "/metadata/uid")];
+  const std::string token = text_at(after, "/status/tokenFingerprint");
+  const std::string before =
+      change.before ? text_at(*change.before, "/status/tokenFingerprint") : "";
+  const bool changed = !before.empty() && before != token;
+  const Rotation* rotation = known().rotation(change.key);
+  if (changed && knew.contains(token) && rotation != nullptr && !rotation->robot.host.empty() &&
+      !known().quay_of(rotation->robot).was_put_back(rotation->robot.name)) {
+    violate("I1 " + change.key.text() + " takes " + token + ", which is older, for news");
+  }
+  if (!token.empty()) knew.insert(token);
+  if (has_ledger(after)) knew.insert(text_at(ledger_of(after), "/previousFingerprint"));
 }
 
 void NoLoss::on_secret(const Change& change) {

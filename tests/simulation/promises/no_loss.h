@@ -1,9 +1,11 @@
 // I1 no loss. When faults have stopped every target has Quay's token, every resource is Ready and
 // has handled the request that it was given. At every step, a rotation is over only when each
-// target has had its token, and only tokens are written.
+// target has had its token, only tokens are written, and no status goes back to a token that it
+// knew before, unless Quay has.
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,10 @@ class NoLoss final : public Checker {
 
   // The tokens that a Secret has ever had: none comes twice.
   std::map<kube::ObjectKey, std::vector<base::Fingerprint>> held_;
+  void check_goes_on(const Change& change);
+
+  // By uid: the tokens that a status has ever known, as fingerprints.
+  std::map<std::string, std::set<std::string>> knew_;
   // By uid: a resource's targets ever since it wrote its ledger.
   std::map<std::string, std::vector<kube::ObjectKey>> promised_;
 };

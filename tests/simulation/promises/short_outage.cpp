@@ -42,6 +42,9 @@ void ShortOutage::on_secret(const Change& change) {
       continue;
     }
     outage.pending.erase(change.key);
+    if (outage.pending.empty()) {
+      measured_[robot] = {outage.token, known().world.now() - outage.began};
+    }
     const bool undisturbed = outage.began - known().disturbed(outage.rotation) > Calm::after;
     if (!outage.pending.empty() || !undisturbed) continue;
     ++timed_;
@@ -49,6 +52,25 @@ void ShortOutage::on_secret(const Change& change) {
     if (took > outage.allowed) {
       violate("I6 the outage of " + robot.text() + " was " + base::format_duration(took));
     }
+  }
+}
+
+void ShortOutage::on_rotation(const Change& change) {
+  const Rotation* rotation = known().rotation(change.key);
+  if (!change.after || rotation == nullptr || known().clocks_lie) return;
+  const auto measured = measured_.find(rotation->robot);
+  if (measured == measured_.end()) return;
+  const auto& [token, took] = measured->second;
+  const json status = change.after->value("status", json::object());
+  for (const json& entry : status.value("history", json::array())) {
+    if (entry.value("fingerprint", "") != base::Fingerprint::of(token).text()) continue;
+    const auto told = base::parse_duration(entry.value("outage", ""));
+    if (told && *told < took) {
+      violate("I6 the outage of " + rotation->robot.text() + " was " + base::format_duration(took) +
+              ", and " + base::format_duration(*told) + " is told");
+    }
+    measured_.erase(measured);
+    return;
   }
 }
 

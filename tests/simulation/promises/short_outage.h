@@ -1,5 +1,6 @@
 // I6 short outage. From a commit to the last target's write, where nothing is in its way: the
-// answer's way back and one round of requests, however many targets there are.
+// answer's way back and one round of requests, however many targets there are. What a status tells
+// of an outage is never less than it was.
 #pragma once
 
 #include <map>
@@ -16,6 +17,7 @@ class ShortOutage final : public Checker {
 
   void on_commit(const Sent& sent) override;
   void on_secret(const Change& change) override;
+  void on_rotation(const Change& change) override;
 
   [[nodiscard]] int timed() const { return timed_; }
 
@@ -28,7 +30,13 @@ class ShortOutage final : public Checker {
     std::set<kube::ObjectKey> pending;
   };
 
+  struct Measured {
+    std::string token;
+    base::Duration took{};
+  };
+
   std::map<RobotId, Outage> outages_;
+  std::map<RobotId, Measured> measured_;  // of the last that was over
   int timed_ = 0;
 };
 

@@ -43,6 +43,7 @@ void SingleShot::on_regenerate(const Sent& sent) {
 void SingleShot::on_commit(const Sent& sent) {
   if (!sent.ledger) return violate("I2 " + sent.robot.text() + " was regenerated without a ledger");
   if (!sent.holder) return;  // deleted while the request was on its way
+  if (known().quay_of(sent.robot).was_put_back(sent.robot.name)) return;
   charge(sent);
 }
 

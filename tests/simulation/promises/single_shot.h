@@ -1,8 +1,10 @@
 // I2 single shot. Each change of a token by a POST is charged to the ledger that its sender had
 // written for it: a request that nobody has served yet, an interval that is over, or the one
 // initial rotation. A POST whose sender was frozen between its last check and the socket until its
-// ledger was older than the request deadline is charged to nobody: it may cost one more
-// regeneration. While clocks are wrong, one due moment is what the status says, whatever the time.
+// ledger was older than the request deadline is charged to nobody, and neither is one that Quay
+// carries out after the hold: it may cost one more regeneration. Nor is anything where a backup of
+// Quay was put back: that undid what was charged. While clocks are wrong, one due moment is what
+// the status says, whatever the time.
 #pragma once
 
 #include <map>
@@ -21,7 +23,8 @@ class SingleShot final : public Checker {
   void on_regenerate(const Sent& sent) override;
   void on_commit(const Sent& sent) override;
 
-  // How often a frozen process sent what it should not have; how often that cost a token more.
+  // How often a frozen process sent what it should not have; how often that, or a commit after the
+  // hold, cost a token more.
   [[nodiscard]] int late_sends() const { return late_sends_; }
   [[nodiscard]] int extra_regenerations() const { return extra_; }
 

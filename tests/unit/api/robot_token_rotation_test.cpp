@@ -35,12 +35,13 @@ RobotTokenRotationStatus full_status() {
   status.last_rotation_time = noon;
   status.next_rotation_time = noon + hours(720);
   status.token_known_since = noon;
-  status.rotation =
-      Ledger{"7f3a", RotationReason::requested, noon, base::Fingerprint::of("B"), 2, "now"};
+  status.rotation = Ledger{"7f3a", RotationReason::requested, noon, base::Fingerprint::of("B"), 2,
+                           "now",  std::chrono::seconds(30)};
   status.targets_total = 2;
   status.targets_current = 1;
   status.failing = {{"quay-pull", "Forbidden", "not allowed", noon}};
-  status.history = {{noon, "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A")},
+  status.history = {{noon, "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A"),
+                     base::Fingerprint::of("B")},
                     {noon - hours(1), "Requested", "Failed", std::nullopt, std::nullopt}};
   status.ownership = Ownership{"quay", "quay.example.com", "0123", true, noon, noon + seconds(1)};
   status.last_handled_rotate_request = "before";

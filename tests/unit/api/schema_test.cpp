@@ -70,13 +70,18 @@ TEST(SchemaTest, HasExactlyTheStatusOfARotation) {
   status.token_fingerprint = base::Fingerprint::of("A");
   status.last_rotation_time = status.next_rotation_time = status.token_known_since =
       status.retry_after = base::WallTime{};
-  status.rotation = Ledger{"1", RotationReason::interval, {}, base::Fingerprint::of("A"), 1, "x"};
+  status.rotation = Ledger{"1", RotationReason::interval, {}, base::Fingerprint::of("A"), 1,
+                           "x", std::chrono::seconds(1)};
   status.ownership =
       Ownership{"quay", "quay.example.com", "0123", true, base::WallTime{}, base::WallTime{}};
   status.targets_total = 1;
   status.failing = {{"a", "b", "c", {}}};
-  status.history = {
-      {{}, "a", "b", base::Duration{std::chrono::seconds(1)}, base::Fingerprint::of("A")}};
+  status.history = {{{},
+                     "a",
+                     "b",
+                     base::Duration{std::chrono::seconds(1)},
+                     base::Fingerprint::of("A"),
+                     base::Fingerprint::of("B")}};
   status.last_handled_rotate_request = "x";
   status.consecutive_failures = 1;
   expect_same_leaves("robottokenrotations", to_json(status));

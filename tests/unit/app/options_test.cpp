@@ -27,6 +27,20 @@ TEST(Options, HaveTheDefaultsOfTheHelp) {
   EXPECT_EQ(options.health_probe_bind_address, ":8081");
   EXPECT_EQ(options.metrics_bind_address, ":8080");
   EXPECT_EQ(options.drift_interval, std::chrono::minutes(10));
+  EXPECT_EQ(options.quay_timeout, std::chrono::seconds(30));
+  EXPECT_EQ(options.regenerate_hold, std::chrono::minutes(10));
+}
+
+TEST(Options, TheHoldIsAtLeastTwiceTheTimeout) {
+  EXPECT_EQ(good({"--regenerate-hold=60s"}).regenerate_hold, std::chrono::seconds(60));
+  EXPECT_EQ(good({"--regenerate-hold=20s", "--quay-timeout=10s"}).quay_timeout,
+            std::chrono::seconds(10));
+  const auto parsed = parse({"--quay-timeout=6m"});
+  const auto* exit = std::get_if<Exit>(&parsed);
+  ASSERT_NE(exit, nullptr);
+  EXPECT_EQ(exit->code, 2);
+  EXPECT_THAT(exit->text,
+              HasSubstr("--regenerate-hold: must be at least twice --quay-timeout, 12m, got 10m"));
 }
 
 TEST(Options, AreReadAsUsersOfControllerRuntimeWriteThem) {
@@ -58,7 +72,9 @@ TEST(Options, AWrongFlagIsOneLineAndCodeTwo) {
                                              {"--workers=0"},
                                              {"--workers=many"},
                                              {"--drift-interval=10"},
-                                             {"--quay-timeout=1ms"},
+                                             {"--quay-timeout=9s"},
+                                             {"--regenerate-hold=59s"},
+                                             {"--regenerate-hold=10"},
                                              {"--log-level=loud"},
                                              {"--allowed-quay-hosts=https://quay"},
                                              {"--allowed-target-metadata=team"},

@@ -121,6 +121,24 @@ TEST(Plan, ATokenThatNobodyKnowsIsAdoptedOrRotatedAsTheSpecSays) {
   EXPECT_EQ(work(decision)->reason, api::RotationReason::initial);
 }
 
+TEST(Plan, AWatchedRobotIsReadAgainWhereNothingElseIsToBeDone) {
+  const api::RobotTokenRotation resting = settled();
+  PlanInput watched = input(resting);
+  watched.watched = true;
+  Plan decision = plan(watched);
+  expect_work(decision, Goal::synchronize);
+  EXPECT_TRUE(work(decision)->watch);
+  watched.targets_current = false;
+  decision = plan(watched);
+  expect_work(decision, Goal::synchronize);
+  EXPECT_FALSE(work(decision)->watch) << "that is healing";
+  api::RobotTokenRotation suspended = settled();
+  suspended.spec.suspend = true;
+  PlanInput halted = input(suspended);
+  halted.watched = true;
+  expect_halt(plan(halted), Halt::Why::suspended);
+}
+
 TEST(Plan, ARequestRotatesOnce) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";

@@ -125,6 +125,29 @@ TEST(NextRotation, EndsWhereTimeStampsEnd) {
   EXPECT_EQ(next_rotation(rotation), at("9999-12-31T23:59:59Z"));
 }
 
+TEST(NextRotation, IsOneIntervalFromNowWhereAClockWasWrongOnce) {
+  auto rotation = rotation_every(hours(720));
+  const auto now = at("2026-03-01T12:00:00Z");
+  EXPECT_FALSE(is_of_the_future(rotation, now));
+  rotation.status.last_rotation_time = at("2099-01-01T00:00:00Z");
+  rotation.status.token_known_since = at("2026-01-01T00:00:00Z");
+  rotation.status.history = {{at("2099-01-01T00:00:00Z"), "Interval", "Succeeded", {}, {}},
+                             {at("2026-01-01T00:00:00Z"), "Adopted", "Succeeded", {}, {}}};
+  EXPECT_TRUE(is_of_the_future(rotation, now));
+  clamp_to_now(rotation.status, now);
+  EXPECT_FALSE(is_of_the_future(rotation, now));
+  EXPECT_EQ(next_rotation(rotation), at("2026-03-31T12:00:00Z"));
+  EXPECT_EQ(rotation.status.token_known_since, at("2026-01-01T00:00:00Z"));
+  EXPECT_EQ(rotation.status.history[0].time, now);
+  EXPECT_EQ(rotation.status.history[1].time, at("2026-01-01T00:00:00Z"));
+
+  rotation.status.last_rotation_time = now + hours(720);
+  EXPECT_FALSE(is_of_the_future(rotation, now)) << "perhaps it is our clock";
+  rotation.status.last_rotation_time.reset();
+  rotation.status.token_known_since = at("2099-01-01T00:00:00Z");
+  EXPECT_TRUE(is_of_the_future(rotation, now));
+}
+
 TEST(DueTime, IsTheNextRotationWhileWeLead) {
   auto rotation = rotation_every(hours(1), minutes(10));
   EXPECT_EQ(due_time(rotation, at("2026-03-01T12:00:00Z")), std::nullopt);

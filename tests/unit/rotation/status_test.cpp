@@ -47,6 +47,7 @@ RunResult done(std::string_view token) {
 RunResult rotated() {
   RunResult result = done("new");
   result.report.regenerated = true;
+  result.report.made = result.report.fingerprint;
   result.report.clear_ledger = true;
   result.report.ledger = api::Ledger{
       "id", api::RotationReason::requested, now, base::Fingerprint::of("old"), 1, "today"};
@@ -229,9 +230,12 @@ TEST(Status, AnUnclearAnswerKeepsTheLedger) {
   result.report.end = Report::End::unclear;
   result.report.clear_ledger = false;
   result.report.regenerated = false;
+  result.report.hold_left = seconds(590);
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_TRUE(update.status.rotation);
   EXPECT_EQ(condition(update, "Ready").reason, "RotationUnclear");
+  EXPECT_THAT(condition(update, "Ready").message,
+              HasSubstr("nothing is sent again for another 9m50s; asking again in 5s"));
 }
 
 TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
@@ -260,6 +264,130 @@ TEST(Status, AnUnverifiableTokenIsReadyButTriedAgain) {
   EXPECT_TRUE(update.status.conditions.is_true("Ready"));
   EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
   EXPECT_TRUE(update.status.retry_after);
+}
+
+TEST(Status, AnUnverifiableTokenIsAskedForMoreAndMoreSeldom) {
+  api::RobotTokenRotation rotation = settled();
+  for (int times = 1; times <= 3; ++times) {
+    RunResult result = done("old");
+    result.report.verified = Report::Verified::unknown;
+    result.report.verify_error = quay_error(quay::Error::Kind::registry_unavailable);
+    result.retry_delay = seconds(5 * times);
+    const StatusUpdate update = after_run(rotation, result);
+    EXPECT_EQ(update.status.consecutive_failures, times);
+    EXPECT_EQ(condition(update, "Verified").message,
+              "Quay is read-only; asking again in " + std::to_string(5 * times) + "s");
+    EXPECT_TRUE(update.status.conditions.is_true("Ready"));
+    rotation.status = update.status;
+  }
+  EXPECT_EQ(after_run(rotation, done("old")).status.consecutive_failures, 0);
+}
+
+RunResult stale_read() {
+  RunResult result = done("new");
+  result.report.end = Report::End::stale_read;
+  result.report.verified = Report::Verified::not_done;
+  result.report.stale = base::Fingerprint::of("old");
+  return result;
+}
+
+TEST(Status, AStaleReadIsToldOnceAndChangesNothing) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = after_run(rotation, rotated()).status;
+  StatusUpdate update = after_run(rotation, stale_read());
+  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("new"));
+  EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
+  EXPECT_EQ(condition(update, "Verified").reason, "StaleRead");
+  EXPECT_THAT(condition(update, "Verified").message, HasSubstr("asking again in 5s"));
+  EXPECT_TRUE(update.status.conditions.is_true("Ready")) << "every target holds the newest token";
+  EXPECT_EQ(update.status.history.size(), 1U);
+  ASSERT_EQ(update.notices.size(), 1U);
+  EXPECT_EQ(update.notices[0].reason, "StaleRead");
+  rotation.status = update.status;
+  update = after_run(rotation, stale_read());
+  EXPECT_TRUE(update.notices.empty());
+  EXPECT_EQ(update.status.consecutive_failures, 2);
+}
+
+TEST(Status, WhatCannotBeHealedFromAStaleReadIsNotReady) {
+  RunResult result = stale_read();
+  result.targets_current = false;
+  EXPECT_EQ(condition(after_run(settled(), result), "Ready").reason, "StaleRead");
+}
+
+TEST(Status, ARefusedLoginAndAnOlderTokenLeaveTheNewOneUnverified) {
+  RunResult result = rotated();
+  result.report.verified = Report::Verified::unknown;
+  result.report.verify_error = quay_error(quay::Error::Kind::login_refused);
+  result.report.stale = base::Fingerprint::of("old");
+  const StatusUpdate update = after_run(settled(), result);
+  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("new"));
+  EXPECT_EQ(condition(update, "Verified").reason, "StaleRead");
+  EXPECT_TRUE(needs_retry(result.report));
+}
+
+TEST(Status, TheHistoryTellsEveryTokenThatWasCurrentBefore) {
+  api::RobotTokenRotation rotation = settled();
+  EXPECT_THAT(superseded(rotation.status), testing::IsEmpty());
+  rotation.status = after_run(rotation, rotated()).status;
+  EXPECT_THAT(superseded(rotation.status), testing::ElementsAre(base::Fingerprint::of("old")));
+  RunResult overtaken = rotated();
+  overtaken.report.ledger->previous = base::Fingerprint::of("new");
+  overtaken.report.made = base::Fingerprint::of("newer");
+  overtaken.report.fingerprint = base::Fingerprint::of("theirs");
+  overtaken.report.foreign = true;
+  rotation.status = after_run(rotation, overtaken).status;
+  EXPECT_THAT(
+      superseded(rotation.status),
+      testing::UnorderedElementsAre(base::Fingerprint::of("old"), base::Fingerprint::of("new"),
+                                    base::Fingerprint::of("newer")));
+  EXPECT_FALSE(rotation.status.history[1].previous) << "the entry before tells it";
+}
+
+TEST(Status, ARotationThatCannotBeginIsTold) {
+  RunResult result = rotated();
+  result.report.end = Report::End::start_over;
+  result.report.regenerated = false;
+  result.report.clear_ledger = false;
+  result.start_overs = 4;
+  const StatusUpdate update = after_run(settled(), result);
+  EXPECT_EQ(condition(update, "Ready").reason, "CannotBegin");
+  EXPECT_THAT(condition(update, "Ready").message, HasSubstr("4 times in a row"));
+  EXPECT_THAT(condition(update, "Ready").message, HasSubstr("asking again in 5s"));
+  EXPECT_EQ(update.status.consecutive_failures, 1);
+}
+
+TEST(Status, ALateCommitOfOursIsNotPutOnOthersAlone) {
+  RunResult result = done("late");
+  result.report.foreign = true;
+  result.watched = true;
+  EXPECT_THAT(after_run(settled(), result).notices.at(0).note,
+              HasSubstr("by an earlier request that Quay carried out late, or by somebody else"));
+}
+
+TEST(Status, ABackupThatWasPutBackIsToldAsSuch) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = after_run(rotation, rotated()).status;
+  RunResult result = done("old");
+  result.report.foreign = true;
+  const StatusUpdate update = after_run(rotation, result);
+  EXPECT_THAT(update.notices.at(0).note, HasSubstr("gone back to an older token"));
+  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("old"));
+  EXPECT_THAT(superseded(update.status), testing::Contains(base::Fingerprint::of("new")));
+  EXPECT_THAT(superseded(update.status),
+              testing::Not(testing::Contains(base::Fingerprint::of("old"))));
+}
+
+TEST(Status, WhatAWrongClockDatedIsDatedAnewAndTold) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.last_rotation_time = now + hours(24 * 365);
+  rotation.status = at_rest(rotation, readable, now).status;
+  const StatusUpdate update = dated_anew(rotation, now);
+  EXPECT_EQ(update.status.last_rotation_time, now);
+  EXPECT_EQ(update.status.next_rotation_time, now + hours(1));
+  ASSERT_EQ(update.notices.size(), 1U);
+  EXPECT_EQ(update.notices[0].reason, "ClockWasWrong");
+  EXPECT_THAT(update.notices[0].note, HasSubstr("2027-03-01T00:00:00Z"));
 }
 
 TEST(Status, ARefusedTokenIsNotReady) {
@@ -365,6 +493,12 @@ std::map<std::string, Change> changes() {
     all["failed " + std::string(quay::reason(kind))] = run(result);
   }
   all["unclear"] = run(failed(Report::End::unclear));
+  all["started over"] = run(failed(Report::End::start_over));
+  for (const bool current : {true, false}) {
+    RunResult result = stale_read();
+    result.targets_current = current;
+    all[current ? "stale" : "stale, not current"] = run(result);
+  }
   RunResult unpublished = failed(Report::End::unpublished);
   unpublished.report.regenerated = true;
   unpublished.report.problems = {{"pull", "AdmissionDenied", "denied", true}};
