@@ -524,9 +524,10 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   parts_.driver.step("commit");
   if (!written && written.error().kind == kube::Error::Kind::not_found) {
     // The resource is gone: nobody can be told, but its Secrets are seen to.
-    if (report.end != Report::End::done) return retry(rotation, std::move(memory), delay);
+    if (report.end != Report::End::done) return retry(rotation, memory.news(), delay);
     departed_.drop(key);
-    return remember(key, {});
+    remember(key, [](Memory& it) { it = Memory{}; });
+    return;
   }
   if (!written) {
     parts_.log.warning("cannot write the status",
