@@ -44,6 +44,11 @@ void Exchange::open(int status, std::vector<Header> headers) {
   opened_ = true;
   status_ = status;
   headers_ = std::move(headers);
+  // The library may tell of pieces before it tells what they belong to.
+  if (received_.size() > limit()) {
+    cut_ = is_error();
+    received_ = base::SecretString::copy_of(received_.reveal().substr(0, limit()));
+  }
   last_bytes_ = now();
   wake();
 }

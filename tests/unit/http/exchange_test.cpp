@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/time.h"
+#include "http/tls.h"
 
 namespace quay_rotator::http {
 namespace {
@@ -24,6 +25,27 @@ TEST(Exchange, SendsUntilItsCallerLeaves) {
   EXPECT_TRUE(exchange.begin_sending());
   EXPECT_TRUE(exchange.leave()) << "some of it may have arrived";
   EXPECT_FALSE(exchange.begin_sending());
+}
+
+// The library has handed pieces over before it told what they belong to.
+TEST(Exchange, KeepsTheBeginningOfAnErrorAlsoWhenItsStatusComesAfterIt) {
+  Exchange exchange({100, 4}, Exchange::Interest::whole, base::MonotonicTime::max());
+  EXPECT_EQ(exchange.receive("123456", [](bool) {}), Exchange::Received::taken);
+  exchange.open(503, {});
+  EXPECT_TRUE(exchange.cut());
+  EXPECT_EQ(exchange.receive("7", [](bool) {}), Exchange::Received::unwanted);
+  EXPECT_EQ(exchange.take_body().reveal(), "1234");
+}
+
+TEST(Exchange, EndsAHandshakeThatDoesNotEnd) {
+  Exchange exchange({64U << 20U, 4}, Exchange::Interest::whole, base::MonotonicTime::max());
+  exchange.count_handshake_bytes(most_handshake_bytes);
+  EXPECT_FALSE(exchange.failure());
+  exchange.count_handshake_bytes(1);
+  EXPECT_TRUE(exchange.failure());
+  EXPECT_EQ(exchange.await_open(base::MonotonicTime::max(), {}), Exchange::Wake::event);
+  exchange.finish(std::nullopt);
+  EXPECT_TRUE(exchange.failure()) << "what the library says later is no news";
 }
 
 }  // namespace
