@@ -25,6 +25,7 @@
 #include "http/beast/transport.h"
 #include "http/cpprest_transport.h"
 #include "http/probe_server.h"
+#include "kube/api_server.h"
 #include "kube/client.h"
 #include "kube/configuration.h"
 #include "kube/event_recorder.h"
@@ -77,20 +78,6 @@ double unix_seconds(base::WallTime time) {
   return std::chrono::duration<double>(time.time_since_epoch()).count();
 }
 
-http::Endpoint copy(const http::Endpoint& endpoint) {
-  http::Endpoint result;
-  result.origin = endpoint.origin;
-  result.ca_certificates = endpoint.ca_certificates;
-  result.client_certificate = endpoint.client_certificate;
-  if (endpoint.client_key) result.client_key = endpoint.client_key->clone();
-  result.server_name = endpoint.server_name;
-  result.proxy = endpoint.proxy;
-  result.proxy_authorization = endpoint.proxy_authorization.clone();
-  result.reach = endpoint.reach;
-  result.allow_insecure = endpoint.allow_insecure;
-  return result;
-}
-
 // Two, with nothing in common: what a tenant's Quay does to one cannot reach the API server's.
 struct Transports {
   std::unique_ptr<http::TransportFactory> api_server;
@@ -101,33 +88,34 @@ struct Transports {
 class Operator {
  public:
   Operator(const Options& options, Hooks hooks, kube::Configuration configuration,
-           Transports transports, base::Executor& executor, base::LogWriter& sink)
+           kube::ApiServer::Load load, Transports transports, base::Executor& executor,
+           base::LogWriter& sink)
       : options_(options),
         hooks_(std::move(hooks)),
-        configuration_(std::move(configuration)),
         transports_(std::move(transports)),
         executor_(executor),
         identity_(runtime::election_identity(environment("POD_NAME").value_or(""), host_name(),
                                              executor.random())),
         sink_(sink),
-        log_(sink, options.log_level) {}
+        log_(sink, options.log_level),
+        api_server_(std::move(configuration), std::move(load), *transports_.api_server, executor,
+                    log_) {}
 
   // What may fail: transports and servers. An error is one line for the user.
   base::Expected<void> open() {
     for (auto* transport : {&requests_transport_, &watches_transport_, &lease_transport_}) {
-      auto opened = transports_.api_server->open(copy(configuration_.endpoint));
+      auto opened = api_server_.open();
       if (!opened) return tl::unexpected(base::Error{opened.error().message});
       *transport = std::move(*opened);
     }
     const auto observer = [this](std::string_view verb, std::string_view resource, int status) {
       metrics_.kube_request(verb, resource, status);
     };
-    kube::Credentials& credentials = *configuration_.credentials;
-    client_.emplace(*requests_transport_, credentials, executor_, log_,
+    client_.emplace(*requests_transport_, api_server_, executor_, log_,
                     kube::ClientOptions{seconds(15), observer});
-    watch_client_.emplace(*watches_transport_, credentials, executor_, log_,
+    watch_client_.emplace(*watches_transport_, api_server_, executor_, log_,
                           kube::ClientOptions{seconds(30), observer});
-    lease_client_.emplace(*lease_transport_, credentials, executor_, log_,
+    lease_client_.emplace(*lease_transport_, api_server_, executor_, log_,
                           kube::ClientOptions{election_options().renew_deadline / 2, observer});
     assemble();
 
@@ -151,8 +139,8 @@ class Operator {
 
   void start() {
     log_.info("starting", {{"version", version()},
-                           {"api_server", configuration_.endpoint.origin},
-                           {"configuration", configuration_.source},
+                           {"api_server", api_server_.url()},
+                           {"configuration", api_server_.source()},
                            {"probes_port", probe_server_->port()},
                            {"metrics_port", metrics_server_ ? metrics_server_->port() : 0}});
     start_reflectors();
@@ -194,7 +182,7 @@ class Operator {
   [[nodiscard]] runtime::ElectionOptions election_options() const {
     runtime::ElectionOptions election;
     election.lease = {options_.leader_election_namespace.empty()
-                          ? configuration_.name_space
+                          ? api_server_.name_space()
                           : options_.leader_election_namespace,
                       "quay-rotator"};
     election.identity = identity_;
@@ -359,12 +347,12 @@ class Operator {
 
   const Options& options_;
   Hooks hooks_;
-  kube::Configuration configuration_;
   Transports transports_;
   base::Executor& executor_;
   const std::string identity_;
   base::LogWriter& sink_;
   base::Log log_;
+  kube::ApiServer api_server_;
   runtime::Metrics metrics_{version()};
   runtime::Health health_;
   runtime::Heartbeats heartbeats_;  // of the workers
@@ -416,14 +404,18 @@ int run_operator(const Options& options, const Hooks& hooks) {
   where.environment = &environment;
   auto configuration = kube::load_configuration(where, *executor);
   if (!configuration) return fail(configuration.error().message);
+  // kubectl config use-context moves no program that runs to another cluster.
+  if (!configuration->context.empty()) where.context = configuration->context;
 
   const std::unique_ptr<base::LogWriter> sink =
       base::make_log_writer(options.log_level, options.log_format, *executor);
   const base::Log log(*sink, options.log_level);
-  std::optional<Operator> instance(std::in_place, options, hooks, std::move(*configuration),
-                                   Transports{http::make_beast_transport_factory(user_agent()),
-                                              http::make_cpprest_transport_factory(user_agent())},
-                                   *executor, *sink);
+  std::optional<Operator> instance(
+      std::in_place, options, hooks, std::move(*configuration),
+      [&] { return kube::load_configuration(where, *executor); },
+      Transports{http::make_beast_transport_factory(user_agent()),
+                 http::make_cpprest_transport_factory(user_agent())},
+      *executor, *sink);
   if (const auto opened = instance->open(); !opened) return fail(opened.error().message);
   instance->start();
   const char* signal = wait_for_termination();

@@ -162,7 +162,7 @@ std::vector<std::string> whole_environment(
 base::Expected<ChildResult> run_child(
     const std::vector<std::string>& arguments,
     const std::vector<std::pair<std::string, std::string>>& environment, const ChildLimits& limits,
-    base::Executor& executor) {
+    base::Executor& executor, const std::stop_token& stop) {
   Pipe output;
   Pipe diagnostics;
   if (!output.is_open() || !diagnostics.is_open()) {
@@ -193,6 +193,7 @@ base::Expected<ChildResult> run_child(
     if (rest <= 0s) {
       return tl::unexpected(Error{"did not end within " + base::format_duration(limits.deadline)});
     }
+    if (stop.stop_requested()) return tl::unexpected(Error{"was stopped"});
     // poll() passes over descriptors below zero, which closed ends are.
     std::array<pollfd, 2> readers{
         {{output.reader(), POLLIN, 0}, {diagnostics.reader(), POLLIN, 0}}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,10 +27,10 @@ struct ChildLimits {
 // Runs `arguments[0]` (looked up in PATH when it has no slash) without a shell, with standard input
 // from /dev/null and our environment plus `environment`. Blocks the thread in poll(). The child has
 // ended and is reaped when this returns. Errors: it cannot be started ("No such file or
-// directory"), is too slow, or prints too much.
+// directory"), is too slow, prints too much, or a stop was requested.
 base::Expected<ChildResult> run_child(
     const std::vector<std::string>& arguments,
     const std::vector<std::pair<std::string, std::string>>& environment, const ChildLimits& limits,
-    base::Executor& executor);
+    base::Executor& executor, const std::stop_token& stop);
 
 }  // namespace quay_rotator::kube

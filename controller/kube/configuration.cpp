@@ -29,10 +29,10 @@ std::vector<std::string> listed_files(std::string_view list) {
 
 base::Expected<Configuration> load_configuration(const ConfigurationOptions& options,
                                                  base::Executor& executor) {
-  if (options.kubeconfig) return load_kubeconfig({*options.kubeconfig}, executor);
+  if (options.kubeconfig) return load_kubeconfig({*options.kubeconfig}, options.context, executor);
   if (const auto list = options.environment("KUBECONFIG"); list && !list->empty()) {
     const std::vector<std::string> files = listed_files(*list);
-    if (!files.empty()) return load_kubeconfig(files, executor);
+    if (!files.empty()) return load_kubeconfig(files, options.context, executor);
     return tl::unexpected(base::Error{"KUBECONFIG is " + *list +
                                       ", but no such file exists; set it to a kubeconfig or pass "
                                       "--kubeconfig FILE"});
@@ -42,7 +42,7 @@ base::Expected<Configuration> load_configuration(const ConfigurationOptions& opt
   }
   const std::string home = options.environment("HOME").value_or("");
   const std::string usual = home + "/.kube/config";
-  if (!home.empty() && exists(usual)) return load_kubeconfig({usual}, executor);
+  if (!home.empty() && exists(usual)) return load_kubeconfig({usual}, options.context, executor);
   return tl::unexpected(base::Error{
       "no Kubernetes cluster is configured: --kubeconfig and KUBECONFIG are not set, this is no "
       "pod "

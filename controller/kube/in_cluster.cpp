@@ -32,6 +32,7 @@ base::Expected<Configuration> load_in_cluster(const http::Environment& environme
   configuration.endpoint.origin = url->origin();
   configuration.endpoint.ca_certificates = std::string(ca->reveal());
   configuration.credentials = make_file_credentials(directory + "/token", executor);
+  configuration.user = base::SecretString(std::string("file of the pod"));
   if (const auto token = configuration.credentials->bearer_token(); !token) {
     return failure(token.error());
   }

@@ -1,11 +1,15 @@
 #include "kube/kubeconfig.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
+#include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
 #include "base/base64.h"
@@ -142,23 +146,121 @@ void refuse_unsupported(const Entry& entry, std::initializer_list<const char*> f
   }
 }
 
-void read_cluster(const Entry& cluster, http::Endpoint& endpoint) {
-  refuse_unsupported(cluster, {"insecure-skip-tls-verify", "tls-server-name", "proxy-url"});
+// "user:password" of a URL, percent-decoded; refuses an escape that is none.
+SecretString decoded(const Entry& entry, const char* field, std::string_view text) {
+  SecretString all;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '%') {
+      all.append(text.substr(at, 1));
+      continue;
+    }
+    unsigned byte = 0;
+    const std::string_view digits = text.substr(at + 1, 2);
+    const char* const end = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), end, byte, 16);
+    if (digits.size() != 2 || error != std::errc() || rest != end) {
+      refuse(entry, field, "has a % that no two hexadecimal digits follow");
+    }
+    const char character = static_cast<char>(byte);
+    all.append({&character, 1});
+    at += 2;
+  }
+  return all;
+}
+
+void read_proxy(const Entry& cluster, http::Endpoint& endpoint) {
+  constexpr const char* field = "proxy-url";
+  std::string proxy = text(cluster, field);
+  if (proxy.empty()) return;
+  const std::size_t begin = proxy.find("://");
+  const std::string scheme = begin == std::string::npos ? "" : proxy.substr(0, begin);
+  if (scheme == "https" || scheme == "socks5" || scheme == "socks5h") {
+    refuse(cluster, field,
+           "a proxy of the scheme " + scheme +
+               " is not supported by quay-rotator; expected http://host:port");
+  }
+  if (scheme != "http") refuse(cluster, field, "expected http://host:port");
+  const std::size_t host = begin + 3;
+  const std::size_t at = proxy.substr(0, proxy.find_first_of("/?#", host)).rfind('@');
+  if (at != std::string::npos) {
+    SecretString pair = decoded(cluster, field, std::string_view(proxy).substr(host, at - host));
+    if (pair.reveal().find(':') == std::string_view::npos) pair.append(":");
+    endpoint.proxy_authorization.append("Basic ");
+    endpoint.proxy_authorization.append(base::base64_encode(pair.reveal()).reveal());
+    std::string rest = proxy.substr(at + 1);
+    base::wipe(proxy);
+    proxy = "http://" + rest;
+  }
+  const auto url = http::parse_url(proxy);
+  if (!url) refuse(cluster, field, url.error().message);
+  endpoint.proxy = url->origin();
+}
+
+void read_cluster(const Entry& cluster, Configuration& configuration) {
+  refuse_unsupported(cluster, {"insecure-skip-tls-verify"});
+  http::Endpoint& endpoint = configuration.endpoint;
   const std::string server = text(cluster, "server");
   if (server.empty()) refuse(cluster, "server", "is missing");
   const auto url = http::parse_url(server);
   if (!url) refuse(cluster, "server", url.error().message);
-  if (url->target != "/") {
-    refuse(cluster, "server",
-           "a server with a path (" + url->target + ") is not supported by quay-rotator");
+  if (url->target.find('?') != std::string::npos) {
+    refuse(cluster, "server", "a query (?) makes no sense here");
   }
+  configuration.path = url->target.substr(0, url->target.find_last_not_of('/') + 1);
   endpoint.origin = url->origin();
   endpoint.allow_insecure = url->scheme == "http";
   endpoint.ca_certificates = public_material(cluster, "certificate-authority");
+  if (std::string name = text(cluster, "tls-server-name"); !name.empty()) {
+    endpoint.server_name = std::move(name);
+  }
+  read_proxy(cluster, endpoint);
 }
 
-std::unique_ptr<Credentials> read_exec(const Entry& user, const std::string& user_name,
-                                       const http::Endpoint& endpoint, base::Executor& executor) {
+// A YAML value as the JSON that kubectl makes of it.
+nlohmann::json to_json(const YAML::Node& node) {
+  if (node.IsSequence()) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const YAML::Node& item : node) list.push_back(to_json(item));
+    return list;
+  }
+  if (node.IsMap()) {
+    nlohmann::json map = nlohmann::json::object();
+    for (const auto& pair : node) map[pair.first.Scalar()] = to_json(pair.second);
+    return map;
+  }
+  if (!node.IsScalar()) return nullptr;
+  const std::string& text = node.Scalar();
+  if (node.Tag() == "!") return text;  // in quotation marks
+  if (text == "true" || text == "false") return text == "true";
+  auto number = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (number.is_number()) return number;
+  return text;
+}
+
+// What an exec plugin may be told of the cluster: spec.cluster of its ExecCredential.
+std::string cluster_info(const Entry& cluster, const http::Endpoint& endpoint) {
+  nlohmann::json info{{"server", text(cluster, "server")}};
+  if (endpoint.server_name) info["tls-server-name"] = *endpoint.server_name;
+  if (const auto& certificates = endpoint.ca_certificates) {
+    info["certificate-authority-data"] = base::base64_encode(*certificates).reveal();
+  }
+  if (const std::string proxy = text(cluster, "proxy-url"); !proxy.empty()) {
+    info["proxy-url"] = proxy;
+  }
+  if (flag(cluster, "disable-compression")) info["disable-compression"] = true;
+  const YAML::Node extensions = member(cluster, "extensions");
+  if (extensions.IsDefined() && extensions.IsSequence()) {
+    for (const YAML::Node& extension : extensions) {
+      const Entry named{cluster.file, cluster.place + ".extensions[]", extension};
+      if (text(named, "name") == "client.authentication.k8s.io/exec") {
+        info["config"] = to_json(member(named, "extension"));
+      }
+    }
+  }
+  return info.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+ExecPlugin read_exec(const Entry& user, const Entry& cluster, const http::Endpoint& endpoint) {
   const Entry exec{user.file, user.place + ".exec", user.node["exec"]};
   if (!exec.node.IsMap()) refuse(exec, "", "expected a mapping");
   ExecPlugin plugin;
@@ -178,8 +280,7 @@ std::unique_ptr<Credentials> read_exec(const Entry& user, const std::string& use
   }
   plugin.install_hint = text(exec, "installHint");
   if (flag(exec, "provideClusterInfo")) {
-    plugin.server = endpoint.origin;
-    plugin.ca_certificates = endpoint.ca_certificates.value_or("");
+    plugin.cluster = cluster_info(cluster, endpoint);
   }
   if (has(exec, "args")) {
     const YAML::Node arguments = member(exec, "args");
@@ -199,12 +300,21 @@ std::unique_ptr<Credentials> read_exec(const Entry& user, const std::string& use
       plugin.environment.emplace_back(name, text(variable, "value"));
     }
   }
-  return make_exec_credentials(std::move(plugin), "user " + user_name + " of " + user.file,
-                               executor);
+  return plugin;
 }
 
-std::unique_ptr<Credentials> read_user(const Entry& user, const std::string& name,
-                                       http::Endpoint& endpoint, base::Executor& executor) {
+// What a plugin is run with, as one text. What it is told of the cluster changes no user.
+SecretString summary_of(const ExecPlugin& plugin) {
+  nlohmann::json all{{"version", plugin.api_version},
+                     {"command", plugin.command},
+                     {"arguments", plugin.arguments},
+                     {"environment", plugin.environment}};
+  return SecretString(all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+}
+
+void read_user(const Entry& user, const std::string& name, const Entry& cluster,
+               Configuration& configuration, base::Executor& executor) {
+  http::Endpoint& endpoint = configuration.endpoint;
   refuse_unsupported(user, {"username", "password", "auth-provider", "as", "as-uid", "as-groups",
                             "as-user-extra"});
   endpoint.client_certificate = public_material(user, "client-certificate");
@@ -213,13 +323,21 @@ std::unique_ptr<Credentials> read_user(const Entry& user, const std::string& nam
     refuse(user, endpoint.client_key ? "client-certificate" : "client-key", "is missing");
   }
   if (const std::string file = text(user, "tokenFile"); !file.empty()) {
-    return make_file_credentials(resolved(user, file), executor);
+    configuration.user = SecretString("file " + resolved(user, file));
+    configuration.credentials = make_file_credentials(resolved(user, file), executor);
+  } else if (std::string token = text(user, "token"); !token.empty()) {
+    SecretString secret(std::move(token));
+    configuration.user = SecretString(std::string("token "));
+    configuration.user.append(secret.reveal());
+    configuration.credentials = make_fixed_credentials(std::move(secret));
+  } else if (has(user, "exec")) {
+    ExecPlugin plugin = read_exec(user, cluster, endpoint);
+    configuration.user = summary_of(plugin);
+    configuration.credentials =
+        make_exec_credentials(std::move(plugin), "user " + name + " of " + user.file, executor);
+  } else {
+    configuration.credentials = make_fixed_credentials({});
   }
-  if (std::string token = text(user, "token"); !token.empty()) {
-    return make_fixed_credentials(SecretString(std::move(token)));
-  }
-  if (has(user, "exec")) return read_exec(user, name, endpoint, executor);
-  return make_fixed_credentials({});
 }
 
 std::string joined(const std::vector<std::string>& files) {
@@ -242,10 +360,12 @@ const Entry& referred(const std::map<std::string, Entry>& entries, const Entry& 
 }  // namespace
 
 base::Expected<Configuration> load_kubeconfig(const std::vector<std::string>& files,
+                                              const std::optional<std::string>& context_name,
                                               base::Executor& executor) {
   try {
     Merged merged;
     for (const std::string& file : files) merge(file, merged);
+    if (context_name) merged.current_context = *context_name;
     if (merged.current_context.empty()) {
       return tl::unexpected(Error{joined(files) +
                                   ": current-context is not set; choose one with kubectl config "
@@ -258,15 +378,16 @@ base::Expected<Configuration> load_kubeconfig(const std::vector<std::string>& fi
     }
     const Entry& context = found->second;
     Configuration configuration;
-    read_cluster(referred(merged.clusters, context, "cluster"), configuration.endpoint);
+    const Entry& cluster = referred(merged.clusters, context, "cluster");
+    read_cluster(cluster, configuration);
     if (const std::string user = text(context, "user"); user.empty()) {
       configuration.credentials = make_fixed_credentials({});
     } else {
-      configuration.credentials = read_user(referred(merged.users, context, "user"), user,
-                                            configuration.endpoint, executor);
+      read_user(referred(merged.users, context, "user"), user, cluster, configuration, executor);
     }
     configuration.name_space = text(context, "namespace");
     if (configuration.name_space.empty()) configuration.name_space = "default";
+    configuration.context = merged.current_context;
     configuration.source = joined(files) + ", context " + merged.current_context;
     return configuration;
   } catch (const YAML::Exception& error) {

@@ -23,6 +23,8 @@ constexpr base::Duration watch_spread = std::chrono::seconds(300);
 constexpr base::Duration idle_limit = std::chrono::seconds(150);
 // Something comes, or is given up, at least every idle_limit.
 constexpr base::Duration longest_silence = std::chrono::minutes(15);
+// Without a word from the API server for so long, nobody knows how old the store is.
+constexpr base::Duration longest_unheard = std::chrono::minutes(5);
 constexpr base::Duration turn_poll = std::chrono::milliseconds(20);
 
 }  // namespace
@@ -38,6 +40,7 @@ struct Reflector::Driver {
   ReflectorState state;
   Heartbeat heartbeat{longest_silence};
   std::atomic<bool> synced = false;
+  std::atomic<base::Duration::rep> heard_at = 0;  // from the API server, that all is well
   mutable std::mutex mutex;
   std::string trouble;
 
@@ -54,6 +57,7 @@ struct Reflector::Driver {
   bool take_event(std::string_view line, WatchOutcome& outcome);
   void report(const base::Expected<void>& decoded) const;
   [[nodiscard]] kube::Error malformed(std::string_view verb, std::string_view what) const;
+  void heard() { heard_at = executor.now().time_since_epoch().count(); }
   void set_trouble(std::string text);
 };
 
@@ -70,6 +74,7 @@ Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, k
                          Heartbeat(longest_silence),
                          {},
                          {},
+                         {},
                          {}}) {
   thread_ =
       executor.spawn("watch-" + std::string(resource.plural),
@@ -79,7 +84,8 @@ Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, k
 Reflector::~Reflector() = default;  // the thread first: it stops and joins
 
 bool Reflector::synced() const {
-  return driver_->synced;
+  const base::MonotonicTime heard_at{base::Duration(driver_->heard_at)};
+  return driver_->synced && driver_->executor.now() - heard_at <= longest_unheard;
 }
 
 std::string Reflector::trouble() const {
@@ -132,6 +138,7 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
     if (page.error().kind != kube::Error::Kind::expired) set_trouble(kube::explain(page.error()));
     return;
   }
+  heard();
   state.on_page(page->resource_version, page->continue_token);
   if (!state.complete()) return;
   writer->end_snapshot(page->resource_version);
@@ -148,7 +155,10 @@ void Reflector::Driver::check(const ReflectorState::Check& action, const std::st
   const auto page =
       client.list_each(resource, options.name_space, query, stop, [](const nlohmann::json&) {});
   if (stop.stop_requested()) return;
-  if (page) return state.on_checked(page->resource_version);
+  if (page) {
+    heard();
+    return state.on_checked(page->resource_version);
+  }
   state.on_check_error(page.error(), executor.random());
   // A server that is not there yet is no trouble: the full list that follows is what it costs.
   if (page.error().kind != kube::Error::Kind::ahead) set_trouble(kube::explain(page.error()));
@@ -176,6 +186,7 @@ void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::st
     return;
   }
   if (ended && !outcome.failure) {
+    heard();
     state.on_watch_end(lived, outcome.events, executor.random());
     set_trouble(std::holds_alternative<ReflectorState::Wait>(state.next())
                     ? "watch " + std::string(resource.plural) + ": it ends as soon as it begins"
@@ -212,6 +223,7 @@ bool Reflector::Driver::take_event(std::string_view line, WatchOutcome& outcome)
   }
   // First, so that a second event is not lost to an object that cannot be decoded.
   state.on_watch_version(*version);
+  heard();
   ++outcome.events;
   if (*type == "ADDED" || *type == "MODIFIED") {
     report(writer->upsert(*object));

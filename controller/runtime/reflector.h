@@ -29,7 +29,8 @@ class Reflector {
             std::unique_ptr<StoreWriter> writer, base::Executor& executor, const base::Log& log);
   ~Reflector();
 
-  // The first snapshot is in the store. Thread-safe.
+  // The store is what the API server holds: there was a first snapshot, and since then something
+  // was heard of the API server in each five minutes. Thread-safe.
   [[nodiscard]] bool synced() const;
   // The last reason why listing or watching failed, in words; empty when all is well. After a
   // failed watch that means the next event or bookmark, which comes within a minute or so.

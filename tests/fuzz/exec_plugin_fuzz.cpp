@@ -31,9 +31,16 @@ void run(std::string_view text) {
   const auto document = base::parse_json(text);
   expect(document && base::string_or(*document, "apiVersion", "").value_or("") == version,
          "a credential is of the version that was asked for");
-  expect(base::string_or(*document, "status.token", "").value_or("") == credential->token.reveal(),
-         "the token is the plugin's");
-  expect(!credential->token.empty(), "a token is not empty");
+  const auto given = [&document](const char* path) {
+    return base::string_or(*document, path, "").value_or("");
+  };
+  expect(given("status.token") == credential->token.reveal(), "the token is the plugin's");
+  expect(!credential->token.empty() || credential->certificate, "a credential is not empty");
+  if (const auto& certificate = credential->certificate) {
+    expect(given("status.clientCertificateData") == certificate->certificate &&
+               given("status.clientKeyData") == certificate->key.reveal(),
+           "a certificate is the plugin's, with its key");
+  }
   if (!credential->expiry) return;
   constexpr base::WallTime now{std::chrono::seconds{1'772'366'400}};  // 2026-03-01
   const base::Duration delay = kube::renewal_delay(*credential->expiry, now);

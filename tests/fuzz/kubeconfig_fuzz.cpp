@@ -18,7 +18,7 @@ void run(std::string_view text) {
   const testing::TemporaryFolder folder;
   const std::string file = folder.write("config", std::string(text));
   InlineExecutor executor;
-  const auto configuration = kube::load_kubeconfig({file}, executor);
+  const auto configuration = kube::load_kubeconfig({file}, {}, executor);
   if (!configuration) {
     expect(configuration.error().message.starts_with(file), "an error names the file");
     return;
@@ -27,6 +27,10 @@ void run(std::string_view text) {
   expect(url && url->origin() == configuration->endpoint.origin, "the server is an origin");
   expect(configuration->endpoint.allow_insecure == (url->scheme == "http"),
          "plain HTTP only where the file says so");
+  expect(configuration->path.empty() ||
+             (configuration->path.front() == '/' &&
+              configuration->path.find_first_of(" \r\n?#") == std::string::npos),
+         "a path is one that a request line can hold");
   expect(configuration->credentials != nullptr, "there are credentials, if empty ones");
   expect(configuration->endpoint.client_key.has_value() ==
              configuration->endpoint.client_certificate.has_value(),

@@ -694,6 +694,23 @@ TEST_F(Scenario, SurvivesWatchesThatExpire) {
   expect_settled();
 }
 
+TEST_F(Scenario, HealsWhatABackupOfEtcdBroughtBackWhileItRan) {
+  adopt();
+  const auto backup = world.api.back_up();
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  world.api.restore(*backup);
+  EXPECT_NE(world.token_in("quay-pull"), world.quay.token(robot));
+  world.advance(minutes(12));
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  EXPECT_EQ(world.commits(robot), 1) << "the request is undone, too";
+  world.rotate_now(rotation);
+  world.advance(minutes(2));
+  EXPECT_EQ(world.commits(robot), 2);
+  expect_settled();
+}
+
 TEST_F(Scenario, WaitsForAQuayThatIsDown) {
   adopt();
   world.quay.troubles.down = true;

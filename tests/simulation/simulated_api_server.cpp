@@ -193,6 +193,43 @@ void SimulatedApiServer::compact() {
   events_.clear();
 }
 
+struct SimulatedApiServer::Backup {
+  std::map<std::string, Collection, std::less<>> collections;
+  std::deque<Event> events;
+  std::uint64_t version = 0;
+};
+
+std::shared_ptr<const SimulatedApiServer::Backup> SimulatedApiServer::back_up() const {
+  return std::make_shared<Backup>(Backup{collections_, events_, version_});
+}
+
+void SimulatedApiServer::restore(const Backup& backup) {
+  const auto now = std::exchange(collections_, backup.collections);
+  events_ = backup.events;
+  version_ = backup.version;
+  cut_watches();
+  if (!on_change) return;
+  // To whoever looks on it is as if a person had undone everything.
+  const auto object_of = [](const auto& collections, const std::string& plural,
+                            const kube::ObjectKey& key) {
+    const auto collection = collections.find(plural);
+    if (collection == collections.end()) return Object();
+    const auto found = collection->second.find(key);
+    return found == collection->second.end() ? Object() : found->second.object;
+  };
+  std::set<std::pair<std::string, kube::ObjectKey>> all;
+  for (const auto* collections : {&now, &collections_}) {
+    for (const auto& [plural, collection] : *collections) {
+      for (const auto& [key, entry] : collection) all.emplace(plural, key);
+    }
+  }
+  for (const auto& [plural, key] : all) {
+    const Object before = object_of(now, plural, key);
+    const Object after = object_of(collections_, plural, key);
+    if (before != after) on_change({plural, key, before, after, nullptr, std::string(person)});
+  }
+}
+
 void SimulatedApiServer::cut_watches() {
   for (const auto& weak : watches_) {
     const auto watch = weak.lock();
@@ -415,6 +452,8 @@ tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_p
       }
       if (now >= watch.next_bookmark) {
         watch.next_bookmark = now + bookmark_period;
+        // A watch from a version that there is not yet is silent.
+        if (watch.position > version_) continue;
         return line("BOOKMARK", R"({"metadata":{"resourceVersion":")" +
                                     std::to_string(watch.position) + R"("}})");
       }

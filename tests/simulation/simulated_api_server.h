@@ -79,6 +79,11 @@ class SimulatedApiServer final : public Server {
   // Watches from before now get 410.
   void compact();
   void cut_watches();
+  // etcd as it is now, and put back to what it was then, versions included: what came since never
+  // happened. Watches end, for the API server is started anew.
+  struct Backup;
+  [[nodiscard]] std::shared_ptr<const Backup> back_up() const;
+  void restore(const Backup& backup);
   // Watches that are open see events up to that much later, from now on.
   void lag_watches(base::Duration most);
   [[nodiscard]] std::uint64_t requests() const { return requests_; }

@@ -1,10 +1,13 @@
 #include "kube/configuration.h"
 
 #include <map>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include "kube/credentials.h"
 #include "support/temporary_folder.h"
 #include "support/virtual_executor.h"
 
@@ -119,6 +122,93 @@ TEST_F(ConfigurationTest, RunsAnExecPluginOfItsFolder) {
   EXPECT_EQ(token_of(*loaded), "x-y");
 }
 
+TEST_F(ConfigurationTest, ReadsAServerBelowAPath) {
+  for (const char* server : {"https://rancher.example.com/k8s/clusters/c-m-abcdefgh",
+                             "https://rancher.example.com/k8s/clusters/c-m-abcdefgh//"}) {
+    const auto loaded =
+        load_text(config("{server: '" + std::string(server) + "'}", "{token: 'u-abc:made-up'}"));
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    EXPECT_EQ(loaded->endpoint.origin, "https://rancher.example.com");
+    EXPECT_EQ(loaded->path, "/k8s/clusters/c-m-abcdefgh");
+  }
+  EXPECT_EQ(load_text(config(plain_cluster, "{}"))->path, "");
+}
+
+TEST_F(ConfigurationTest, ReadsTheNameThatTheServersCertificateIsFor) {
+  const auto loaded = load_text(config(
+      "{server: 'https://127.0.0.1:6443', tls-server-name: api.internal.example.com}", "{}"));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->endpoint.origin, "https://127.0.0.1:6443");
+  EXPECT_EQ(loaded->endpoint.server_name, "api.internal.example.com");
+}
+
+TEST_F(ConfigurationTest, ReadsAProxyWithItsUserAndPassword) {
+  const auto proxied = [this](const std::string& proxy) {
+    return load_text(config("{server: 'https://a', proxy-url: '" + proxy + "'}", "{}"));
+  };
+  auto loaded = proxied("http://127.0.0.1:3128");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->endpoint.proxy, "http://127.0.0.1:3128");
+  EXPECT_TRUE(loaded->endpoint.proxy_authorization.empty());
+  loaded = proxied("http://me:p%40ss%2Fword@proxy.example.com:3128/");
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->endpoint.proxy, "http://proxy.example.com:3128");
+  EXPECT_EQ(loaded->endpoint.proxy_authorization.reveal(), "Basic bWU6cEBzcy93b3Jk");
+  EXPECT_EQ(proxied("http://me@proxy")->endpoint.proxy_authorization.reveal(), "Basic bWU6");
+  const auto wrong = proxied("http://me:s3cr3t/x@proxy");
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().message, ::testing::Not(HasSubstr("s3cr3t")));
+}
+
+TEST_F(ConfigurationTest, TellsAPluginAllThatKubectlTells) {
+  (void)folder_.write_script(
+      "plugin",
+      "printf '%s' \"$KUBERNETES_EXEC_INFO\" > \"$0.info\"\n"
+      "echo '{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"t\"}}'\n");
+  const auto loaded = load_text(
+      config("{server: 'https://a/b', tls-server-name: n, proxy-url: 'http://p:1', "
+             "certificate-authority-data: Y2E=, disable-compression: true, "
+             "extensions: [{name: other, extension: x}, {name: client.authentication.k8s.io/exec, "
+             "extension: {audience: eks, list: [1, two, \"3\", true, null]}}]}",
+             "{exec: {apiVersion: client.authentication.k8s.io/v1, command: ./plugin, "
+             "provideClusterInfo: true}}"));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(token_of(*loaded), "t");
+  const auto info = read_file(folder_.path("plugin.info"));
+  ASSERT_TRUE(info);
+  EXPECT_EQ(nlohmann::json::parse(info->reveal())["spec"]["cluster"], nlohmann::json::parse(R"({
+      "server": "https://a/b", "tls-server-name": "n", "proxy-url": "http://p:1",
+      "certificate-authority-data": "Y2E=", "disable-compression": true,
+      "config": {"audience": "eks", "list": [1, "two", "3", true, null]}})"));
+}
+
+TEST_F(ConfigurationTest, AContextThatIsAskedForGoesBeforeTheCurrentOne) {
+  options_.context = "kind";
+  const std::string text = config(plain_cluster, "{}");
+  const auto loaded =
+      load_text("current-context: other\n" + text.substr(0, text.find("current-context")) +
+                text.substr(text.find("contexts:")));
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->context, "kind");
+  options_.context = "gone";
+  EXPECT_THAT(error_of(text), HasSubstr("there is no context named gone"));
+}
+
+TEST_F(ConfigurationTest, TellsWhetherTheUserHasChanged) {
+  const auto user = [this](const std::string& text) {
+    return std::string(load_text(config(plain_cluster, text))->user.reveal());
+  };
+  const std::string exec =
+      "{exec: {apiVersion: client.authentication.k8s.io/v1, command: x, args: [";
+  std::set<std::string> different;
+  for (const std::string& text :
+       {std::string("{}"), std::string("{token: a}"), std::string("{token: b}"),
+        std::string("{tokenFile: a}"), exec + "a]}}", exec + "b]}}"}) {
+    EXPECT_EQ(user(text), user(text));
+    EXPECT_TRUE(different.insert(user(text)).second) << text;
+  }
+}
+
 TEST_F(ConfigurationTest, NamesTheFileThePlaceAndTheFieldOfEachMistake) {
   struct Case {
     std::string text;
@@ -142,15 +232,20 @@ TEST_F(ConfigurationTest, NamesTheFileThePlaceAndTheFieldOfEachMistake) {
             "contexts[x].context.user: there is no user named z"},
            {config("{}", "{}"), "clusters[c].cluster.server: is missing"},
            {config("{server: [a]}", "{}"), "clusters[c].cluster.server: expected a text"},
-           {config("{server: 'https://a/k8s/clusters/c-1'}", "{}"),
-            "clusters[c].cluster.server: a server with a path (/k8s/clusters/c-1) is not supported "
-            "by quay-rotator"},
+           {config("{server: 'https://a/b?c=d'}", "{}"),
+            "clusters[c].cluster.server: a query (?) makes no sense here"},
            {config("{server: 'https://a', insecure-skip-tls-verify: true}", "{}"),
             "clusters[c].cluster.insecure-skip-tls-verify: is not supported by quay-rotator"},
-           {config("{server: 'https://a', tls-server-name: b}", "{}"),
-            "clusters[c].cluster.tls-server-name: is not supported by quay-rotator"},
-           {config("{server: 'https://a', proxy-url: 'http://b'}", "{}"),
-            "clusters[c].cluster.proxy-url: is not supported by quay-rotator"},
+           {config("{server: 'https://a', proxy-url: 'socks5://b:1080'}", "{}"),
+            "clusters[c].cluster.proxy-url: a proxy of the scheme socks5 is not supported by "
+            "quay-rotator; expected http://host:port"},
+           {config("{server: 'https://a', proxy-url: 'https://b'}", "{}"),
+            "clusters[c].cluster.proxy-url: a proxy of the scheme https is not supported by "
+            "quay-rotator; expected http://host:port"},
+           {config("{server: 'https://a', proxy-url: 'b:3128'}", "{}"),
+            "clusters[c].cluster.proxy-url: expected http://host:port"},
+           {config("{server: 'https://a', proxy-url: 'http://u:%4@b'}", "{}"),
+            "clusters[c].cluster.proxy-url: has a % that no two hexadecimal digits follow"},
            {config("{server: 'https://a', certificate-authority-data: '%'}", "{}"),
             "clusters[c].cluster.certificate-authority-data: not base64"},
            {config("{server: 'https://a', certificate-authority: /no/ca}", "{}"),

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
@@ -30,27 +31,42 @@ const std::string v1 = "client.authentication.k8s.io/v1";
 // A real clock for what blocks, and a wall clock and a monotonic one that the test moves.
 class ShiftedExecutor final : public base::Executor {
  public:
-  [[nodiscard]] base::MonotonicTime now() const override { return real_->now() + shift; }
+  [[nodiscard]] base::MonotonicTime now() const override { return real_->now() + shift.load(); }
   [[nodiscard]] base::WallTime wall_now() const override {
-    return std::chrono::floor<base::WallTime::duration>(wall_start + shift);
+    return std::chrono::floor<base::WallTime::duration>(wall_start + shift.load());
   }
   [[nodiscard]] std::uint64_t random() override { return real_->random(); }
   bool sleep_until(base::MonotonicTime time, const std::stop_token& stop) override {
-    return real_->sleep_until(time - shift, stop);
+    return real_->sleep_until(time - shift.load(), stop);
   }
   [[nodiscard]] std::unique_ptr<base::Thread> spawn(
       std::string name, std::function<void(std::stop_token)> body) override {
     return real_->spawn(std::move(name), std::move(body));
   }
   [[nodiscard]] std::unique_ptr<base::Signal> make_signal() override {
-    return real_->make_signal();
+    return std::make_unique<ShiftedSignal>(real_->make_signal(), shift);
   }
 
   static constexpr base::WallTime wall_start =
       std::chrono::sys_days{std::chrono::year{2026} / 3 / 1} + 12h;
-  base::Duration shift{};
+  std::atomic<base::Duration> shift{};  // a plugin's thread asks for the time, too
 
  private:
+  class ShiftedSignal final : public base::Signal {
+   public:
+    ShiftedSignal(std::unique_ptr<base::Signal> real, const std::atomic<base::Duration>& shift)
+        : real_(std::move(real)), shift_(shift) {}
+    bool wait_until(std::unique_lock<std::mutex>& lock, base::MonotonicTime deadline,
+                    const std::stop_token& stop) override {
+      return real_->wait_until(lock, deadline - shift_.load(), stop);
+    }
+    void notify_all() override { real_->notify_all(); }
+
+   private:
+    std::unique_ptr<base::Signal> real_;
+    const std::atomic<base::Duration>& shift_;
+  };
+
   std::unique_ptr<base::Executor> real_ = base::make_system_executor();
 };
 
@@ -66,6 +82,11 @@ class ExecPluginTest : public ::testing::Test {
   static std::string prints(const std::string& more = "") {
     return "printf '{\"apiVersion\":\"" + v1 + "\",\"status\":{\"token\":\"token-%d\"" + more +
            "}}' $(wc -l < \"$0.runs\")\n";
+  }
+  // The first run gives a token for 15 minutes, every other one does what `script` says.
+  static std::string then(const std::string& script) {
+    return "if [ $(wc -l < \"$0.runs\") -gt 1 ]; then " + script + "; fi\n" +
+           prints(R"(,"expirationTimestamp":"2026-03-01T12:15:00Z")");
   }
   [[nodiscard]] long runs() const {
     std::ifstream file(folder_.path("plugin.runs"));
@@ -114,7 +135,65 @@ TEST_F(ExecPluginTest, RunsAgainBeforeItsTokenExpires) {
   executor_.shift = 13min + 50s;
   EXPECT_EQ(token_of(*credentials), "token-1");
   executor_.shift = 14min + 10s;
+  EXPECT_EQ(token_of(*credentials), "token-1") << "which is valid: nobody waits";
+  // Another process ends when it does: there is nothing to wait on.
+  while (token_of(*credentials) == "token-1") usleep(1000);
   EXPECT_EQ(token_of(*credentials), "token-2");
+  EXPECT_EQ(runs(), 2);
+}
+
+TEST_F(ExecPluginTest, APluginThatHangsCostsNothingWhileItsCredentialIsValid) {
+  const auto credentials = plugin(then("exec sleep 1000"), {.deadline = 1s});
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  executor_.shift = 14min + 10s;
+  while (runs() < 2) EXPECT_EQ(token_of(*credentials), "token-1");
+  EXPECT_EQ(token_of(*credentials), "token-1") << "while it hangs";
+  executor_.shift = 16min;
+  EXPECT_EQ(token_of(*credentials), named() + "did not end within 1s");
+}
+
+TEST_F(ExecPluginTest, APluginThatFailsCostsNothingWhileItsCredentialIsValid) {
+  const auto credentials = plugin(then("echo no session >&2; exit 1"), {.deadline = 1h});
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  executor_.shift = 14min + 10s;
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  while (runs() < 2) usleep(1000);  // another process: there is nothing to wait on
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  executor_.shift = 16min;
+  EXPECT_EQ(token_of(*credentials), named() + "failed with exit code 1: no session");
+}
+
+TEST_F(ExecPluginTest, ARefusalIsNotWaitedForLongWhereTheCredentialShouldBeValid) {
+  const auto credentials = plugin(then("exec sleep 1000"), {.deadline = 1000s, .patience = 10ms});
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  executor_.shift = 1min;
+  credentials->invalidate();
+  EXPECT_EQ(token_of(*credentials), "token-1") << "perhaps it was the server's fault";
+}
+
+TEST_F(ExecPluginTest, ARefusalOfWhatHasJustBeenReplacedRunsNothing) {
+  const auto credentials = plugin(prints());
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  credentials->invalidate();  // of a request that still had the one before
+  EXPECT_EQ(token_of(*credentials), "token-1");
+  EXPECT_EQ(runs(), 1);
+}
+
+TEST_F(ExecPluginTest, GivesAClientCertificate) {
+  const auto credentials = plugin("n=$(wc -l < \"$0.runs\")\nprintf '{\"apiVersion\":\"" + v1 +
+                                  "\",\"status\":{\"clientCertificateData\":\"cert-%d\","
+                                  "\"clientKeyData\":\"key-%d\"}}' $n $n\n");
+  EXPECT_EQ(credentials->certificates(), 0U);
+  EXPECT_FALSE(credentials->certificate());
+  EXPECT_EQ(token_of(*credentials), "");
+  EXPECT_EQ(credentials->certificates(), 1U);
+  EXPECT_EQ(credentials->certificate()->certificate, "cert-1");
+  EXPECT_EQ(credentials->certificate()->key.reveal(), "key-1");
+  executor_.shift = 1min;
+  credentials->invalidate();
+  EXPECT_EQ(token_of(*credentials), "");
+  EXPECT_EQ(credentials->certificates(), 2U);
+  EXPECT_EQ(credentials->certificate()->certificate, "cert-2");
 }
 
 TEST_F(ExecPluginTest, DoesNotRunForEveryRequestWhenTheTokenSeemsExpired) {
@@ -161,8 +240,7 @@ TEST_F(ExecPluginTest, InheritsNoConnection) {
 }
 
 TEST_F(ExecPluginTest, TellsThePluginOfTheCluster) {
-  plugin_.server = "https://api:6443";
-  plugin_.ca_certificates = "ca";
+  plugin_.cluster = R"({"server": "https://api:6443", "certificate-authority-data": "Y2E="})";
   const auto credentials =
       plugin("printf '%s' \"$KUBERNETES_EXEC_INFO\" > \"$0.info\"\n" + prints());
   EXPECT_EQ(token_of(*credentials), "token-1");
@@ -207,12 +285,14 @@ TEST_F(ExecPluginTest, RefusesWhatIsNoCredential) {
                 "printed an ExecCredential of client.authentication.k8s.io/v1beta1; the "
                 "kubeconfig asks for " +
                 v1);
-  EXPECT_EQ(printed(prefix + "{}}"), named() + "printed no status.token");
-  EXPECT_EQ(printed(prefix + R"({"token": ""}})"), named() + "printed no status.token");
-  EXPECT_EQ(printed(prefix + R"({"clientCertificateData": "x", "clientKeyData": "y"}})"),
-            named() +
-                "printed a client certificate and no token, which quay-rotator does not "
-                "support");
+  const std::string neither = "printed neither status.token nor status.clientCertificateData";
+  for (const char* status : {"{}", R"({"token": ""})", R"({"token": 1})", "[]", "null"}) {
+    EXPECT_EQ(printed(prefix + status + "}"), named() + neither) << status;
+  }
+  EXPECT_EQ(printed(prefix + R"({"token": "s3cr3t", "clientKeyData": "y"}})"),
+            named() + "printed status.clientKeyData without clientCertificateData");
+  EXPECT_EQ(printed(prefix + R"({"clientCertificateData": "x"}})"),
+            named() + "printed status.clientCertificateData without clientKeyData");
   EXPECT_EQ(printed(prefix + R"({"token": "s3cr3t", "expirationTimestamp": "soon"}})"),
             named() +
                 "printed a wrong status.expirationTimestamp: expected an RFC 3339 time like "

@@ -209,6 +209,27 @@ TEST_F(ReflectorTest, AsksForItsNamespaceItsLabelsAndAWatchOfFiveToTenMinutes) {
   EXPECT_LE(timeout, 600);
 }
 
+TEST_F(ReflectorTest, IsSyncedOnlyWhileTheApiServerIsHeardOf) {
+  lists_ = {[] { return page({}, 10); }};
+  watches_ = {[this] {
+    return stream({{4min, bookmark(11)}, {4min, bookmark(12)}}, false,
+                  http::Error{http::Error::Kind::connection_lost, "reset", true});
+  }};
+  start();
+  executor_.advance(8min);
+  EXPECT_TRUE(reflector_->synced());
+  const auto away = [] { return no_answer(); };
+  for (int check = 0; check < 100; ++check) checks_.emplace_back(away);
+  executor_.advance(4min);
+  EXPECT_TRUE(reflector_->synced());
+  executor_.advance(90s);
+  EXPECT_FALSE(reflector_->synced());
+  EXPECT_THAT(reflector_->trouble(), HasSubstr("refused"));
+  checks_.clear();
+  executor_.advance(30s);
+  EXPECT_TRUE(reflector_->synced());
+}
+
 TEST_F(ReflectorTest, SaysWhenItsThreadHangsAndNotWhenTheServerIsAway) {
   start();
   executor_.advance(2h);
