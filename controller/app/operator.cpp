@@ -48,6 +48,7 @@ namespace quay_rotator::app {
 
 namespace {
 
+using std::chrono::minutes;
 using std::chrono::seconds;
 
 // Minutes more than the longest look at a resource: a dozen calls to Quay, and rounds of writes.

@@ -104,6 +104,7 @@ void Reconciler::see(const std::string& name_space, Sight sight) {
     Seen& seen = seen_[name_space];
     complete = sight == Sight::everything && !seen.complete;
     if (!is_new && !complete) return;
+    ++sights_;
     if (complete) seen.complete = parts_.executor.wall_now();
     const auto known = std::ranges::count_if(
         seen_, [](const auto& each) { return each.second.complete.has_value(); });
@@ -121,10 +122,10 @@ const Reconciler::Seen* Reconciler::seen(const std::string& name_space) const {
   return found == seen_.end() ? nullptr : &found->second;
 }
 
-void Reconciler::postpone(const kube::ObjectKey& key, runtime::Urgency urgency) {
+void Reconciler::postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int sights) {
   {
     const std::lock_guard lock(mutex_);
-    if (!owners_known_) {
+    if (sights == sights_) {
       postponed_.insert_or_assign(key, urgency);
       return;
     }
@@ -354,15 +355,17 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   PlanInput input{*cached, wall_now, {}, conflicts_.owner_other_than(key), false, memory.drifted()};
   input.watched = memory.watches(now) && memory.next_watch() <= now;
   bool connections_known = false;
+  int sights = 0;
   {
     const std::lock_guard lock(mutex_);
     const Seen* const so_far = seen(key.name_space);
     connections_known = so_far != nullptr;
+    sights = sights_;
     input.caches_complete = so_far != nullptr && so_far->complete;
     input.leading_since = input.caches_complete ? *so_far->complete : wall_now;
     input.owners_known = owners_known_ || owners_.contains(key);
   }
-  if (!connections_known) return postpone(key, urgency_of(*cached));
+  if (!connections_known) return postpone(key, urgency_of(*cached), sights);
   const std::vector<DesiredSecret> targets = desired(*cached);
   input.targets_current = targets_current(*cached, targets);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
@@ -374,7 +377,9 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   if (const auto* task = std::get_if<Work>(&decision)) {
     return work(*cached, *task, memory, stop);
   }
-  if (std::holds_alternative<Postpone>(decision)) return postpone(key, urgency_of(*cached));
+  if (std::holds_alternative<Postpone>(decision)) {
+    return postpone(key, urgency_of(*cached), sights);
+  }
   if (const auto* halt = std::get_if<Halt>(&decision)) {
     switch (halt->why) {
       case Halt::Why::invalid:

@@ -102,8 +102,8 @@ class Reconciler {
     std::optional<base::WallTime> complete;
   };
   [[nodiscard]] const Seen* seen(const std::string& name_space) const;  // with the mutex held
-  // Looked at again when see() tells more.
-  void postpone(const kube::ObjectKey& key, runtime::Urgency urgency);
+  // Looked at again when see() tells more than it had told by `sights_`.
+  void postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int sights);
 
   // Changes what is remembered about it, and returns what is then. `change` must not call back.
   Memory remember(const kube::ObjectKey& key, const std::function<void(Memory&)>& change);
@@ -139,6 +139,7 @@ class Reconciler {
   std::unordered_map<std::size_t, int> owned_;  // Secrets that name it, by the rotation's hash
   std::set<kube::ObjectKey> nameless_;          // robots of a user whose full name is not known yet
   std::map<std::string, Seen> seen_;
+  int sights_ = 0;                    // how often see() told more
   bool owners_known_ = false;         // every namespace is complete
   std::set<kube::ObjectKey> owners_;  // until then: of whose robot it is known
   std::map<kube::ObjectKey, runtime::Urgency> postponed_;
