@@ -1,5 +1,6 @@
 #include "app/operator.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -29,19 +30,20 @@
 #include "kube/client.h"
 #include "kube/configuration.h"
 #include "kube/event_recorder.h"
+#include "rotation/caches.h"
 #include "rotation/connection_reconciler.h"
 #include "rotation/driver.h"
 #include "rotation/publisher.h"
 #include "rotation/quay_session.h"
 #include "rotation/reconciler.h"
 #include "rotation/status_writer.h"
+#include "rotation/workforce.h"
 #include "runtime/election.h"
 #include "runtime/health.h"
 #include "runtime/heartbeat.h"
 #include "runtime/metrics.h"
 #include "runtime/reflector.h"
 #include "runtime/store.h"
-#include "runtime/work_queue.h"
 
 namespace quay_rotator::app {
 
@@ -50,13 +52,11 @@ namespace {
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr base::BackoffPolicy queue_backoff{seconds(5), minutes(5)};
 // Minutes more than the longest look at a resource: a dozen calls to Quay, and rounds of writes.
 constexpr base::Duration longest_requests = minutes(15);
 constexpr int most_quay_calls = 12;
 // Lets the log catch up before the process ends at once.
 constexpr base::Duration last_words = std::chrono::milliseconds(200);
-constexpr base::Duration sync_poll = std::chrono::milliseconds(20);
 
 std::optional<std::string> environment(std::string_view name) {
   const char* value = std::getenv(std::string(name).c_str());
@@ -100,6 +100,14 @@ class Operator {
         log_(sink, options.log_level),
         api_server_(std::move(configuration), std::move(load), *transports_.api_server, executor,
                     log_) {}
+
+  ~Operator() {
+    leader_.reset();
+    workforce_.request_stop();
+    workforce_.join();
+  }
+  Operator(const Operator&) = delete;
+  Operator& operator=(const Operator&) = delete;
 
   // What may fail: transports and servers. An error is one line for the user.
   base::Expected<void> open() {
@@ -166,8 +174,8 @@ class Operator {
     log_.info("stopping: finishing what is under way", {{"signal", signal}});
     leader_->request_stop();
     leader_->join();
-    for (const auto& worker : workers_) worker->request_stop();
-    for (const auto& worker : workers_) worker->join();
+    workforce_.request_stop();
+    workforce_.join();
     // Only now: whoever leads next may assume that we do nothing any more.
     if (election_) election_->release();
     metrics_.leader(false);
@@ -192,7 +200,7 @@ class Operator {
   void assemble() {
     events_ = std::make_unique<kube::EventRecorder>(*client_, executor_, log_, identity_);
     sessions_ = std::make_unique<rotation::QuaySessions>(
-        connections_, *client_, *transports_.quay, &environment, executor_,
+        connections_, *client_, *transports_.quay, &environment, executor_, workforce_.lanes(),
         [this](std::string_view call, std::string_view outcome) {
           metrics_.quay_request(call, outcome);
         },
@@ -204,20 +212,14 @@ class Operator {
         rotation::DriverOptions{options_.quay_timeout, options_.regenerate_hold,
                                 [this] { return !election_ || election_->leading(); },
                                 hooks_.after_step});
-    queue_ = std::make_unique<runtime::WorkQueue>(
-        executor_, queue_backoff,
-        runtime::WorkQueue::Metrics{
-            [this](std::size_t depth) { metrics_.queue_depth(depth); },
-            [this](base::Duration waited) { metrics_.queue_wait(waited); },
-            [this](base::Duration worked) { metrics_.queue_work(worked); }});
-    connection_queue_ = std::make_unique<runtime::WorkQueue>(executor_, queue_backoff);
     reconciler_ = std::make_unique<rotation::Reconciler>(rotation::ReconcilerParts{
-        rotations_, connections_, secrets_, *queue_, *sessions_, findings_, *driver_, *publisher_,
-        *status_, *events_, metrics_, executor_, log_, options_.allowed_target_metadata});
+        rotations_, connections_, secrets_, workforce_.rotations(), workforce_.lanes(), *sessions_,
+        findings_, *driver_, *publisher_, *status_, *events_, metrics_, executor_, log_,
+        options_.allowed_target_metadata, std::max<std::size_t>(1, options_.namespaces.size())});
     connection_reconciler_ =
         std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
-            connections_, rotations_, *connection_queue_, *sessions_, *status_, findings_,
-            executor_, log_, options_.drift_interval,
+            connections_, rotations_, workforce_.connections(), workforce_.lanes(), *sessions_,
+            *status_, findings_, metrics_, executor_, log_, options_.drift_interval,
             [this](const kube::ObjectKey& key, const auto& listed) {
               reconciler_->note_drift(key, listed);
             },
@@ -239,8 +241,8 @@ class Operator {
     if (namespaces.empty()) namespaces.emplace_back();  // all of them
     const std::lock_guard lock(reflectors_mutex_);
     for (const std::string& name : namespaces) {
-      connection_reflectors_.push_back(
-          reflect(kube::connections, {name, "", nullptr}, connections_));
+      reflectors_.push_back(reflect(kube::connections, {name, "", nullptr}, connections_));
+      const runtime::Reflector* connections = reflectors_.back().get();
       // What has a ledger must not wait until everything is listed.
       const auto hurries = [](const auto& rotation) {
         return rotation.status.rotation.has_value();
@@ -250,6 +252,7 @@ class Operator {
       // Secrets are many, and their list would hold up the one that tells of ledgers.
       const runtime::Reflector* rotations = reflectors_.back().get();
       reflectors_.push_back(reflect(kube::secrets, {name, ours, rotations}, secrets_));
+      caches_.push_back({name, connections, {rotations, reflectors_.back().get()}});
     }
   }
 
@@ -263,29 +266,22 @@ class Operator {
         std::make_unique<runtime::TypedStoreWriter<T>>(store, std::move(hurries)), executor_, log_);
   }
 
-  using Reflectors = std::vector<std::unique_ptr<runtime::Reflector>>;
-  // What these caches still wait for; empty when they are complete.
-  [[nodiscard]] std::string unsynced(const Reflectors& reflectors) const {
-    const std::lock_guard lock(reflectors_mutex_);
-    if (reflectors.empty()) return "not started";
-    for (const auto& reflector : reflectors) {
-      if (reflector->synced()) continue;
-      std::string trouble = reflector->trouble();
-      return trouble.empty() ? "listing" : trouble;
-    }
-    return "";
-  }
+  // What the caches still wait for; empty when they are complete.
   [[nodiscard]] std::string unsynced() const {
-    std::string waits = unsynced(connection_reflectors_);
-    return waits.empty() ? unsynced(reflectors_) : waits;
+    const std::lock_guard lock(reflectors_mutex_);
+    if (caches_.empty()) return "not started";
+    std::string all;
+    for (const rotation::NamespaceCaches& each : caches_) {
+      const std::string waits = each.waits_for();
+      if (!waits.empty()) all += (all.empty() ? "" : "; ") + waits;
+    }
+    return all;
   }
 
   [[nodiscard]] std::string stuck_reflector() const {
     const std::lock_guard lock(reflectors_mutex_);
-    for (const auto* reflectors : {&connection_reflectors_, &reflectors_}) {
-      for (const auto& reflector : *reflectors) {
-        if (std::string trouble = reflector->stuck(); !trouble.empty()) return trouble;
-      }
+    for (const auto& reflector : reflectors_) {
+      if (std::string trouble = reflector->stuck(); !trouble.empty()) return trouble;
     }
     return "";
   }
@@ -293,33 +289,28 @@ class Operator {
   void lead(const std::stop_token& stopping) {
     if (election_ && !election_->wait_until_leading(stopping)) return;
     metrics_.leader(true);
-    // A ledger is settled as soon as the connections are known.
-    while (!unsynced(connection_reflectors_).empty()) {
-      if (!executor_.sleep_for(sync_poll, stopping)) return;
-    }
-    for (int i = 0; i < options_.workers; ++i) serve(*queue_, *reconciler_);
-    while (!unsynced().empty()) {
-      if (!executor_.sleep_for(sync_poll, stopping)) return;
-    }
+    workforce_.serve_rotations([this] { return task(*reconciler_); });
+    rotation::follow(
+        caches_, *reconciler_, executor_, log_,
+        [this] { workforce_.serve_connections([this] { return task(*connection_reconciler_); }); },
+        stopping);
+    if (stopping.stop_requested()) return;
     log_.info("caches are complete", {{"resources", static_cast<std::int64_t>(rotations_.size())},
                                       {"secrets", static_cast<std::int64_t>(secrets_.size())}});
     trim_heap();
-    reconciler_->start_leading();
-    for (int i = 0; i < 2; ++i) serve(*connection_queue_, *connection_reconciler_);
   }
 
   template <class R>
-  void serve(runtime::WorkQueue& queue, R& reconciler) {
+  runtime::WorkerTask task(R& reconciler) {
     runtime::Heartbeat& heartbeat =
         heartbeats_.add("worker", longest_requests + most_quay_calls * options_.quay_timeout);
-    workers_.push_back(executor_.spawn(
-        "worker", [this, &queue, &reconciler, &heartbeat](const std::stop_token& stopping) {
-          while (const auto key = queue.take(stopping)) {
-            const runtime::Heartbeat::Work work(heartbeat, executor_.now());
-            reconciler.reconcile(*key, abandon_.get_token());
-            queue.done(*key);
-          }
-        }));
+    return {[this, &reconciler, &heartbeat](const kube::ObjectKey& key) {
+              const runtime::Heartbeat::Work work(heartbeat, executor_.now());
+              reconciler.reconcile(key, abandon_.get_token());
+            },
+            [&reconciler](const kube::ObjectKey& key, const std::string& exception) {
+              reconciler.failed(key, exception);
+            }};
   }
 
   [[nodiscard]] std::vector<runtime::Metrics::RotationSample> samples() const {
@@ -370,23 +361,21 @@ class Operator {
   runtime::Store<api::QuayConnection> connections_;
   runtime::Store<api::ManagedSecret> secrets_;
   rotation::Findings findings_;
+  rotation::Workforce workforce_{executor_, options_.workers, metrics_};
   std::unique_ptr<kube::EventRecorder> events_;
   std::unique_ptr<rotation::QuaySessions> sessions_;
   std::unique_ptr<rotation::StatusWriter> status_;
   std::unique_ptr<rotation::Publisher> publisher_;
   std::unique_ptr<rotation::Driver> driver_;
-  std::unique_ptr<runtime::WorkQueue> queue_;
-  std::unique_ptr<runtime::WorkQueue> connection_queue_;
   std::unique_ptr<rotation::Reconciler> reconciler_;
   std::unique_ptr<rotation::ConnectionReconciler> connection_reconciler_;
 
   std::unique_ptr<runtime::Election> election_;
   mutable std::mutex reflectors_mutex_;
-  Reflectors connection_reflectors_;
-  Reflectors reflectors_;
+  std::vector<std::unique_ptr<runtime::Reflector>> reflectors_;
+  std::vector<rotation::NamespaceCaches> caches_;
   std::unique_ptr<http::ProbeServer> probe_server_;
   std::unique_ptr<http::ProbeServer> metrics_server_;
-  std::vector<std::unique_ptr<base::Thread>> workers_;
   std::unique_ptr<base::Thread> leader_;
 };
 

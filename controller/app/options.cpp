@@ -103,8 +103,11 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv,
               "Where /healthz and /readyz are served");
   add_address(app, "--metrics-bind-address", options.metrics_bind_address, "0",
               "Where /metrics is served; 0 switches it off");
-  app.add_option("--workers", options.workers, "Resources that are worked on at once")
-      ->check(CLI::Range(1, 64))
+  app.add_option(
+         "--workers", options.workers,
+         "Resources that are worked on at once; one connection's are a third of them at most, "
+         "and eight")
+      ->check(CLI::Range(1, 256))
       ->capture_default_str();
   add_duration(app, "--drift-interval", options.drift_interval, std::chrono::seconds(1),
                "How often each organization's robots are compared with what Quay holds");

@@ -22,7 +22,7 @@ struct Options {
   std::string leader_election_namespace;  // "": that of the pod, or of the kubeconfig's context
   std::string health_probe_bind_address = ":8081";
   std::string metrics_bind_address = ":8080";  // "0" switches metrics off
-  int workers = 8;
+  int workers = 64;
   base::Duration drift_interval = std::chrono::minutes(10);
   base::Duration quay_timeout = std::chrono::seconds(30);  // of one call to Quay
   base::Duration regenerate_hold = std::chrono::minutes(10);

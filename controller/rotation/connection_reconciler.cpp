@@ -1,11 +1,14 @@
 #include "rotation/connection_reconciler.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <set>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+
+#include "rotation/status.h"
 
 namespace quay_rotator::rotation {
 
@@ -26,6 +29,20 @@ bool concerns_organization(quay::Error::Kind kind) {
 
 Trouble trouble_of(const quay::Error& error) {
   return {std::string(quay::reason(error.kind)), error.message, !quay::passes(error.kind)};
+}
+
+// As the process before this one left it.
+runtime::Lane::Health health_of(const api::QuayConnection& connection) {
+  using Kind = quay::Error::Kind;
+  const api::Condition* ready = connection.status.conditions.find("Ready");
+  if (!ready || connection.status.observed_generation != connection.generation) {
+    return runtime::Lane::Health::unproven;
+  }
+  if (ready->status == api::ConditionStatus::true_) return runtime::Lane::Health::answering;
+  const std::array silent{Kind::unreachable, Kind::tls, Kind::too_slow, Kind::starting_up};
+  const bool is_silent = std::ranges::any_of(
+      silent, [ready](Kind kind) { return ready->reason == quay::reason(kind); });
+  return is_silent ? runtime::Lane::Health::failing : runtime::Lane::Health::unproven;
 }
 
 api::QuayConnectionStatus status_with(const api::QuayConnection& connection,
@@ -55,29 +72,46 @@ api::QuayConnectionStatus status_with(const api::QuayConnection& connection,
 ConnectionReconciler::ConnectionReconciler(ConnectionReconcilerParts parts)
     : parts_(std::move(parts)) {
   parts_.connections.add_listener([this](const auto& before, const auto& after, auto cause) {
-    if (!after) {
-      parts_.sessions.forget(before->meta.key);
-      parts_.findings.forget(before->meta.key);
-      return parts_.queue.remove(before->meta.key);
-    }
-    const bool settled = after->status.observed_generation == after->generation &&
-                         after->status.conditions.is_true("Ready");
-    if (settled && cause == runtime::ChangeCause::initial) {
-      parts_.queue.add_at(
-          after->meta.key,
-          parts_.executor.now() + parts_.executor.random_below(parts_.drift_interval),
-          runtime::Urgency::initial);
-    } else if (!before || before->meta.uid != after->meta.uid ||
-               before->generation != after->generation) {
-      parts_.queue.add(after->meta.key, runtime::Urgency::urgent);
-    }
+    on_connection(before, after, cause);
   });
+}
+
+void ConnectionReconciler::on_connection(const runtime::Store<api::QuayConnection>::Pointer& before,
+                                         const runtime::Store<api::QuayConnection>::Pointer& after,
+                                         runtime::ChangeCause cause) {
+  if (!after) {
+    parts_.sessions.forget(before->meta.key);
+    parts_.findings.forget(before->meta.key);
+    return parts_.queue.remove(before->meta.key);
+  }
+  const kube::ObjectKey& key = after->meta.key;
+  const auto lane = parts_.lanes.of(lane_name(key));
+  const bool edited =
+      !before || before->meta.uid != after->meta.uid || before->generation != after->generation;
+  if (edited) {
+    lane->set_rate_limit(after->spec.requests_per_second, after->spec.burst);
+    lane->forget_health();
+  }
+  const bool settled = after->status.observed_generation == after->generation &&
+                       after->status.conditions.is_true("Ready");
+  if (cause == runtime::ChangeCause::initial) lane->presume(health_of(*after));
+  if (settled && cause == runtime::ChangeCause::initial) {
+    parts_.queue.add_at(key,
+                        parts_.executor.now() + parts_.executor.random_below(parts_.drift_interval),
+                        runtime::Urgency::initial, lane);
+  } else if (edited) {
+    parts_.queue.add(key, runtime::Urgency::urgent, lane);
+  }
 }
 
 void ConnectionReconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
   const auto connection = parts_.connections.find(key);
   if (!connection || connection->deleting) return;
-  const Finding trouble = examine(key, stop);
+  // A call for each organization, or one to learn whether anybody answers.
+  const std::map<std::string, Robots> organizations = robots_of(key);
+  const int calls = std::max(1, static_cast<int>(organizations.size()));
+  if (!parts_.queue.reserve(key, calls, runtime::Urgency::normal)) return;
+  const Finding trouble = examine(key, organizations, stop);
   if (stop.stop_requested()) return;
   const auto written = parts_.status.write(
       *connection, status_with(*connection, trouble, parts_.executor.wall_now()), stop);
@@ -94,13 +128,26 @@ void ConnectionReconciler::reconcile(const kube::ObjectKey& key, const std::stop
     parts_.queue.add_after_failure(key, runtime::Urgency::normal);
     return;
   }
-  parts_.queue.forget(key);
   // A tenth more or less keeps the connections of a large installation apart.
   const base::Duration spread = parts_.drift_interval / 5;
   parts_.queue.add_at(key,
                       parts_.executor.now() + parts_.drift_interval - spread / 2 +
                           parts_.executor.random_below(spread),
                       runtime::Urgency::normal);
+}
+
+void ConnectionReconciler::failed(const kube::ObjectKey& key, const std::string& exception) {
+  parts_.metrics.internal_error();
+  parts_.log.error("internal error", {{"connection", key.text()}, {"exception", exception}});
+  const auto connection = parts_.connections.find(key);
+  if (!connection || connection->deleting) return;
+  const Trouble trouble{std::string(internal_error_reason), internal_error_message(exception)};
+  const auto written = parts_.status.write(
+      *connection, status_with(*connection, trouble, parts_.executor.wall_now()), {});
+  if (!written) {
+    parts_.log.warning("cannot write the status",
+                       {{"connection", key.text()}, {"error", kube::explain(written.error())}});
+  }
 }
 
 std::map<std::string, ConnectionReconciler::Robots> ConnectionReconciler::robots_of(
@@ -118,9 +165,9 @@ std::map<std::string, ConnectionReconciler::Robots> ConnectionReconciler::robots
   return organizations;
 }
 
-ConnectionReconciler::Finding ConnectionReconciler::examine(const kube::ObjectKey& key,
-                                                            const std::stop_token& stop) {
-  const std::map<std::string, Robots> organizations = robots_of(key);
+ConnectionReconciler::Finding ConnectionReconciler::examine(
+    const kube::ObjectKey& key, const std::map<std::string, Robots>& organizations,
+    const std::stop_token& stop) {
   Findings::Organizations found;
   Finding trouble;
   const auto session = parts_.sessions.refresh(key, stop);

@@ -19,6 +19,8 @@
 #include "rotation/findings.h"
 #include "rotation/quay_session.h"
 #include "rotation/status_writer.h"
+#include "runtime/lane.h"
+#include "runtime/metrics.h"
 #include "runtime/store.h"
 #include "runtime/work_queue.h"
 
@@ -28,9 +30,11 @@ struct ConnectionReconcilerParts {
   runtime::Store<api::QuayConnection>& connections;
   runtime::Store<api::RobotTokenRotation>& rotations;
   runtime::WorkQueue& queue;  // of its own
+  runtime::Lanes& lanes;
   QuaySessions& sessions;
   StatusWriter& status;
   Findings& findings;
+  runtime::Metrics& metrics;
   base::Executor& executor;
   base::Log log;
   base::Duration drift_interval;
@@ -48,6 +52,8 @@ class ConnectionReconciler {
   // Adds its listener to the store: make it before the reflectors start.
   explicit ConnectionReconciler(ConnectionReconcilerParts parts);
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
+  // The last look ended with an exception of that type; the queue brings the key back.
+  void failed(const kube::ObjectKey& key, const std::string& exception);
 
  private:
   // What was found out about a connection: nothing is wrong with it, or what is.
@@ -59,9 +65,13 @@ class ConnectionReconciler {
     base::Fingerprint token;
   };
   using Robots = std::vector<Robot>;  // of one organization
+  void on_connection(const runtime::Store<api::QuayConnection>::Pointer& before,
+                     const runtime::Store<api::QuayConnection>::Pointer& after,
+                     runtime::ChangeCause cause);
   // By organization, all that somebody names.
   [[nodiscard]] std::map<std::string, Robots> robots_of(const kube::ObjectKey& connection) const;
-  Finding examine(const kube::ObjectKey& connection, const std::stop_token& stop);
+  Finding examine(const kube::ObjectKey& connection,
+                  const std::map<std::string, Robots>& organizations, const std::stop_token& stop);
   Finding read_all(QuaySession& session, const std::map<std::string, Robots>& organizations,
                    Findings::Organizations& found, const std::stop_token& stop);
   void tell(const kube::ObjectKey& connection, Findings::Organizations found);

@@ -60,8 +60,6 @@ class Run {
   }
 
   Outcome perform(const WriteLedger& action) {
-    // The permit comes first: a ledger must not grow old waiting for one.
-    if (!session_.wait_for_permit(stop_)) return KubeFailed{cancelled()};
     ledger_written_ = executor_.now();
     attempt_ = action.ledger.attempt;
     const auto written = status_.write(
@@ -102,13 +100,6 @@ class Run {
   }
 
  private:
-  static kube::Error cancelled() {
-    kube::Error error;
-    error.kind = kube::Error::Kind::cancelled;
-    error.message = "stopped before the ledger was written";
-    return error;
-  }
-
   StatusWriter& status_;
   Publisher& publisher_;
   base::Executor& executor_;

@@ -32,6 +32,8 @@ struct PlanInput {
   // False while caches are still listed: who owns which robot and what the Secrets hold is not
   // known yet.
   bool caches_complete = true;
+  // False while another namespace cannot be read, in which an older resource may own the robot.
+  bool owners_known = true;
 };
 
 // Nothing to do; look again when the next rotation is due (if any).
@@ -50,12 +52,13 @@ struct Halt {
   enum class Why { invalid, conflict, suspended, metadata_refused };
   Why why = Why::suspended;
 };
-// Look again when the caches are complete.
+// Look again when more of the caches is complete.
 struct Postpone {};
 using Plan = std::variant<Rest, Work, Halt, Postpone>;
 
 // While caches are incomplete only a ledger is settled, and nothing is regenerated for it. Then, in
-// this order: a deleted resource rests, unless its Secrets stay and a ledger is open; a ledger is
+// this order (what regenerates waits until owners are known): a deleted resource rests, unless its
+// Secrets stay and a ledger is open; a ledger is
 // settled before anything else, even while suspended; then what forbids work; then what is asked
 // for, due, or broken.
 Plan plan(const PlanInput& input);

@@ -11,21 +11,58 @@ bool is_token_refusal(const quay::Error& error) {
          error.kind == quay::Error::Kind::api_token_foreign;
 }
 
-quay::Error cancelled() {
-  quay::Error error;
-  error.kind = quay::Error::Kind::cancelled;
-  error.message = "stopped while waiting for the connection's rate limit";
-  error.maybe_changed = false;
-  return error;
+// A call that changes nothing may be made once more.
+constexpr auto always = [](const quay::Error&) { return true; };
+
+runtime::Lane::Heard heard(const quay::Error& error) {
+  using Kind = quay::Error::Kind;
+  switch (error.kind) {
+    case Kind::unreachable:
+    case Kind::tls:
+    case Kind::too_slow:
+    case Kind::starting_up:
+    case Kind::registry_unavailable:
+      return runtime::Lane::Heard::silence;
+    case Kind::cancelled:
+    case Kind::host_not_allowed:
+    case Kind::illegal_name:
+    case Kind::api_token_unusable:
+      return runtime::Lane::Heard::unknown;
+    default:
+      return runtime::Lane::Heard::answer;
+  }
 }
 
+// Tells the lane of one call, however it ends.
+class CallInLane {
+ public:
+  CallInLane(runtime::Lane& lane, const base::Executor& executor)
+      : lane_(lane), executor_(executor) {
+    lane_.begin_call(executor_.now());
+  }
+  ~CallInLane() { lane_.end_call(executor_.now(), heard); }
+  CallInLane(const CallInLane&) = delete;
+  CallInLane& operator=(const CallInLane&) = delete;
+
+  runtime::Lane::Heard heard = runtime::Lane::Heard::unknown;
+
+ private:
+  runtime::Lane& lane_;
+  const base::Executor& executor_;
+};
+
 }  // namespace
+
+std::string lane_name(const kube::ObjectKey& connection) {
+  return "QuayConnection/" + connection.text();
+}
 
 QuaySession::QuaySession(const api::QuayConnection& connection, std::string origin,
                          std::string authority, std::unique_ptr<http::Transport> transport,
                          base::SecretString api_token, kube::Client& client,
-                         base::Executor& executor, const QuayObserver& observer,
-                         base::Duration request_deadline, RealmOpener open_realm)
+                         base::Executor& executor, std::shared_ptr<runtime::Lane> lane,
+                         const QuayObserver& observer, base::Duration request_deadline,
+                         RealmOpener open_realm)
     : origin_(std::move(origin)),
       authority_(std::move(authority)),
       transport_(std::move(transport)),
@@ -35,30 +72,33 @@ QuaySession::QuaySession(const api::QuayConnection& connection, std::string orig
       executor_(executor),
       robots_(*transport_, origin_, {request_deadline, observer}),
       registry_(*transport_, origin_, {request_deadline, observer, std::move(open_realm)}),
-      api_token_(std::make_shared<const base::SecretString>(std::move(api_token))) {
-  if (connection.spec.requests_per_second > 0) {
-    rate_limit_ = std::make_unique<base::RateLimit>(connection.spec.requests_per_second,
-                                                    connection.spec.burst);
-  }
+      lane_(std::move(lane)),
+      api_token_(std::make_shared<const base::SecretString>(std::move(api_token))) {}
+
+template <class Call>
+auto QuaySession::in_lane(const Call& call) {
+  CallInLane in_lane(*lane_, executor_);
+  auto answer = call();
+  in_lane.heard = answer ? runtime::Lane::Heard::answer : heard(answer.error());
+  return answer;
 }
 
 template <class Call, class OnceMore>
 auto QuaySession::with_api_token(const Call& call, const OnceMore& once_more,
                                  const std::stop_token& stop) {
   const Token token = api_token();
-  auto answer = call(*token);
+  auto answer = in_lane([&] { return call(*token); });
   if (answer || !is_token_refusal(answer.error())) return answer;
   const Token other = other_token_than(token, stop);
   if (!other || !once_more(answer.error())) return answer;
-  return call(*other);
+  return in_lane([&] { return call(*other); });
 }
 
 quay::Expected<quay::RobotCredential> QuaySession::get(const quay::Robot& robot,
                                                        const std::stop_token& stop) {
-  if (!wait_for_permit(stop)) return tl::unexpected(cancelled());
   return with_api_token(
-      [&](const base::SecretString& token) { return robots_.get(robot, token, stop); },
-      [&](const quay::Error&) { return wait_for_permit(stop); }, stop);
+      [&](const base::SecretString& token) { return robots_.get(robot, token, stop); }, always,
+      stop);
 }
 
 quay::Expected<quay::RobotCredential> QuaySession::regenerate(const quay::Robot& robot,
@@ -72,31 +112,21 @@ quay::Expected<quay::RobotCredential> QuaySession::regenerate(const quay::Robot&
 quay::Expected<void> QuaySession::list(
     const std::string& organization, const std::stop_token& stop,
     const std::function<void(const std::string&, base::Fingerprint)>& on_robot) {
-  if (!wait_for_permit(stop)) return tl::unexpected(cancelled());
   return with_api_token(
       [&](const base::SecretString& token) {
         return robots_.list(organization, token, stop, on_robot);
       },
-      [&](const quay::Error&) { return wait_for_permit(stop); }, stop);
+      always, stop);
 }
 
 quay::Expected<void> QuaySession::login(const quay::RobotCredential& credential,
                                         const std::stop_token& stop) {
-  if (!wait_for_permit(stop)) return tl::unexpected(cancelled());
-  return registry_.login(credential, stop);
+  return in_lane([&] { return registry_.login(credential, stop); });
 }
 
 quay::Expected<void> QuaySession::probe(const std::stop_token& stop) {
-  if (!wait_for_permit(stop)) return tl::unexpected(cancelled());
   return with_api_token([&](const base::SecretString& token) { return robots_.probe(token, stop); },
-                        [&](const quay::Error&) { return wait_for_permit(stop); }, stop);
-}
-
-bool QuaySession::wait_for_permit(const std::stop_token& stop) {
-  if (!rate_limit_) return true;
-  const base::MonotonicTime now = executor_.now();
-  const base::MonotonicTime time = rate_limit_->take(now);
-  return time <= now || executor_.sleep_until(time, stop);
+                        always, stop);
 }
 
 void QuaySession::replace_api_token(base::SecretString api_token) {

@@ -1,4 +1,4 @@
-// One QuayConnection in use: its transports, API token, rate limit and registry login.
+// One QuayConnection in use: its transports, API token and registry login.
 #pragma once
 
 #include <map>
@@ -11,7 +11,6 @@
 #include "api/quay_connection.h"
 #include "base/executor.h"
 #include "base/log.h"
-#include "base/rate_limit.h"
 #include "http/allowed_hosts.h"
 #include "http/proxy.h"
 #include "http/transport.h"
@@ -19,6 +18,7 @@
 #include "quay/registry_login.h"
 #include "quay/robots_api.h"
 #include "rotation/connection_material.h"
+#include "runtime/lane.h"
 #include "runtime/store.h"
 
 namespace quay_rotator::rotation {
@@ -28,24 +28,29 @@ using QuayObserver = std::function<void(std::string_view call, std::string_view 
 // See quay::RegistryLoginOptions::open_realm.
 using RealmOpener = std::function<std::shared_ptr<http::Transport>(const http::Url& realm)>;
 
+// Of a QuayConnection: the lane of whatever needs it.
+std::string lane_name(const kube::ObjectKey& connection);
+
 // Thread-safe. The API token is kept between calls and read from its Secret again when Quay refuses
-// it (then the call is made once more if the token has changed) and at each refresh(). Every call
-// waits for the connection's rate limit first; giving up while waiting is `cancelled`.
+// it (then the call is made once more if the token has changed) and at each refresh(). No call
+// waits for the connection's rate limit: what a run needs of it has been reserved of its lane,
+// which is told of each call and whether anybody answered.
 class QuaySession {
  public:
   QuaySession(const api::QuayConnection& connection, std::string origin, std::string authority,
               std::unique_ptr<http::Transport> transport, base::SecretString api_token,
-              kube::Client& client, base::Executor& executor, const QuayObserver& observer,
-              base::Duration request_deadline, RealmOpener open_realm = {});
+              kube::Client& client, base::Executor& executor, std::shared_ptr<runtime::Lane> lane,
+              const QuayObserver& observer, base::Duration request_deadline,
+              RealmOpener open_realm = {});
 
   // "https://quay.example.com"; "quay.example.com": the default key in `auths`.
   [[nodiscard]] const std::string& origin() const { return origin_; }
   [[nodiscard]] const std::string& authority() const { return authority_; }
 
   quay::Expected<quay::RobotCredential> get(const quay::Robot& robot, const std::stop_token& stop);
-  // Does not wait for the rate limit (see wait_for_permit): nothing may come between the check of
-  // the ledger's age and the POST. Where the API token was refused and has been replaced, the call
-  // is made once more, if `may_send` (which checks that age) still says so.
+  // Nothing may come between the check of the ledger's age and the POST. Where the API token was
+  // refused and has been replaced, the call is made once more, if `may_send` (which checks that
+  // age) still says so.
   quay::Expected<quay::RobotCredential> regenerate(const quay::Robot& robot,
                                                    const std::function<bool()>& may_send,
                                                    const std::stop_token& stop);
@@ -54,13 +59,14 @@ class QuaySession {
       const std::function<void(const std::string&, base::Fingerprint)>& on_robot);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
   quay::Expected<void> probe(const std::stop_token& stop);
-  // Takes the permit that the next regenerate needs. False when stopped.
-  bool wait_for_permit(const std::stop_token& stop);
   // Calls from now on use this one; calls under way are not touched.
   void replace_api_token(base::SecretString api_token);
 
  private:
   using Token = std::shared_ptr<const base::SecretString>;
+  // Makes a call in the lane.
+  template <class Call>
+  auto in_lane(const Call& call);
   // `once_more` is asked when the token was refused and another one has been found.
   template <class Call, class OnceMore>
   auto with_api_token(const Call& call, const OnceMore& once_more, const std::stop_token& stop);
@@ -76,7 +82,7 @@ class QuaySession {
   base::Executor& executor_;
   quay::RobotsApi robots_;
   quay::RegistryLogin registry_;
-  std::unique_ptr<base::RateLimit> rate_limit_;
+  std::shared_ptr<runtime::Lane> lane_;
   std::mutex mutex_;
   Token api_token_;
 };
@@ -89,8 +95,8 @@ class QuaySessions {
  public:
   QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
                http::TransportFactory& transports, http::Environment environment,
-               base::Executor& executor, QuayObserver observer, base::Duration request_deadline,
-               http::AllowedHosts allowed_hosts = {});
+               base::Executor& executor, runtime::Lanes& lanes, QuayObserver observer,
+               base::Duration request_deadline, http::AllowedHosts allowed_hosts = {});
 
   tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem> session(
       const kube::ObjectKey& connection, const std::stop_token& stop);
@@ -114,6 +120,7 @@ class QuaySessions {
   http::TransportFactory& transports_;
   http::Environment environment_;
   base::Executor& executor_;
+  runtime::Lanes& lanes_;
   QuayObserver observer_;
   base::Duration request_deadline_;
   http::AllowedHosts allowed_hosts_;

@@ -18,13 +18,14 @@ struct QuaySessions::Kept {
 
 QuaySessions::QuaySessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
                            http::TransportFactory& transports, http::Environment environment,
-                           base::Executor& executor, QuayObserver observer,
+                           base::Executor& executor, runtime::Lanes& lanes, QuayObserver observer,
                            base::Duration request_deadline, http::AllowedHosts allowed_hosts)
     : connections_(connections),
       client_(client),
       transports_(transports),
       environment_(std::move(environment)),
       executor_(executor),
+      lanes_(lanes),
       observer_(std::move(observer)),
       request_deadline_(request_deadline),
       allowed_hosts_(std::move(allowed_hosts)) {}
@@ -117,7 +118,8 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   kept->proxy = *proxy;
   kept->session = std::make_shared<QuaySession>(
       connection, url->origin(), url->authority(), std::move(*transport), std::move(*token),
-      client_, executor_, observer_, request_deadline_, realm_opener(spec, kept->ca));
+      client_, executor_, lanes_.of(lane_name(connection.meta.key)), observer_, request_deadline_,
+      realm_opener(spec, kept->ca));
   auto session = kept->session;
   // What it replaces is destroyed without the lock, unless somebody still uses it.
   {

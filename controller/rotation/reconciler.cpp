@@ -36,6 +36,12 @@ runtime::Urgency urgency_of(const api::RobotTokenRotation& rotation) {
   return rotation.status.rotation ? runtime::Urgency::outage : runtime::Urgency::normal;
 }
 
+// Calls to Quay of a run in which nothing goes wrong.
+int permits_of(const Work& work, const api::RobotTokenRotation& rotation) {
+  const int logins = rotation.spec.verify == api::VerifyLevel::login ? 1 : 0;
+  return work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins;
+}
+
 kube::ObjectKey connection_of(const api::RobotTokenRotation& rotation) {
   return {rotation.meta.key.name_space, rotation.spec.connection};
 }
@@ -89,12 +95,42 @@ Reconciler::Reconciler(ReconcilerParts parts) : parts_(std::move(parts)) {
   parts_.queue.admit(runtime::Urgency::outage);
 }
 
-void Reconciler::start_leading() {
+void Reconciler::see(const std::string& name_space, Sight sight) {
+  std::map<kube::ObjectKey, runtime::Urgency> postponed;
+  bool complete = false;
   {
     const std::lock_guard lock(mutex_);
-    leading_since_ = parts_.executor.wall_now();
+    const bool is_new = !seen_.contains(name_space);
+    Seen& seen = seen_[name_space];
+    complete = sight == Sight::everything && !seen.complete;
+    if (!is_new && !complete) return;
+    ++sights_;
+    if (complete) seen.complete = parts_.executor.wall_now();
+    const auto known = std::ranges::count_if(
+        seen_, [](const auto& each) { return each.second.complete.has_value(); });
+    owners_known_ = static_cast<std::size_t>(known) >= parts_.namespaces;
+    if (owners_known_) owners_.clear();
+    postponed.swap(postponed_);
   }
-  parts_.queue.admit(runtime::Urgency::initial);
+  if (complete) parts_.queue.admit(runtime::Urgency::initial);
+  for (const auto& [key, urgency] : postponed) parts_.queue.add(key, urgency);
+}
+
+const Reconciler::Seen* Reconciler::seen(const std::string& name_space) const {
+  auto found = seen_.find("");
+  if (found == seen_.end()) found = seen_.find(name_space);
+  return found == seen_.end() ? nullptr : &found->second;
+}
+
+void Reconciler::postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int sights) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (sights == sights_) {
+      postponed_.insert_or_assign(key, urgency);
+      return;
+    }
+  }
+  parts_.queue.add(key, urgency);
 }
 
 void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
@@ -115,6 +151,10 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
     } else {
       nameless_.erase(after->meta.key);
     }
+    if (cause == runtime::ChangeCause::initial && !owners_known_ &&
+        after->status.token_fingerprint && !after->status.conditions.is_true("Conflict")) {
+      owners_.insert(after->meta.key);
+    }
   }
   claim(*after);
   if (users && !after->status.robot.empty() &&
@@ -129,7 +169,8 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
       cause == runtime::ChangeCause::initial ? runtime::Urgency::initial : runtime::Urgency::normal;
   if (asked || edited) urgency = runtime::Urgency::urgent;
   if (after->status.rotation) urgency = runtime::Urgency::outage;
-  parts_.queue.add(after->meta.key, urgency);
+  // A key is of its connection's lane before it is looked at for the first time.
+  parts_.queue.add(after->meta.key, urgency, parts_.lanes.of(lane_name(connection_of(*after))));
 }
 
 void Reconciler::on_connection(const runtime::Store<api::QuayConnection>::Pointer& before,
@@ -221,6 +262,8 @@ void Reconciler::forget(const kube::ObjectKey& key, bool ledger_open) {
     const std::lock_guard lock(mutex_);
     if (!ledger_open) memories_.erase(key);
     nameless_.erase(key);
+    owners_.erase(key);
+    postponed_.erase(key);
   }
   for (const kube::ObjectKey& affected : conflicts_.release(key)) {
     if (affected != key) parts_.queue.add(affected, runtime::Urgency::normal);
@@ -311,11 +354,18 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
 
   PlanInput input{*cached, wall_now, {}, conflicts_.owner_other_than(key), false, memory.drifted()};
   input.watched = memory.watches(now) && memory.next_watch() <= now;
+  bool connections_known = false;
+  int sights = 0;
   {
     const std::lock_guard lock(mutex_);
-    input.caches_complete = leading_since_.has_value();
-    input.leading_since = leading_since_.value_or(wall_now);
+    const Seen* const so_far = seen(key.name_space);
+    connections_known = so_far != nullptr;
+    sights = sights_;
+    input.caches_complete = so_far != nullptr && so_far->complete;
+    input.leading_since = input.caches_complete ? *so_far->complete : wall_now;
+    input.owners_known = owners_known_ || owners_.contains(key);
   }
+  if (!connections_known) return postpone(key, urgency_of(*cached), sights);
   const std::vector<DesiredSecret> targets = desired(*cached);
   input.targets_current = targets_current(*cached, targets);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
@@ -328,7 +378,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
     return work(*cached, *task, memory, stop);
   }
   if (std::holds_alternative<Postpone>(decision)) {
-    return parts_.queue.add(key, runtime::Urgency::initial);
+    return postpone(key, urgency_of(*cached), sights);
   }
   if (const auto* halt = std::get_if<Halt>(&decision)) {
     switch (halt->why) {
@@ -368,9 +418,36 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   }
 }
 
+void Reconciler::failed(const kube::ObjectKey& key, const std::string& exception) {
+  parts_.metrics.internal_error();
+  parts_.log.error("internal error", {{"resource", key.text()}, {"exception", exception}});
+  const auto cached = parts_.rotations.find(key);
+  if (!cached) return;
+  const base::WallTime now = parts_.executor.wall_now();
+  const api::Condition* ready = cached->status.conditions.find("Ready");
+  // Each write brings the key back: one for each back-off.
+  if (ready && ready->reason == internal_error_reason && cached->status.retry_after > now) return;
+  const base::Duration delay =
+      base::backoff_delay(cached->status.rotation ? ledger_backoff : ordinary_backoff,
+                          cached->status.consecutive_failures + 1, parts_.executor.random());
+  retry(*cached, remember(key, [](Memory&) {}).news(), delay);
+  api::RobotTokenRotation rotation = *cached;
+  const StatusUpdate update = internal_error(rotation, exception, now, delay);
+  const auto written = parts_.status.write(rotation, update.status, {});
+  if (!written) {
+    parts_.log.warning("cannot write the status",
+                       {{"resource", key.text()}, {"error", kube::explain(written.error())}});
+  }
+}
+
 void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
                       const Memory& memory, const std::stop_token& stop) {
   const kube::ObjectKey key = rotation.meta.key;
+  const bool asked = work.reason == api::RotationReason::requested && !rotation.status.rotation;
+  if (!parts_.queue.reserve(key, permits_of(work, rotation),
+                            asked ? runtime::Urgency::urgent : urgency_of(rotation))) {
+    return;  // it comes back when they are there, and is looked at anew
+  }
   const auto session = parts_.sessions.session(connection_of(rotation), stop);
   if (!session) {
     const bool open = rotation.status.rotation.has_value();

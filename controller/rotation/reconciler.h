@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -42,6 +43,7 @@ struct ReconcilerParts {
   runtime::Store<api::QuayConnection>& connections;
   runtime::Store<api::ManagedSecret>& secrets;
   runtime::WorkQueue& queue;
+  runtime::Lanes& lanes;
   QuaySessions& sessions;
   Findings& findings;
   Driver& driver;
@@ -52,6 +54,7 @@ struct ReconcilerParts {
   base::Executor& executor;
   base::Log log;
   AllowedMetadata allowed_metadata{};
+  std::size_t namespaces = 1;  // that see() will tell of
 };
 
 // Thread-safe for different keys; the work queue keeps one key with one worker.
@@ -60,10 +63,16 @@ class Reconciler {
   // Adds its listeners to the stores: make it before the reflectors start.
   explicit Reconciler(ReconcilerParts parts);
 
-  // The caches are complete: missed due times are spread from here. Until then only what has a
-  // ledger is looked at, and only settled.
-  void start_leading();
+  // How far the caches of a namespace have come ("" is all namespaces). With its connections its
+  // ledgers are settled, with everything all else is done there, and missed due times are spread
+  // from then on. While another namespace is not known, a robot's owner may be in it: then only
+  // resources that were found to own theirs before this process started regenerate. Thread-safe;
+  // may be called again.
+  enum class Sight { connections, everything };
+  void see(const std::string& name_space, Sight sight);
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
+  // The last look ended with an exception of that type: told, and tried again after a back-off.
+  void failed(const kube::ObjectKey& key, const std::string& exception);
   // The organization's list says that Quay does not hold the token of the status: look. `listed`
   // is what it shows; nothing: no such robot.
   void note_drift(const kube::ObjectKey& key, std::optional<base::Fingerprint> listed);
@@ -88,6 +97,13 @@ class Reconciler {
   void claim_user_robot(const api::RobotTokenRotation& known);
   // `ledger_open`: but for how long its ledger has been seen.
   void forget(const kube::ObjectKey& key, bool ledger_open);
+  // When the caches of its namespace were complete; its entry, or that of all.
+  struct Seen {
+    std::optional<base::WallTime> complete;
+  };
+  [[nodiscard]] const Seen* seen(const std::string& name_space) const;  // with the mutex held
+  // Looked at again when see() tells more than it had told by `sights_`.
+  void postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int sights);
 
   // Changes what is remembered about it, and returns what is then. `change` must not call back.
   Memory remember(const kube::ObjectKey& key, const std::function<void(Memory&)>& change);
@@ -122,7 +138,11 @@ class Reconciler {
       memories_;                                // of those that have something to remember
   std::unordered_map<std::size_t, int> owned_;  // Secrets that name it, by the rotation's hash
   std::set<kube::ObjectKey> nameless_;          // robots of a user whose full name is not known yet
-  std::optional<base::WallTime> leading_since_;
+  std::map<std::string, Seen> seen_;
+  int sights_ = 0;                    // how often see() told more
+  bool owners_known_ = false;         // every namespace is complete
+  std::set<kube::ObjectKey> owners_;  // until then: of whose robot it is known
+  std::map<kube::ObjectKey, runtime::Urgency> postponed_;
   Departed departed_;
 };
 

@@ -504,6 +504,18 @@ StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
   return writer.take();
 }
 
+std::string internal_error_message(const std::string& exception) {
+  return "quay-rotator could not work on this (" + exception + "): a bug; it is tried again";
+}
+
+StatusUpdate internal_error(const api::RobotTokenRotation& rotation, const std::string& exception,
+                            base::WallTime now, base::Duration retry_delay) {
+  Writer writer(rotation, now);
+  writer.retrying(internal_error_reason, internal_error_message(exception));
+  writer.fail(retry_delay);
+  return writer.take();
+}
+
 StatusUpdate dated_anew(const api::RobotTokenRotation& rotation, base::WallTime now) {
   Writer writer(rotation, now);
   const base::WallTime last = std::max(rotation.status.last_rotation_time.value_or(now),

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/robot_token_rotation.h"
@@ -66,6 +67,11 @@ StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
                                 base::Duration retry_delay);
 // What a wrong clock has dated to times to come is dated to now, so that rotations go on from here.
 StatusUpdate dated_anew(const api::RobotTokenRotation& rotation, base::WallTime now);
+// The look ended with an exception of that type.
+inline constexpr std::string_view internal_error_reason = "InternalError";
+std::string internal_error_message(const std::string& exception);
+StatusUpdate internal_error(const api::RobotTokenRotation& rotation, const std::string& exception,
+                            base::WallTime now, base::Duration retry_delay);
 // Nothing is due and the Secrets are as the status says; `known` is what the last look at the
 // connection learnt. Without trouble only what derives from the spec moves (next rotation, observed
 // generation).

@@ -194,6 +194,11 @@ struct Metrics::Families {
                              queue_buckets())),
         queue_work(histogram("quay_rotator_workqueue_work_seconds", "One look at one resource",
                              queue_buckets())),
+        internal_errors(prometheus::BuildCounter()
+                            .Name("quay_rotator_internal_errors_total")
+                            .Help("Looks at a resource that an exception ended: a bug")
+                            .Register(registry)
+                            .Add({})),
         queue_depth(gauge("quay_rotator_workqueue_depth", "Resources that wait for a worker")),
         leader(gauge("quay_rotator_leader", "1 while this replica leads")) {
     prometheus::BuildGauge()
@@ -219,6 +224,7 @@ struct Metrics::Families {
   prometheus::Histogram& outage;
   prometheus::Histogram& queue_wait;
   prometheus::Histogram& queue_work;
+  prometheus::Counter& internal_errors;
   prometheus::Gauge& queue_depth;
   prometheus::Gauge& leader;
 
@@ -265,6 +271,10 @@ void Metrics::kube_request(std::string_view verb, std::string_view resource, int
             {"resource", std::string(resource)},
             {"code", std::to_string(status)}})
       .Increment();
+}
+
+void Metrics::internal_error() {
+  families_->internal_errors.Increment();
 }
 
 void Metrics::leader(bool leading) {

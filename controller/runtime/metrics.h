@@ -34,6 +34,8 @@ class Metrics {
   // quay_rotator_kube_requests_total{verb,resource,code}
   void quay_request(std::string_view call, std::string_view outcome);
   void kube_request(std::string_view verb, std::string_view resource, int status);
+  // quay_rotator_internal_errors_total: looks that an exception ended
+  void internal_error();
   // quay_rotator_leader: 1 while leading
   void leader(bool leading);
 

@@ -1,8 +1,13 @@
-// Which object is looked at next.
+// Which object is looked at next, and by how many workers at once for whom.
 //
 // A key is never with two workers: added while in work, it runs once more afterwards. Keys wait in
-// three classes; within a class first in, first out. A key that is added twice keeps the more
-// urgent class and the earlier time. Failures are counted for each key.
+// four classes of urgency and, within each, in lanes: what may be slow or dead together, a
+// connection. The lanes of a class take turns; within a lane first in, first out. A key that is
+// added twice keeps the more urgent class and the earlier time. Failures are counted for each key.
+//
+// Whoever holds a worker may hold it for as long as a server keeps silent, so each lane and each
+// namespace has a share (Shares), and what a run needs of its lane's rate limit is reserved before:
+// a worker never waits for it.
 //
 // Taking a key drops the time it was to come back at: whoever works on it says when it is next due.
 //
@@ -17,6 +22,7 @@
 #include "base/backoff.h"
 #include "base/executor.h"
 #include "kube/object.h"
+#include "runtime/lane.h"
 
 namespace quay_rotator::runtime {
 
@@ -25,6 +31,27 @@ enum class Urgency {
   urgent,   // a person waits (rotate-now, an edit)
   normal,   // a due time, a damaged Secret
   initial,  // the first look at everything after a start
+};
+
+// How many workers may be held at once. Keys without a lane are not counted: what they wait for
+// (the API server) all others wait for too. A lane that does not answer, or of which it is not
+// known yet, holds one.
+struct Shares {
+  int lane;        // by a lane
+  int name_space;  // by a namespace
+  int unproven;    // by all lanes that have not answered yet …
+  int failing;     // … and by all that do not
+  int doubtful;    // by a namespace's lanes of both kinds
+
+  // A lane gets a third, but no more than a server likes; a namespace half, all failing lanes two.
+  static Shares of(int workers);
+};
+
+// What a worker takes.
+enum class Serves {
+  everything,
+  ledgers,  // outages only, and only of lanes that answer: so a ledger never waits for others'
+            // calls
 };
 
 class WorkQueue {
@@ -36,24 +63,34 @@ class WorkQueue {
   };
 
   // Delays after failures follow `backoff`.
-  WorkQueue(base::Executor& executor, base::BackoffPolicy backoff, Metrics metrics = {});
+  WorkQueue(base::Executor& executor, base::BackoffPolicy backoff, Metrics metrics = {},
+            Shares shares = Shares::of(8));
   ~WorkQueue();
 
   void add(const kube::ObjectKey& key, Urgency urgency);
+  // The key is of that lane from now on, until it is removed.
+  void add(const kube::ObjectKey& key, Urgency urgency, const std::shared_ptr<Lane>& lane);
   // At that time, or earlier if something else adds the key earlier.
   void add_at(const kube::ObjectKey& key, base::MonotonicTime time, Urgency urgency);
-  // After the key's back-off, which grows with each call until forget(). Returns the delay.
+  void add_at(const kube::ObjectKey& key, base::MonotonicTime time, Urgency urgency,
+              const std::shared_ptr<Lane>& lane);
+  // After the key's back-off, which grows with each call until the key is worked on without one.
+  // Returns the delay.
   base::Duration add_after_failure(const kube::ObjectKey& key, Urgency urgency);
-  void forget(const kube::ObjectKey& key);
-  // Drops a key that no longer exists from the delay heap and the failure counts.
+  // Drops a key that no longer exists.
   void remove(const kube::ObjectKey& key);
 
   // From now on only keys of that urgency, or a greater one, are handed out; at first all are.
   void admit(Urgency least);
 
   // Blocks for the next key; nothing when a stop was requested. Every key taken must be given to
-  // done() by the same worker.
-  std::optional<kube::ObjectKey> take(const std::stop_token& stop);
+  // done() by the same worker, who then takes the next or stops.
+  std::optional<kube::ObjectKey> take(const std::stop_token& stop,
+                                      Serves serves = Serves::everything);
+  // Permits of the lane's rate limit for a run of `key`, which the caller works on and is about to
+  // begin. False: not yet. Then the key comes back when they are there, before those of less
+  // urgency in its lane; another add() may bring it back earlier without them.
+  bool reserve(const kube::ObjectKey& key, int permits, Urgency urgency);
   void done(const kube::ObjectKey& key);
 
   // Keys ready to be worked on.

@@ -95,7 +95,7 @@ TEST_F(Program, AWrongFlagIsOneLineAndTwo) {
       {{"--kubeconfig"}, "--kubeconfig"},
       {{"--namespace"}, "--namespace"},
       {{"--workers=0"}, "--workers"},
-      {{"--workers=65"}, "--workers"},
+      {{"--workers=257"}, "--workers"},
       {{"--workers=many"}, "--workers"},
       {{"--log-level=loud"}, "--log-level"},
       {{"--log-format=xml"}, "--log-format"},

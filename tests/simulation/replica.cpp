@@ -1,5 +1,6 @@
 #include "simulation/replica.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -9,26 +10,24 @@
 #include "kube/client.h"
 #include "kube/configuration.h"
 #include "kube/event_recorder.h"
+#include "rotation/caches.h"
 #include "rotation/connection_reconciler.h"
 #include "rotation/driver.h"
 #include "rotation/publisher.h"
 #include "rotation/quay_session.h"
 #include "rotation/reconciler.h"
 #include "rotation/status_writer.h"
+#include "rotation/workforce.h"
 #include "runtime/election.h"
 #include "runtime/metrics.h"
 #include "runtime/reflector.h"
 #include "runtime/store.h"
-#include "runtime/work_queue.h"
 
 namespace quay_rotator::simulation {
 
 namespace {
 
-using std::chrono::minutes;
 using std::chrono::seconds;
-
-constexpr base::BackoffPolicy queue_backoff{seconds(5), minutes(5)};
 
 class NoCredentials final : public kube::Credentials {
  public:
@@ -61,26 +60,55 @@ struct Replica::Parts {
         watches(process, api),
         renewals(process, api),
         quays(process, all_quays) {
-    reconciler.emplace(rotation::ReconcilerParts{rotations, connections, secrets, queue, sessions,
-                                                 findings, driver, publisher, status, events,
-                                                 metrics, process, log});
+    reconciler.emplace(
+        rotation::ReconcilerParts{rotations,
+                                  connections,
+                                  secrets,
+                                  workforce.rotations(),
+                                  workforce.lanes(),
+                                  sessions,
+                                  findings,
+                                  driver,
+                                  publisher,
+                                  status,
+                                  events,
+                                  metrics,
+                                  process,
+                                  log,
+                                  {},
+                                  std::max<std::size_t>(1, options.namespaces.size())});
     connection_reconciler.emplace(rotation::ConnectionReconcilerParts{
-        connections, rotations, connection_queue, sessions, status, findings, process, log,
-        options.drift_interval,
+        connections, rotations, workforce.connections(), workforce.lanes(), sessions, status,
+        findings, metrics, process, log, options.drift_interval,
         [this](const kube::ObjectKey& key, const auto& listed) {
           reconciler->note_drift(key, listed);
         },
         [this](const kube::ObjectKey& key) { reconciler->note_news(key); }});
   }
 
+  ~Parts() {
+    leader.reset();
+    workforce.request_stop();
+    workforce.join();
+  }
+  Parts(const Parts&) = delete;
+  Parts& operator=(const Parts&) = delete;
+
   void start() {
     const std::string ours =
         std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
-    reflect(kube::connections, {}, connections);
-    reflect<api::RobotTokenRotation>(kube::rotations, {}, rotations, [](const auto& rotation) {
-      return rotation.status.rotation.has_value();
-    });
-    reflect(kube::secrets, {"", ours, reflectors.back().get()}, secrets);
+    std::vector<std::string> namespaces = options.namespaces;
+    if (namespaces.empty()) namespaces.emplace_back();
+    for (const std::string& name : namespaces) {
+      reflect(kube::connections, {name, "", nullptr}, connections);
+      const runtime::Reflector* first = reflectors.back().get();
+      reflect<api::RobotTokenRotation>(
+          kube::rotations, {name, "", nullptr}, rotations,
+          [](const auto& rotation) { return rotation.status.rotation.has_value(); });
+      const runtime::Reflector* second = reflectors.back().get();
+      reflect(kube::secrets, {name, ours, second}, secrets);
+      caches.push_back({name, first, {second, reflectors.back().get()}});
+    }
     if (options.leader_elect) {
       election = std::make_unique<runtime::Election>(election_options(options), renewal_client,
                                                      process, log);
@@ -97,35 +125,25 @@ struct Replica::Parts {
         std::make_unique<runtime::TypedStoreWriter<T>>(store, std::move(hurries)), process, log));
   }
 
-  [[nodiscard]] bool synced() const {
-    for (const auto& reflector : reflectors) {
-      if (!reflector->synced()) return false;
-    }
-    return true;
-  }
-
   void lead(const std::stop_token& stop) {
     if (election && !election->wait_until_leading(stop)) return;
-    while (!reflectors.front()->synced()) {
-      if (!process.sleep_for(std::chrono::milliseconds(20), stop)) return;
-    }
-    for (int i = 0; i < options.workers; ++i) serve(queue, *reconciler);
-    while (!synced()) {
-      if (!process.sleep_for(std::chrono::milliseconds(20), stop)) return;
-    }
-    reconciler->start_leading();
-    serve(connection_queue, *connection_reconciler);
+    workforce.serve_rotations([this] { return task(*reconciler); });
+    rotation::follow(
+        caches, *reconciler, process, log,
+        [this] { workforce.serve_connections([this] { return task(*connection_reconciler); }); },
+        stop);
   }
 
   template <class R>
-  void serve(runtime::WorkQueue& keys, R& worker) {
-    workers.push_back(process.spawn("worker", [this, &keys, &worker](const std::stop_token& stop) {
-      while (const auto key = keys.take(stop)) {
-        worker.reconcile(*key, abandon.get_token());
-        process.steps.leave(key->text());
-        keys.done(*key);
-      }
-    }));
+  runtime::WorkerTask task(R& worker) {
+    return {[this, &worker](const kube::ObjectKey& key) {
+              worker.reconcile(key, abandon.get_token());
+              process.steps.leave(key.text());
+            },
+            [this, &worker](const kube::ObjectKey& key, const std::string& exception) {
+              process.steps.leave(key.text());
+              worker.failed(key, exception);
+            }};
   }
 
   [[noreturn]] void die() {
@@ -155,12 +173,14 @@ struct Replica::Parts {
   runtime::Store<api::RobotTokenRotation> rotations;
   runtime::Store<api::QuayConnection> connections;
   runtime::Store<api::ManagedSecret> secrets;
+  rotation::Workforce workforce{process, options.workers, metrics};
   kube::EventRecorder events{client, process, log, options.name};
   rotation::QuaySessions sessions{connections,
                                   client,
                                   quays,
                                   [](std::string_view) { return std::nullopt; },
                                   process,
+                                  workforce.lanes(),
                                   [this](std::string_view call, std::string_view outcome) {
                                     metrics.quay_request(call, outcome);
                                   },
@@ -178,18 +198,12 @@ struct Replica::Parts {
          if (dies_after && dies_after(step)) die();
          process.thaw();  // frozen here too, not only where something is waited for
        }}};
-  runtime::WorkQueue queue{process,
-                           queue_backoff,
-                           {[this](std::size_t depth) { metrics.queue_depth(depth); },
-                            [this](base::Duration waited) { metrics.queue_wait(waited); },
-                            [this](base::Duration worked) { metrics.queue_work(worked); }}};
-  runtime::WorkQueue connection_queue{process, queue_backoff};
   std::optional<rotation::Reconciler> reconciler;
   std::optional<rotation::ConnectionReconciler> connection_reconciler;
 
   std::unique_ptr<runtime::Election> election;
   std::vector<std::unique_ptr<runtime::Reflector>> reflectors;
-  std::vector<std::unique_ptr<base::Thread>> workers;
+  std::vector<rotation::NamespaceCaches> caches;
   std::unique_ptr<base::Thread> leader;
 };
 
@@ -212,8 +226,8 @@ void Replica::kill() {
 void Replica::stop() {
   parts_->leader->request_stop();
   parts_->leader->join();
-  for (const auto& worker : parts_->workers) worker->request_stop();
-  for (const auto& worker : parts_->workers) worker->join();
+  parts_->workforce.request_stop();
+  parts_->workforce.join();
   if (parts_->election && !dead()) parts_->election->release();
   kill();
 }

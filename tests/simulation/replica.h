@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "simulation/process.h"
 #include "simulation/simulated_api_server.h"
@@ -17,7 +18,8 @@ struct ReplicaOptions {
   bool leader_elect = true;
   // Stretches the election's times: hours of virtual time need fewer renewals.
   int election_scale = 1;
-  int workers = 2;
+  int workers = 6;
+  std::vector<std::string> namespaces = {};  // empty: all
   base::Duration drift_interval = std::chrono::minutes(10);
   base::Duration quay_timeout = std::chrono::seconds(30);
   base::Duration regenerate_hold = std::chrono::minutes(2);  // as SimulatedQuay::hold

@@ -1,6 +1,11 @@
 // Named stories, each with one disaster at one chosen moment.
 #include <memory>
+#include <new>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -15,6 +20,8 @@ using nlohmann::json;
 using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
+using ::testing::Each;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class Scenario : public ::testing::Test {
@@ -914,6 +921,195 @@ TEST_F(Scenario, AResourceThatItsConnectionCannotServeLeavesTheConnectionReady) 
   EXPECT_EQ(condition(world.status(rotation), "Ready"), "True");
   const auto connection = world.api.find(kube::connections, {World::name_space, "quay"});
   EXPECT_EQ(condition(connection->at("status"), "Ready"), "True");
+}
+
+// Of one tenant, the resource and the Quay that all is well with; of many others, all that is not.
+class Neighbours : public ::testing::Test {
+ protected:
+  static constexpr int many = 60;
+
+  // As shipped; with one replica, which adopts everything while all Quays are well.
+  void settle() {
+    world.create_connection();
+    mine = world.create_rotation({});
+    world.start(0, options);
+    world.advance(minutes(2));
+    ASSERT_EQ(world.token_in(secret), world.token_of(mine));
+  }
+  // A tenant with a connection of its own.
+  void tenant(const std::string& name_space, std::size_t quay, int resources = 1,
+              std::optional<double> requests_per_second = {}) {
+    world.create_connection({.name_space = name_space,
+                             .quay = quay,
+                             .requests_per_second = requests_per_second,
+                             .burst = 1});
+    for (int i = 0; i < resources; ++i) {
+      const std::string name = name_space + "-" + std::to_string(i);
+      theirs.push_back(world.create_rotation(
+          {.name = name, .robot = name, .targets = {name}, .name_space = name_space}));
+    }
+  }
+  void ask_theirs() {
+    for (const kube::ObjectKey& key : theirs) world.rotate_now(key);
+  }
+  // Mine is rotated within a second, now and for as long as it goes on.
+  void expect_unhindered(int times = 10) {
+    for (int i = 0; i < times; ++i) {
+      const int before = world.commits(mine);
+      world.rotate_now(mine);
+      world.advance(seconds(1));
+      EXPECT_EQ(world.commits(mine), before + 1);
+      EXPECT_EQ(world.token_in(secret), world.token_of(mine));
+      EXPECT_FALSE(world.status(mine).contains("rotation"));
+      world.advance(minutes(1));
+    }
+    expect_no_violations();
+  }
+  // That a token is away for as long as a slow Quay keeps its answer to itself is that Quay's
+  // fault.
+  void expect_no_violations() {
+    EXPECT_THAT(world.observer.violations(), Each(HasSubstr("at quay-2.example.com was")));
+  }
+  // Mine has a ledger when the process starts anew.
+  void expect_ledger_settled_after_a_start() {
+    world.start(0, options, [](std::string_view step) { return step == "regenerate"; });
+    world.advance(seconds(30));
+    world.rotate_now(mine);
+    world.advance(seconds(2));
+    ASSERT_TRUE(world.status(mine).contains("rotation"));
+    world.start(0, options);
+    world.advance(seconds(2));
+    EXPECT_EQ(world.token_in(secret), world.token_of(mine));
+    EXPECT_FALSE(world.status(mine).contains("rotation"));
+    expect_no_violations();
+  }
+
+  World world{1};
+  ReplicaOptions options{.workers = 64};
+  kube::ObjectKey mine;
+  kube::ObjectKey secret{World::name_space, "quay-pull"};
+  std::vector<kube::ObjectKey> theirs;
+};
+
+TEST_F(Neighbours, SixtyDeadQuaysHoldNobodyUp) {
+  SimulatedQuay& other = world.add_quay();
+  for (int i = 0; i < many; ++i) tenant("tenant-" + std::to_string(i), 1);
+  settle();
+  other.troubles.answers_after = hours(1);
+  ask_theirs();  // all at once, right then
+  expect_unhindered();
+  world.advance(hours(1));  // and when it is known
+  ask_theirs();
+  expect_unhindered();
+  expect_ledger_settled_after_a_start();
+}
+
+TEST_F(Neighbours, SixtyThatNobodyKnowsYetHoldNobodyUp) {
+  settle();
+  world.add_quay().troubles.answers_after = hours(1);
+  for (int i = 0; i < many; ++i) tenant("tenant-" + std::to_string(i), 1);
+  expect_unhindered();
+}
+
+TEST_F(Neighbours, QuayThatAnswersJustBeforeEachDeadlineHoldsNobodyUp) {
+  SimulatedQuay& other = world.add_quay();
+  tenant("slow", 1, many);
+  settle();
+  other.troubles.answers_after = seconds(29);
+  ask_theirs();
+  expect_unhindered();
+}
+
+TEST_F(Neighbours, RateLimitOfOneHundredthHoldsNobodyUp) {
+  world.add_quay();
+  tenant("slow", 1, 9, 0.01);
+  settle();
+  expect_unhindered();
+  world.advance(hours(2));  // two calls each to adopt
+  for (const kube::ObjectKey& key : theirs) {
+    EXPECT_EQ(world.token_in({key.name_space, key.name}), world.token_of(key));
+  }
+  ask_theirs();
+  expect_unhindered();
+  expect_ledger_settled_after_a_start();
+}
+
+TEST_F(Neighbours, LedgersByTheDozenAtASilentQuayHoldNobodyUp) {
+  SimulatedQuay& other = world.add_quay();
+  for (const char* name : {"silent-a", "silent-b", "silent-c"}) tenant(name, 1, 8);
+  settle();
+  other.troubles.answers_after = hours(1);
+  other.troubles.posts_only = true;
+  ask_theirs();
+  world.advance(seconds(5));
+  other.troubles.posts_only = false;
+  int open = 0;
+  for (const kube::ObjectKey& key : theirs) open += world.status(key).contains("rotation") ? 1 : 0;
+  EXPECT_EQ(open, 24);
+  expect_unhindered();
+  expect_ledger_settled_after_a_start();
+}
+
+TEST_F(Neighbours, DriftIsReadBesideDeadConnections) {
+  SimulatedQuay& other = world.add_quay();
+  for (int i = 0; i < 15; ++i) tenant("tenant-" + std::to_string(i), 1);
+  settle();
+  other.troubles.answers_after = hours(1);
+  world.advance(hours(1));
+  for (int i = 0; i < 5; ++i) {
+    world.quay.regenerate_in_ui("acme+puller");
+    world.advance(minutes(12));
+    EXPECT_EQ(world.token_in(secret), world.token_of(mine));
+  }
+}
+
+TEST_F(Neighbours, NamespaceThatCannotBeReadCostsItself) {
+  options.namespaces = {"team-a", "team-b"};
+  world.create_connection();
+  mine = world.create_rotation({});
+  tenant("team-b", 0);
+  world.start(0, options);
+  world.advance(minutes(2));
+  ASSERT_EQ(world.token_in(secret), world.token_of(mine));
+  world.api.unlisted = {"team-b"};
+  world.start(0, options);
+  world.advance(minutes(1));
+  expect_unhindered(3);
+  ask_theirs();
+  const kube::ObjectKey younger = world.create_rotation(
+      {.name = "new", .robot = "new", .initially_rotate = true, .targets = {"new"}});
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(theirs.front()), 0);
+  EXPECT_EQ(world.commits(younger), 0) << "somebody in team-b may own it";
+  world.api.unlisted.clear();
+  world.advance(minutes(5));
+  EXPECT_EQ(world.commits(theirs.front()), 1);
+  EXPECT_EQ(world.commits(younger), 1);
+  EXPECT_THAT(world.observer.violations(), IsEmpty());
+}
+
+TEST_F(Neighbours, ExceptionInOneLookCostsThatResourceABackOff) {
+  tenant("team-b", 0);
+  settle();
+  for (const char* where : {"read-robot", "ledger", "regenerate", "publish", "commit"}) {
+    bool thrown = true;
+    world.start(0, options, [&thrown, where](std::string_view step) -> bool {
+      if (step == where && !std::exchange(thrown, true)) throw std::bad_alloc();
+      return false;
+    });
+    world.advance(minutes(1));
+    const int before = world.commits(theirs.front());
+    thrown = false;
+    world.rotate_now(theirs.front());
+    world.advance(seconds(1));
+    EXPECT_TRUE(thrown) << where;
+    EXPECT_NE(world.replica(0)->metrics().find("quay_rotator_internal_errors_total 1"),
+              std::string::npos);
+    expect_unhindered(1);
+    world.advance(minutes(30));
+    EXPECT_EQ(world.commits(theirs.front()), before + 1) << where;
+  }
+  EXPECT_THAT(world.observer.unsettled(), IsEmpty());
 }
 
 }  // namespace

@@ -336,7 +336,7 @@ Reply SimulatedApiServer::get(const Address& address) const {
 
 Reply SimulatedApiServer::get_list(const Address& address, const Message& message,
                                    Process& caller) {
-  if (unlisted.contains(address.plural)) {
+  if (unlisted.contains(address.plural) || unlisted.contains(address.key.name_space)) {
     return failure(500, "InternalError", "etcdserver: request timed out", address);
   }
   std::vector<std::string> items;

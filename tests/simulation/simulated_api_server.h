@@ -72,7 +72,7 @@ class SimulatedApiServer final : public Server {
   ApiFaults faults;
   std::set<kube::ObjectKey> denied;   // an admission policy refuses writes of these Secrets
   bool quota_exceeded = false;        // no new Secrets
-  std::set<std::string> unlisted;     // lists of these (plural) fail
+  std::set<std::string> unlisted;     // lists of these (plural, namespace or "") fail
   std::set<std::string> terminating;  // namespaces in which nothing new is made
   // While down every connection is refused and every watch ends.
   void set_down(bool down);

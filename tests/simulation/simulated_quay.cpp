@@ -166,6 +166,9 @@ Journey SimulatedQuay::journey(const Message& message, Process& caller) {
                                   FaultKind::quay_answer_lost, FaultKind::quay_slow},
                                  message, caller);
   if (met(troubles.down, FaultKind::quay_down, message, caller)) journey.refused = true;
+  if (!troubles.posts_only || message.method == http::Method::post) {
+    journey.back += troubles.answers_after;
+  }
   return journey;
 }
 

@@ -46,6 +46,8 @@ struct QuayFaults {
 // What is so until it is cured.
 struct QuayTroubles {
   bool down = false;
+  base::Duration answers_after{};  // everybody waits that long for an answer …
+  bool posts_only = false;         // … or whoever POSTs
   bool read_only = false;
   bool audit_broken = false;       // 500 to a POST that has changed the token and to a good login
   bool locked = false;             // 500 after 10 s to a POST, 504 after 60 s to a login

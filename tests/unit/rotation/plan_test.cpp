@@ -197,6 +197,33 @@ TEST(Plan, BeforeTheCachesAreCompleteOnlyALedgerIsSettled) {
   EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
 }
 
+TEST(Plan, WhileOwnersAreNotKnownTokensAreAdoptedAndHealedButNotRegenerated) {
+  api::RobotTokenRotation rotation = settled();
+  const auto decide = [&rotation](base::Duration after, bool targets_current) {
+    PlanInput result = input(rotation, after);
+    result.owners_known = false;
+    result.targets_current = targets_current;
+    return plan(result);
+  };
+  EXPECT_TRUE(std::holds_alternative<Rest>(decide(seconds(1), true)));
+  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(hours(5), true)));
+  expect_work(decide(hours(5), false), Goal::synchronize);
+  rotation.rotate_request = "today";
+  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), true)));
+  rotation.status.rotation = api::Ledger{};
+  expect_work(decide(seconds(1), true), Goal::resume);
+  EXPECT_FALSE(work(decide(seconds(1), true))->may_regenerate);
+
+  rotation = settled();
+  rotation.status.conditions.set("Conflict", api::ConditionStatus::true_, "", "", 1, start);
+  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), false)));
+  rotation = settled();
+  rotation.status.token_fingerprint.reset();
+  expect_work(decide(seconds(1), false), Goal::synchronize);
+  rotation.spec.initial = api::Initial::rotate;
+  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), false)));
+}
+
 TEST(Plan, WhatForbidsWork) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";

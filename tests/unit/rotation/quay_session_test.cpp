@@ -24,7 +24,6 @@ using quay_rotator::testing::FakeTransport;
 using quay_rotator::testing::RecordingLog;
 using quay_rotator::testing::SentRequest;
 using quay_rotator::testing::VirtualExecutor;
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -123,7 +122,7 @@ class QuaySessionTest : public ::testing::Test {
           if (found == environment_.end()) return std::nullopt;
           return found->second;
         },
-        executor_,
+        executor_, lanes_,
         [this](std::string_view call, std::string_view outcome) {
           observed_.push_back(std::string(call) + " " + std::string(outcome));
         },
@@ -152,7 +151,6 @@ class QuaySessionTest : public ::testing::Test {
   FakeResult answer(const SentRequest& request) {
     sent_.push_back(std::string(http::method_name(request.method)) + " " + request.target);
     used_.push_back(request.authorization);
-    sent_at_.push_back(executor_.now());
     return quay_(request);
   }
 
@@ -167,9 +165,9 @@ class QuaySessionTest : public ::testing::Test {
   FakeTransport::Handler quay_ = [](const SentRequest&) { return robot_answer(); };
   std::vector<std::string> sent_;
   std::vector<std::string> used_;
-  std::vector<base::MonotonicTime> sent_at_;
   FakeFactory factory_{executor_, [this](const SentRequest& request) { return answer(request); }};
   std::vector<std::string> observed_;
+  runtime::Lanes lanes_;
   std::unique_ptr<QuaySessions> sessions_ = make_sessions();
   std::stop_token stop_;
 };
@@ -529,52 +527,44 @@ TEST_F(TokenReplacedTest, RegenerateIsNeverRepeatedWhenItMayHaveHappened) {
   EXPECT_THAT(sent_, SizeIs(1));
 }
 
-TEST_F(QuaySessionTest, WaitsForItsRateLimit) {
-  connection_.spec.requests_per_second = 2;
-  connection_.spec.burst = 1;
-  store();
+TEST_F(QuaySessionTest, NoCallWaitsForTheRateLimitAndEachTakesOfIt) {
+  const auto lane = lanes_.of(lane_name(key));
+  lane->set_rate_limit(0.01, 1);
   const auto quay = session();
   const auto start = executor_.now();
-  for (int call = 0; call < 3; ++call) EXPECT_TRUE(quay->get(puller, stop_).has_value());
-  EXPECT_EQ(sent_at_[0] - start, milliseconds(0));
-  EXPECT_EQ(sent_at_[1] - start, milliseconds(500));
-  EXPECT_EQ(sent_at_[2] - start, milliseconds(1000));
-}
-
-TEST_F(QuaySessionTest, RegenerateWaitsForNothingButItsPermitIsWaitedForBefore) {
-  connection_.spec.requests_per_second = 1;
-  store();
-  const auto quay = session();
-  const auto start = executor_.now();
-  EXPECT_TRUE(quay->wait_for_permit(stop_));
+  EXPECT_EQ(lane->reserve(2, start), start + seconds(100));
+  for (int call = 0; call < 4; ++call) EXPECT_TRUE(quay->get(puller, stop_).has_value());
   EXPECT_EQ(executor_.now(), start);
-  EXPECT_TRUE(quay->wait_for_permit(stop_));
-  EXPECT_EQ(executor_.now() - start, seconds(1));
-  EXPECT_TRUE(quay->regenerate(
-                      puller, [] { return true; }, stop_)
-                  .has_value());
-  EXPECT_EQ(executor_.now() - start, seconds(1));
+  lane->release(2);
+  EXPECT_EQ(lane->reserve(1, start), start + seconds(400)) << "two of its own, two in debt";
 }
 
-TEST_F(QuaySessionTest, StopsWaiting) {
-  connection_.spec.requests_per_second = 0.001;
-  store();
+TEST_F(TokenReplacedTest, CallThatIsMadeOnceMoreTakesOfTheRateLimitToo) {
+  const auto lane = lanes_.of(lane_name(key));
+  lane->set_rate_limit(1, 2);
   const auto quay = session();
+  put_token(second_api_token);
   EXPECT_TRUE(quay->get(puller, stop_).has_value());
-  executor_.run([&] {
-    const auto start = executor_.now();
-    auto waiter = executor_.spawn("waiter", [&](const std::stop_token& stop) {
-      const auto error = error_of(quay->get(puller, stop));
-      EXPECT_EQ(error.kind, quay::Error::Kind::cancelled);
-      EXPECT_FALSE(error.maybe_changed);
-      EXPECT_FALSE(quay->wait_for_permit(stop));
-    });
-    executor_.settle();
-    waiter->request_stop();
-    waiter->join();
-    EXPECT_EQ(executor_.now(), start);
-  });
-  EXPECT_THAT(sent_, SizeIs(1));
+  EXPECT_EQ(lane->reserve(1, executor_.now()), executor_.now() + seconds(1));
+}
+
+TEST_F(QuaySessionTest, TellsItsLaneWhetherAnybodyAnswers) {
+  using Health = runtime::Lane::Health;
+  const auto lane = lanes_.of(lane_name(key));
+  const auto quay = session();
+  const auto health_after = [&](FakeResult result) {
+    quay_ = [result](const SentRequest&) { return result; };
+    (void)quay->get(puller, stop_);
+    return lane->health(executor_.now());
+  };
+  EXPECT_EQ(lane->health(executor_.now()), Health::unproven);
+  EXPECT_EQ(health_after(robot_answer()), Health::answering);
+  EXPECT_EQ(
+      health_after(tl::unexpected(http::Error{http::Error::Kind::timeout, "no answer", false})),
+      Health::failing);
+  EXPECT_EQ(health_after(json_answer(404, "{}")), Health::answering) << "a refusal is an answer";
+  EXPECT_EQ(health_after(json_answer(504, "")), Health::failing);
+  EXPECT_EQ(health_after(robot_answer()), Health::answering);
 }
 
 TEST_F(QuaySessionTest, LogsInAtItsRegistry) {

@@ -30,6 +30,7 @@ TEST(MetricsTest, CountsByLabels) {
   metrics.kube_request("patch", "secrets", 200);
   metrics.leader(true);
   metrics.queue_depth(7);
+  metrics.internal_error();
   const std::string text = metrics.text();
   const auto series = [&](const std::string& name) { return value_of(text, name); };
   EXPECT_EQ(series(R"(quay_rotator_rotations_total{reason="interval",result="success"})"), 2);
@@ -38,6 +39,7 @@ TEST(MetricsTest, CountsByLabels) {
   EXPECT_EQ(
       series(R"(quay_rotator_kube_requests_total{code="200",resource="secrets",verb="patch"})"), 1);
   EXPECT_EQ(series("quay_rotator_leader"), 1);
+  EXPECT_EQ(series("quay_rotator_internal_errors_total"), 1);
   EXPECT_EQ(series("quay_rotator_workqueue_depth"), 7);
   EXPECT_EQ(series(R"(quay_rotator_build_info{version="1.2.3"})"), 1);
 }

@@ -155,20 +155,26 @@ TEST_F(WorkQueueTest, DelayThatEndsDuringWorkMakesTheKeyRunOnceMore) {
   EXPECT_EQ(work_next(), turn("a", base::Duration(0s)));
 }
 
-TEST_F(WorkQueueTest, FailuresBackOffForEachKeyUntilForgotten) {
+TEST_F(WorkQueueTest, FailuresBackOffForEachKeyUntilItIsWorkedOnWithoutOne) {
   const auto fail = [&](const char* name) {
-    return queue_.add_after_failure(key(name), Urgency::normal);
+    const auto delay = queue_.add_after_failure(key(name), Urgency::normal);
+    queue_.done(key(name));
+    return delay;
   };
+  queue_.add(key("a"), Urgency::normal);
+  ASSERT_EQ(take_now(), "a");
   base::Duration whole = 1s;
   for (int failure = 0; failure < 6; ++failure) {
     const base::Duration delay = fail("a");
     EXPECT_GE(delay, whole / 2);
     EXPECT_LE(delay, whole);
     whole = std::min<base::Duration>(whole * 2, 10s);
-    EXPECT_EQ(work_next(), turn("a", delay));
+    const auto before = executor_.now();
+    ASSERT_TRUE(queue_.take({}));
+    EXPECT_EQ(executor_.now() - before, delay);
   }
   EXPECT_LE(fail("b"), 1s);
-  queue_.forget(key("a"));
+  queue_.done(key("a"));
   EXPECT_LE(fail("a"), 1s);
 }
 
@@ -242,7 +248,11 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
   constexpr int additions = 2000;
   const auto executor = base::make_system_executor();
   WorkQueue queue(*executor, {1ns, 1us},
-                  {.depth = [](std::size_t) {}, .started = nullptr, .finished = nullptr});
+                  {.depth = [](std::size_t) {}, .started = nullptr, .finished = nullptr},
+                  Shares::of(6));
+  std::vector<std::shared_ptr<Lane>> lanes;
+  for (int lane = 0; lane < 3; ++lane) lanes.push_back(std::make_shared<Lane>());
+  lanes.back()->set_rate_limit(1e6, 1);
 
   std::mutex mutex;
   std::set<std::string> in_work;
@@ -251,8 +261,13 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
   const auto signal = executor->make_signal();
   std::vector<std::unique_ptr<base::Thread>> workers;
   for (int worker = 0; worker < 4; ++worker) {
-    workers.push_back(executor->spawn("worker", [&](const std::stop_token& stop) {
-      while (const auto taken = queue.take(stop)) {
+    const Serves serves = worker == 0 ? Serves::ledgers : Serves::everything;
+    workers.push_back(executor->spawn("worker", [&, serves](const std::stop_token& stop) {
+      while (const auto taken = queue.take(stop, serves)) {
+        if (executor->random() % 4 == 0 && !queue.reserve(*taken, 2, Urgency::normal)) {
+          queue.done(*taken);
+          continue;
+        }
         {
           const std::lock_guard lock(mutex);
           twice = twice || !in_work.insert(taken->name).second;
@@ -260,8 +275,6 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
         }
         if (executor->random() % 8 == 0) {
           queue.add_after_failure(*taken, Urgency::normal);
-        } else {
-          queue.forget(*taken);
         }
         {
           const std::lock_guard lock(mutex);
@@ -278,7 +291,7 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
       const std::lock_guard lock(mutex);
       unseen.insert(name);
     }
-    queue.add(key(name), static_cast<Urgency>(addition % 3));
+    queue.add(key(name), static_cast<Urgency>(addition % 3), lanes[addition % lanes.size()]);
   }
   {
     std::unique_lock lock(mutex);
