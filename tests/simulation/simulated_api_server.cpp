@@ -218,7 +218,7 @@ void SimulatedApiServer::restore(const Backup& backup) {
     return found == collection->second.end() ? Object() : found->second.object;
   };
   std::set<std::pair<std::string, kube::ObjectKey>> all;
-  for (const auto* collections : {&now, &collections_}) {
+  for (const auto* collections : {&now, &std::as_const(collections_)}) {
     for (const auto& [plural, collection] : *collections) {
       for (const auto& [key, entry] : collection) all.emplace(plural, key);
     }
