@@ -18,6 +18,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::size_t most_marks = 1024;
+
 // A robot's name and what may be known of its token.
 struct Login {
   std::string user;
@@ -171,6 +173,8 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
     }
   }
   std::sort(secret.marks.begin(), secret.marks.end());
+  // Others may write any number; they stay in memory, and more than these are nobody's in earnest.
+  if (secret.marks.size() > most_marks) secret.marks.resize(most_marks);
   if (const json* data = base::find(object, "data")) {
     const auto config = data->find(docker_config_key);
     if (config != data->end() && config->is_string()) {

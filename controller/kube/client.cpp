@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/public_text.h"
 #include "http/line_splitter.h"
 #include "http/url.h"
+#include "kube/abridger.h"
 #include "kube/item_splitter.h"
 
 namespace quay_rotator::kube {
@@ -21,8 +23,24 @@ using Kind = Error::Kind;
 // An object is at most 1.5 MiB in etcd; base64 and managedFields come on top.
 constexpr std::size_t max_object = 8U << 20U;
 constexpr std::size_t max_list = 128U << 20U;
+constexpr std::size_t max_error = 64U << 10U;
+// Of a Secret in a list or a watch: how large it is, and whether it wears our label, is its
+// writer's to choose. A pull Secret has 500 bytes for each registry. Resources of ours are never
+// shortened: their spec says which Secrets are wanted.
+constexpr std::size_t most_text = 64U << 10U;
+constexpr std::size_t most_object = 256U << 10U;
+// Longer than this nobody is made to wait by a number in an answer.
+constexpr base::Duration most_retry_after = 30s;
 // More distinct warnings than that are noise.
 constexpr std::size_t max_warnings = 100;
+
+// Hands pieces of a list or watch to `sink`, those of Secrets shortened.
+std::function<bool(std::string_view)> shortening(const Resource& resource, Abridger::Shape shape,
+                                                 std::function<bool(std::string_view)> sink) {
+  if (resource.kind != secrets.kind) return sink;
+  return [abridger = Abridger(shape, most_text, most_object), sink = std::move(sink)](
+             std::string_view piece) mutable { return abridger.feed(piece, sink); };
+}
 
 // "?a=b&c=d", values encoded, empty ones left out.
 class Query {
@@ -118,15 +136,10 @@ std::string text_of(const json& object, std::string_view path) {
   return base::string_or(object, path, "").value_or("");
 }
 
-// What is shown of the server's words: an admission webhook may answer any amount, and a status
-// that repeats it would itself be refused. Ends at a whole UTF-8 character.
-std::string shortened(std::string text) {
-  constexpr std::size_t most = 1024;
-  if (text.size() <= most) return text;
-  std::size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  text.resize(end);
-  return text + "…";
+// What is shown of the server's words. An admission webhook may answer anything, and a status that
+// repeats too much of it would itself be refused.
+std::string shown(const std::string& text) {
+  return base::public_text(text, {}, "");
 }
 
 std::vector<Error::Cause> causes_of(const json& status) {
@@ -136,9 +149,9 @@ std::vector<Error::Cause> causes_of(const json& status) {
   if (list == nullptr || !list->is_array()) return causes;
   for (const json& cause : *list) {
     if (causes.size() == most) break;
-    causes.push_back({.reason = shortened(text_of(cause, "reason")),
-                      .field = shortened(text_of(cause, "field")),
-                      .message = shortened(text_of(cause, "message"))});
+    causes.push_back({.reason = shown(text_of(cause, "reason")),
+                      .field = shown(text_of(cause, "field")),
+                      .message = shown(text_of(cause, "message"))});
   }
   return causes;
 }
@@ -198,6 +211,7 @@ struct Client::Call {
   std::string target;
   std::string content_type = {};
   const SecretString* body = nullptr;
+  std::vector<std::string_view> secrets = {};  // as in ApplyOptions
   bool idempotent = false;
   std::size_t max_body = max_object;
   // For a watch or a list: where its pieces go.
@@ -238,7 +252,7 @@ struct Client::Call {
   [[nodiscard]] Error error(const http::Response& response) const {
     const auto parsed = base::parse_json(response.body.reveal());
     const json status = parsed && text_of(*parsed, "kind") == "Status" ? *parsed : json();
-    const std::string reason = shortened(text_of(status, "reason"));
+    const std::string reason = shown(text_of(status, "reason"));
     Error result = error(kind_of_status(response.status, reason), sentence(response, status));
     result.status = response.status;
     result.reason = reason;
@@ -250,10 +264,11 @@ struct Client::Call {
     }
     result.maybe_applied = is_write() && response.status >= 500;
     if (const auto seconds = response.retry_after()) {
-      result.retry_after = *seconds;
+      result.retry_after = std::min<base::Duration>(*seconds, most_retry_after);
     } else if (const auto details = base::integer_or(status, "details.retryAfterSeconds", 0);
                details && *details > 0 && *details < 3600) {
-      result.retry_after = std::chrono::seconds(*details);
+      result.retry_after =
+          std::min<base::Duration>(std::chrono::seconds(*details), most_retry_after);
     }
     return result;
   }
@@ -270,12 +285,14 @@ struct Client::Call {
       return text;
     }
     const std::string message = text_of(status, "message");
-    std::string text = shortened(std::string(without_subject(message)));
+    std::string text = shown(std::string(without_subject(message)));
     if (response.status == 401) {
       text = "the API server refused our credentials (401 Unauthorized)";
     } else if (message.empty()) {
       text = "HTTP status " + std::to_string(response.status) +
-             (status.is_null() ? ", not from a Kubernetes API server" : " without a message");
+             (response.body.size() >= max_error ? " with a message of more than 64 KiB"
+              : status.is_null()                ? ", not from a Kubernetes API server"
+                                                : " without a message");
     }
     return text;
   }
@@ -309,20 +326,23 @@ Expected<http::Response> Client::perform(const Call& call, const std::stop_token
       request.authorization.append(token->reveal());
     }
     const base::Duration rest = deadline - executor_.now();
-    auto response =
-        call.on_data != nullptr
-            ? transport_.stream(request,
-                                {.open_deadline = rest,
-                                 .idle_limit = call.idle_limit,
-                                 .max_buffered = call.max_body,
-                                 .stop = stop},
-                                *call.on_data)
-            : transport_.send(request, {.deadline = rest, .max_body = call.max_body, .stop = stop});
+    auto response = call.on_data != nullptr
+                        ? transport_.stream(request,
+                                            {.open_deadline = rest,
+                                             .idle_limit = call.idle_limit,
+                                             .max_buffered = call.max_body,
+                                             .max_error_body = max_error,
+                                             .stop = stop},
+                                            *call.on_data)
+                        : transport_.send(request, {.deadline = rest,
+                                                    .max_body = call.max_body,
+                                                    .stop = stop,
+                                                    .max_error_body = max_error});
     if (options_.observer) {
       options_.observer(call.verb, call.subject, response ? response->status : 0);
     }
     if (!response) return tl::unexpected(call.error(response.error()));
-    log_warnings(*response);
+    log_warnings(call, *response);
     if (response->status / 100 == 2) return std::move(*response);
 
     Error error = call.error(*response);
@@ -357,14 +377,18 @@ Expected<json> Client::perform_json(const Call& call, const std::stop_token& sto
   return tl::unexpected(std::move(error));
 }
 
-void Client::log_warnings(const http::Response& response) {
+void Client::log_warnings(const Call& call, const http::Response& response) {
   for (const http::Header& header : response.headers) {
     constexpr std::string_view wanted = "warning";
     if (!std::equal(header.name.begin(), header.name.end(), wanted.begin(), wanted.end(),
                     [](char a, char b) { return (a | 0x20) == b; })) {
       continue;
     }
-    for (const std::string& text : warning_texts(header.value)) {
+    for (const std::string& warning : warning_texts(header.value)) {
+      const std::string text = shown(warning);
+      const bool quotes = std::ranges::any_of(
+          call.secrets, [&text](std::string_view secret) { return base::betrays(text, secret); });
+      if (quotes) continue;
       {
         const std::lock_guard lock(mutex_);
         if (warned_.size() >= max_warnings || !warned_.insert(text).second) continue;
@@ -421,9 +445,8 @@ Expected<ListPage> Client::list_each(const Resource& resource, const std::string
     return trouble.empty();
   };
   ItemSplitter items(max_object);
-  const std::function<bool(std::string_view)> on_data = [&](std::string_view piece) {
-    return items.feed(piece, take);
-  };
+  const std::function<bool(std::string_view)> on_data = shortening(
+      resource, Abridger::list, [&](std::string_view piece) { return items.feed(piece, take); });
   call.on_data = &on_data;
   auto response = perform(call, stop);
   if (!response) return tl::unexpected(std::move(response).error());
@@ -466,6 +489,7 @@ Expected<json> Client::apply(const Resource& resource, const ObjectKey& key,
                        object_path(resource, key) + query.text());
   call.content_type = "application/apply-patch+yaml";
   call.body = &manifest;
+  call.secrets = options.secrets;
   call.idempotent = true;
   return perform_json(call, stop);
 }
@@ -515,9 +539,9 @@ Expected<void> Client::watch(const Resource& resource, const std::string& name_s
     query.add("timeoutSeconds", std::to_string(seconds.count()));
   }
   http::LineSplitter lines(max_object);
-  const std::function<bool(std::string_view)> on_data = [&](std::string_view piece) {
-    return lines.feed(piece, on_line);
-  };
+  const std::function<bool(std::string_view)> on_data =
+      shortening(resource, Abridger::watch,
+                 [&](std::string_view piece) { return lines.feed(piece, on_line); });
   Call call = Call::of("watch", http::Method::get, resource, "", name_space,
                        collection_path(resource, name_space) + query.text());
   call.on_data = &on_data;

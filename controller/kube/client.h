@@ -87,6 +87,9 @@ struct ApplyOptions {
   std::string field_manager;
   bool force = false;
   bool dry_run = false;
+  // What is in the manifest and in no log, whatever an admission webhook quotes: views that live as
+  // long as the call.
+  std::vector<std::string_view> secrets = {};
 };
 
 struct DeletePreconditions {
@@ -153,7 +156,7 @@ class Client {
   // Any status but 2xx is an error.
   Expected<http::Response> perform(const Call& call, const std::stop_token& stop);
   Expected<nlohmann::json> perform_json(const Call& call, const std::stop_token& stop);
-  void log_warnings(const http::Response& response);
+  void log_warnings(const Call& call, const http::Response& response);
 
   http::Transport& transport_;
   Credentials& credentials_;

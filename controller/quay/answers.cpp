@@ -1,5 +1,7 @@
 #include "quay/answers.h"
 
+#include <algorithm>
+
 #include "base/secret_json.h"
 #include "http/url.h"
 
@@ -52,14 +54,17 @@ Meaning no_meaning(int status) {
           "check the url and whether a proxy answers in Quay's place"};
 }
 
-Meaning meaning_of_400(const ErrorBody& body) {
+Meaning meaning_of_400(const Call& call, const ErrorBody& body) {
   if (body.says("Organization does not exist")) {
     return {Kind::organization_not_found, true, "knows no such organization",
-            "check spec.robot.organization; leave it out for a user's robot"};
+            call.of_user ? "check whose the API token is: robots without an organization are its "
+                           "user's"
+                         : "check spec.robot.organization; leave it out for a user's robot"};
   }
   if (body.says("Could not find robot with")) {
     return {Kind::robot_not_found, true, "knows no such robot",
-            "check spec.robot, or create the robot in Quay"};
+            "check spec.robot, or create the robot in Quay; one that is made anew has none of the "
+            "rights on repositories that it had: grant them again"};
   }
   return no_meaning(400);
 }
@@ -74,19 +79,23 @@ Meaning meaning_of_401(const ErrorBody& body) {
   return token_refused(body.type.find("token") != std::string::npos);
 }
 
-Meaning meaning_of_403(const ErrorBody& body) {
+Meaning meaning_of_403(const Call& call, const ErrorBody& body) {
+  if (body.type == "insufficient_scope" && call.of_user) {
+    return {Kind::insufficient_scope, true, "does not let the API token do this",
+            "for a user's robots it needs the scope user:admin, and its user must be the one whose "
+            "robots these are"};
+  }
   if (body.type == "insufficient_scope") {
     return {Kind::insufficient_scope, true, "does not let the API token do this",
-            "it needs the scope org:admin (user:admin for a user's robots), granted by an "
-            "administrator of the organization; or there is no such organization: Quay answers "
-            "both alike"};
+            "it needs the scope org:admin, granted by an administrator of the organization; or "
+            "there is no such organization: Quay answers both alike"};
   }
   // To a POST with a dead token Quay says this in place of a 401.
   if (body.says("CSRF token")) return token_refused(true);
   return no_meaning(403);
 }
 
-Meaning meaning_of_5xx(int status, const ErrorBody& body) {
+Meaning meaning_of_5xx(const Call& call, int status, const ErrorBody& body) {
   switch (status) {
     case 502:
       return {Kind::starting_up, false, "is starting or its workers are down (502)",
@@ -101,22 +110,24 @@ Meaning meaning_of_5xx(int status, const ErrorBody& body) {
       return {Kind::too_slow, false, "did not answer its own proxy in time (504)",
               "look at Quay's database and load"};
     default:
-      return {
-          Kind::server_error, false, "failed inside (" + std::to_string(status) + ")",
-          "look at Quay's log: its database or its audit log may be broken; when only one robot "
-          "is affected, regenerate its token in Quay"};
+      return {Kind::server_error, false, "failed inside (" + std::to_string(status) + ")",
+              call.kind == Call::Kind::regenerate
+                  ? "look at Quay's log: its audit log may be broken, which fails after the token "
+                    "has changed, or its database, which fails before"
+                  : "look at Quay's log: its database may be broken; when it is this robot alone, "
+                    "and no rotation of it is under way, regenerate its token in Quay"};
   }
 }
 
-Meaning meaning_of(const http::Response& response) {
+Meaning meaning_of(const Call& call, const http::Response& response) {
   const ErrorBody body = read_error_body(response.body.reveal());
   switch (response.status) {
     case 400:
-      return meaning_of_400(body);
+      return meaning_of_400(call, body);
     case 401:
       return meaning_of_401(body);
     case 403:
-      return meaning_of_403(body);
+      return meaning_of_403(call, body);
     case 404:
       return {Kind::no_robots_api, body.json && body.text == "not found", "has no robots API (404)",
               "check the url; the small mirror registry has none"};
@@ -124,7 +135,7 @@ Meaning meaning_of(const http::Response& response) {
       return {Kind::rate_limited, true, "limits the rate of requests (429)",
               "lower rateLimit of the connection, or raise Quay's limit"};
     default:
-      if (response.status >= 500) return meaning_of_5xx(response.status, body);
+      if (response.status >= 500) return meaning_of_5xx(call, response.status, body);
       return no_meaning(response.status);
   }
 }
@@ -162,6 +173,15 @@ std::string Call::doing() const {
   return "logging in at the registry as " + subject;
 }
 
+std::string place_seen_from(std::string_view origin, std::string_view place) {
+  if (place.starts_with('/') && !place.starts_with("//")) return "another path of itself";
+  const auto own = http::parse_url(origin);
+  const auto other = http::parse_url(place);
+  if (!own || !other || own->host != other->host) return "another host";
+  if (own->scheme != other->scheme) return other->scheme + ":// at its own host";
+  return own->port == other->port ? "another path of itself" : "another port of its host";
+}
+
 ErrorBody read_error_body(std::string_view body) {
   ErrorBodyReader reader;
   if (!base::visit_json(body, reader)) return {};
@@ -169,12 +189,19 @@ ErrorBody read_error_body(std::string_view body) {
   return std::move(reader.body);
 }
 
+std::optional<base::Duration> delay_asked_for(const http::Response& response) {
+  constexpr base::Duration most = std::chrono::minutes(5);
+  const auto asked = response.retry_after();
+  if (!asked) return std::nullopt;
+  return std::min<base::Duration>(*asked, most);
+}
+
 Error refusal(const Call& call, const http::Response& response) {
   if (response.status >= 300 && response.status < 400) return redirection(call, response);
-  const Meaning meaning = meaning_of(response);
+  const Meaning meaning = meaning_of(call, response);
   Error made = error(call, meaning.kind, sentence(call, meaning.what, meaning.advice),
                      meaning.before_commit);
-  made.retry_after = response.retry_after();
+  made.retry_after = delay_asked_for(response);
   return made;
 }
 
@@ -215,10 +242,7 @@ Error failure(const Call& call, const http::Error& error_of_transport) {
 }
 
 Error redirection(const Call& call, const http::Response& response) {
-  std::string where = "another place";
-  if (const auto location = response.header("Location")) {
-    if (const auto url = http::parse_url(*location)) where = url->origin();
-  }
+  const std::string where = place_seen_from(call.origin, response.header("Location").value_or(""));
   // Quay redirects permanently, before its application sees the request; other redirects are
   // somebody else's, who may have asked Quay first.
   const bool before_commit = response.status == 301 || response.status == 308;

@@ -1,6 +1,7 @@
 // What an answer that is not the wished one means: the table of docs/quay.md as pure functions.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,8 +14,9 @@ namespace quay_rotator::quay {
 struct Call {
   enum class Kind { get, regenerate, list, probe, login };
   Kind kind = Kind::get;
-  std::string origin;   // of Quay or its registry
-  std::string subject;  // "robot acme+puller", "organization acme"
+  std::string origin;    // of Quay or its registry
+  std::string subject;   // "robot acme+puller", "organization acme"
+  bool of_user = false;  // of the user who granted the API token, not of an organization
 
   // "reading robot acme+puller"
   [[nodiscard]] std::string doing() const;
@@ -34,6 +36,15 @@ struct ErrorBody {
   }
 };
 ErrorBody read_error_body(std::string_view body);
+
+// Where an answer sends us (a Location, a realm), as seen from `origin`, in our own words: its text
+// is the server's, and a token would fit into a host's name. "https:// at its own host", "another
+// port of its host", "another path of itself", "another host".
+std::string place_seen_from(std::string_view origin, std::string_view place);
+
+// What Retry-After asks for, five minutes at most: another party's number sets no pace of ours
+// beyond our own longest one.
+std::optional<base::Duration> delay_asked_for(const http::Response& response);
 
 // An answer of the robots API without a 2xx.
 Error refusal(const Call& call, const http::Response& response);

@@ -24,6 +24,12 @@ Error make(Kind kind, const Call& call, std::string_view what, std::string_view 
 }
 
 Error unavailable(const Call& call, int status) {
+  if (status == 500) {
+    return make(Kind::registry_unavailable, call,
+                "failed inside (500), which says nothing about the credential",
+                "look at Quay's log: with a broken audit log good logins fail so; the login is "
+                "tried again");
+  }
   return make(Kind::registry_unavailable, call,
               "gave an answer with status " + std::to_string(status) +
                   " that says nothing about the credential",
@@ -59,8 +65,10 @@ Error meaning_of_401(const Call& call, const http::Response& response) {
                 "enable the organization or user in Quay; no rotation cures that");
   }
   if (body.says("Could not find robot with specified username")) {
-    return make(Kind::robot_unknown_to_registry, call, "knows no such robot",
-                "create the robot in Quay, or check that the registry belongs to that Quay");
+    return make(
+        Kind::robot_unknown_to_registry, call, "knows no such robot",
+        "create the robot in Quay and grant its rights on repositories again, or check that "
+        "the registry belongs to that Quay");
   }
   return make(Kind::login_refused, call, "refused the robot's token",
               "it is not the token that Quay holds for the robot");
@@ -82,7 +90,7 @@ Expected<void> meaning_of(const Call& call, const http::Response& response) {
         return tl::unexpected(redirection(call, response));
       }
       Error error = unavailable(call, response.status);
-      error.retry_after = response.retry_after();
+      error.retry_after = delay_asked_for(response);
       return tl::unexpected(std::move(error));
   }
 }
@@ -150,13 +158,15 @@ Expected<RegistryLogin::Challenge> RegistryLogin::read_challenge(const std::stri
   const bool at_home = realm && own && realm->origin() == own->origin();
   if (realm && !at_home && options_.open_realm) elsewhere = options_.open_realm(*realm);
   if (!at_home && !elsewhere) {
-    return tl::unexpected(
-        make(Kind::realm_refused, call,
-             "sends logins to " + (realm ? realm->origin() : std::string("a malformed address")) +
-                 ", which would get the robot's token",
-             "set the connection's url to what Quay calls itself (SERVER_HOSTNAME and "
-             "PREFERRED_URL_SCHEME), or let an administrator name that host in "
-             "--allowed-quay-hosts"));
+    return tl::unexpected(make(
+        Kind::realm_refused, call,
+        "sends logins to " +
+            (realm ? place_seen_from(origin_, bearer->realm) : std::string("a malformed address")) +
+            ", which would get the robot's token",
+        "set the connection's url to what Quay calls itself (SERVER_HOSTNAME and "
+        "PREFERRED_URL_SCHEME), or let an administrator name that host in "
+        "--allowed-quay-hosts; curl -i " +
+            origin_ + "/v2/ shows the realm"));
   }
   return Challenge{realm->target, std::move(bearer->service), std::move(elsewhere)};
 }

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/public_text.h"
 #include "base/secret_json.h"
 #include "quay/answers.h"
 
@@ -85,6 +86,7 @@ class RobotReader : public base::JsonVisitor {
 };
 
 Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
+                                     const SecretString& api_token,
                                      const http::Response& response) {
   RobotReader reader;
   if (!base::visit_json(response.body.reveal(), reader) || reader.name.empty()) {
@@ -94,6 +96,11 @@ Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
   if (reader.token.empty()) return tl::unexpected(token_missing(call));
   if (!is_graphic(reader.token.reveal()) || reader.token.size() > most_robot_token) {
     return tl::unexpected(unexpected(call, "answered with a token that no login could carry"));
+  }
+  // The user part of a user's robot is the server's own word, and goes into the status.
+  if (robot.organization.empty() && (base::betrays(reader.name, api_token.reveal()) ||
+                                     base::betrays(reader.name, reader.token.reveal()))) {
+    return tl::unexpected(unexpected(call, "answered with a user's name that holds a secret"));
   }
   return RobotCredential{std::move(reader.name), std::move(reader.token)};
 }
@@ -290,15 +297,15 @@ Expected<RobotCredential> RobotsApi::call_robot(bool regenerate, const Robot& ro
                                                 const std::stop_token& stop) {
   if (auto error = illegal(robot)) return tl::unexpected(std::move(*error));
   if (api_token.empty()) return no_api_token();
-  const Call call{regenerate ? Call::Kind::regenerate : Call::Kind::get, origin_,
-                  robot_text(robot)};
+  const Call call{regenerate ? Call::Kind::regenerate : Call::Kind::get, origin_, robot_text(robot),
+                  robot.organization.empty()};
   const std::string target =
       robots_path(robot.organization) + "/" + robot.name + (regenerate ? "/regenerate" : "");
   const auto response =
       success_of(call, transport_.send(request_of(call, target, api_token),
                                        {options_.deadline, most_robot_body, stop}));
   Expected<RobotCredential> result =
-      response ? read_robot(call, robot, *response) : tl::unexpected(response.error());
+      response ? read_robot(call, robot, api_token, *response) : tl::unexpected(response.error());
   observe(options_, regenerate ? "robot-regenerate" : "robot-get", result);
   return result;
 }
@@ -322,7 +329,7 @@ Expected<void> RobotsApi::list(
     }
   }
   if (api_token.empty()) return no_api_token();
-  const Call call{Call::Kind::list, origin_, owner_text(organization)};
+  const Call call{Call::Kind::list, origin_, owner_text(organization), organization.empty()};
   RobotListReader robots(organization, on_robot);
   Expected<void> result =
       read_list(transport_, call, request_of(call, robots_path(organization), api_token),
@@ -334,7 +341,7 @@ Expected<void> RobotsApi::list(
 
 Expected<void> RobotsApi::probe(const SecretString& api_token, const std::stop_token& stop) {
   if (api_token.empty()) return no_api_token();
-  const Call call{Call::Kind::probe, origin_, ""};
+  const Call call{Call::Kind::probe, origin_, "", true};
   RobotListReader robots("", [](const std::string&, base::Fingerprint) {});
   Expected<void> result = read_list(
       transport_, call, request_of(call, "/api/v1/user/robots?limit=1&token=false", api_token),

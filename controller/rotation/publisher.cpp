@@ -11,6 +11,7 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/public_text.h"
 #include "rotation/docker_config.h"
 #include "rotation/quotation.h"
 #include "rotation/secret_document.h"
@@ -42,16 +43,26 @@ std::string digest_text(std::string_view text) {
   return digits;
 }
 
+// What `auths` holds beside the token, and in base64 once more in the Secret.
+base::SecretString basic_credential(std::string_view user, const base::SecretString& token) {
+  auto pair = base::SecretString::copy_of(user);
+  pair.append(":");
+  pair.append(token.reveal());
+  return base::base64_encode(pair.reveal());
+}
+
 // A policy may quote the object that it refuses. Dry runs carry no token; a real write does.
 void withhold_quotation(TargetProblem& problem, const DesiredSecret& desired,
                         const quay::RobotCredential& credential) {
   const auto config = docker_config(desired.registries, credential.robot, credential.token);
-  auto pair = base::SecretString::copy_of(credential.robot + ":");
-  pair.append(credential.token.reveal());
+  const auto basic = basic_credential(credential.robot, credential.token);
   std::vector<base::SecretString> written;
-  written.push_back(base::base64_encode(pair.reveal()));
+  written.push_back(basic.clone());
   written.push_back(base::base64_encode(config.reveal()));
-  if (quotes(problem.message, written_forms(credential.token, std::move(written)))) {
+  // In any other case or encoding, too.
+  const bool betrayed = base::betrays(problem.message, credential.token.reveal()) ||
+                        base::betrays(problem.message, basic.reveal());
+  if (betrayed || quotes(problem.message, written_forms(credential.token, std::move(written)))) {
     problem.message = "Secret " + desired.key.text() +
                       " was refused with a message that quotes its content and is withheld; see "
                       "the API server's audit log";
@@ -283,6 +294,7 @@ std::optional<TargetProblem> Publisher::write(const Order& order, const DesiredS
   const auto& rotation = order.rotation;
   const auto& name = rotation.meta.key.name;
   const auto config = docker_config(desired.registries, order.user, order.token);
+  const auto basic = basic_credential(order.user, order.token);
 
   std::optional<ExistingSecret> existing;
   const auto cached = cache_.find(desired.key);

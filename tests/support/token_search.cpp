@@ -1,6 +1,7 @@
 #include "support/token_search.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
 #include <stdexcept>
 
@@ -25,6 +26,15 @@ void TokenSearch::add_runs(std::string_view text) {
 
 void TokenSearch::add(std::string_view token) {
   if (token.size() < run) throw std::invalid_argument("too short to be searched for");
+  std::string other(token);
+  add_spelling(token);
+  std::ranges::transform(other, other.begin(), [](unsigned char c) { return std::tolower(c); });
+  add_spelling(other);
+  std::ranges::transform(other, other.begin(), [](unsigned char c) { return std::toupper(c); });
+  add_spelling(other);
+}
+
+void TokenSearch::add_spelling(std::string_view token) {
   add_runs(token);
   for (std::size_t before = 0; before < 3; ++before) {
     const std::string padded = std::string(before, '.') + std::string(token);

@@ -8,8 +8,9 @@
 
 namespace quay_rotator::testing {
 
-// Any eight characters in a row of a token betray it, and so do any eight of its base64 (of either
-// alphabet), wherever the token begins in what was encoded. Not synchronized.
+// Any eight characters in a row of a token betray it, as it is, in lower or in upper case (a host's
+// name has one case), and so do any eight of the base64 of these (of either alphabet), wherever the
+// token begins in what was encoded. Not synchronized.
 class TokenSearch {
  public:
   // Tokens of fewer than eight characters cannot be told from other text: they are an error of the
@@ -21,6 +22,7 @@ class TokenSearch {
   [[nodiscard]] std::size_t find(std::string_view text) const;
 
  private:
+  void add_spelling(std::string_view token);
   void add_runs(std::string_view text);
 
   std::unordered_set<std::uint64_t> runs_;

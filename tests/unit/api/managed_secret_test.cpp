@@ -189,5 +189,13 @@ TEST(ManagedSecretTest, ComesBackFromTheCacheAsItWas) {
   EXPECT_EQ(result, *secret);
 }
 
+TEST(ManagedSecretTest, KeepsLittleOfManyLabels) {
+  json object{{"metadata", {{"name", "a"}, {"uid", "u"}, {"resourceVersion", "1"}}}};
+  for (int i = 0; i < 50'000; ++i) object["metadata"]["labels"]["l" + std::to_string(i)] = "";
+  const auto secret = ManagedSecret::from_json(object);
+  ASSERT_TRUE(secret) << secret.error().message;
+  EXPECT_LE(secret->marks.size(), 1024U);
+}
+
 }  // namespace
 }  // namespace quay_rotator::api

@@ -130,9 +130,11 @@ TEST_F(RegistryLoginTest, TheCredentialGoesToNoOtherHost) {
   for (const char* realm :
        {"https://evil.example.com/v2/auth", "http://quay.example.com/v2/auth",
         "https://quay.example.com:8443/v2/auth", "https://quay.example.com@evil.example.com/",
-        "https://quay.example.com.evil.com/", "/v2/auth", "//evil.example.com/", ""}) {
+        "https://quay.example.com.evil.com/", "/v2/auth", "//evil.example.com/", "",
+        "https://MARKEDROBOTTOKENMARKEDROBOTTOKEN.evil.com/"}) {
     root = challenging(R"(Bearer realm=")" + std::string(realm) + R"(",service="q")");
     EXPECT_EQ(outcome(), "RealmRefused") << realm;
+    EXPECT_EQ(login().error().message.find("evil"), std::string::npos);
   }
   root = challenging(R"(Basic realm="https://quay.example.com")");
   EXPECT_EQ(outcome(), "RealmRefused");

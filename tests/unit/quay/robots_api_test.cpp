@@ -1,7 +1,11 @@
 #include "quay/robots_api.h"
 
+#include <algorithm>
+#include <cctype>
 #include <map>
 #include <random>
+
+#include <gmock/gmock.h>
 
 #include "quay_fixture.h"
 
@@ -57,6 +61,79 @@ TEST_F(RobotsApiTest, ARobotOfTheUserHasTheUsersName) {
     ASSERT_FALSE(wrong.has_value()) << other;
     EXPECT_EQ(wrong.error().kind, Kind::wrong_robot);
   }
+}
+
+// It goes into the status, where everybody may read it.
+TEST_F(RobotsApiTest, AUsersNameIsNoPlaceForASecret) {
+  std::string api_lower(api_token);
+  std::string robot_lower(robot_token);
+  for (std::string* text : {&api_lower, &robot_lower}) {
+    std::ranges::transform(*text, text->begin(), [](unsigned char c) { return std::tolower(c); });
+  }
+  std::string hexadecimal;
+  for (const char c : robot_token) {
+    hexadecimal += "0123456789abcdef"[static_cast<unsigned>(c) / 16];
+    hexadecimal += "0123456789abcdef"[static_cast<unsigned>(c) % 16];
+  }
+  for (const std::string& user :
+       {api_lower, robot_lower, "user-" + robot_lower.substr(10, 20), hexadecimal}) {
+    answer = testing::Answer{.body = robot_body(user + "+ci", robot_token)};
+    const auto read = robots().get(ours, secret(api_token), stop.get_token());
+    ASSERT_FALSE(read.has_value());
+    EXPECT_EQ(read.error().kind, Kind::unexpected_answer);
+    expect_no_secret(read.error());
+  }
+}
+
+TEST_F(RobotsApiTest, SaysOfWhereARedirectLeadsWhatTheUserWrote) {
+  const auto message = [&](const std::string& location) {
+    answer = testing::Answer{.status = 301, .headers = {{"Location", location}}};
+    const auto read = robots().get(puller, secret(api_token), stop.get_token());
+    if (!read) expect_no_secret(read.error());
+    return read ? "" : read.error().message;
+  };
+  using ::testing::HasSubstr;
+  EXPECT_THAT(message("http://quay.example.com/"), HasSubstr("to http:// at its own host"));
+  EXPECT_THAT(message("https://quay.example.com:8443/x"), HasSubstr("to another port of its host"));
+  EXPECT_THAT(message("https://QUAY.example.com/x"), HasSubstr("to another path of itself"));
+  EXPECT_THAT(message("/x"), HasSubstr("to another path of itself"));
+  for (const std::string& elsewhere :
+       {"https://" + std::string(api_token) + ".example.com", std::string("//x/"), std::string(),
+        "https://quay.example.com." + std::string(robot_token),
+        "ftp://" + std::string(api_token)}) {
+    EXPECT_THAT(message(elsewhere), HasSubstr("redirects to another host ("));
+  }
+}
+
+TEST_F(RobotsApiTest, IsNotKeptAwayByANumber) {
+  for (const char* seconds : {"301", "3600", "4294967295"}) {
+    answer = testing::Answer{.status = 503, .headers = {{"Retry-After", seconds}}};
+    const auto read = robots().get(puller, secret(api_token), stop.get_token()).error();
+    EXPECT_EQ(read.retry_after, std::chrono::minutes(5));
+  }
+}
+
+TEST_F(RobotsApiTest, SpeaksOfAUserWhereTheRobotIsAUsers) {
+  answer = testing::Answer{.status = 403, .body = std::string(insufficient_scope)};
+  const auto of_user = robots().get(ours, secret(api_token), stop.get_token()).error();
+  EXPECT_EQ(of_user.kind, Kind::insufficient_scope);
+  EXPECT_NE(of_user.message.find("user:admin"), std::string::npos);
+  EXPECT_EQ(of_user.message.find("organization"), std::string::npos);
+  const auto listed = robots().list("", secret(api_token), stop.get_token(), [](auto&, auto) {});
+  EXPECT_EQ(listed.error().message.find("organization"), std::string::npos);
+  const auto of_organization = robots().get(puller, secret(api_token), stop.get_token()).error();
+  EXPECT_NE(of_organization.message.find("no such organization"), std::string::npos);
+  EXPECT_EQ(of_organization.message.find("user:admin"), std::string::npos);
+}
+
+TEST_F(RobotsApiTest, SaysWhatToDoAboutABrokenAuditLogAndAMissingRobot) {
+  answer = testing::Answer{.status = 500};
+  const auto posted = robots().regenerate(puller, secret(api_token), stop.get_token()).error();
+  EXPECT_NE(posted.message.find("audit log"), std::string::npos);
+  EXPECT_EQ(posted.message.find("regenerate its token"), std::string::npos) << "in a rotation";
+  answer = testing::Answer{.status = 400, .body = std::string(no_robot)};
+  const auto missing = robots().get(puller, secret(api_token), stop.get_token()).error();
+  EXPECT_NE(missing.message.find("rights on repositories"), std::string::npos);
 }
 
 // The table of docs/quay.md.
@@ -161,7 +238,8 @@ TEST_P(AnswerTest, HasItsNameForGetAndPost) {
       EXPECT_EQ(error.retry_after, std::chrono::seconds(7));
     }
     if (row.status == 301) {
-      EXPECT_NE(error.message.find("https://other:8443"), std::string::npos);
+      EXPECT_NE(error.message.find("redirects to another host"), std::string::npos);
+      EXPECT_EQ(error.message.find("other:8443"), std::string::npos);
     }
   }
   EXPECT_EQ(transport.requests().size(), 2U);

@@ -572,9 +572,15 @@ TEST_F(PublisherTest, StopsBetweenRetries) {
 TEST_F(PublisherTest, WithholdsAMessageThatQuotesTheToken) {
   publish(first_token);
   const auto pair = base::base64_encode(std::string(user) + ":" + std::string(second_token));
-  for (const auto& quoted : {std::string(second_token), std::string(second_token.substr(0, 20)),
-                             std::string(second_token.substr(40, 10)), std::string(pair.reveal()),
-                             std::string(pair.reveal().substr(20, 30))}) {
+  std::string small(second_token);
+  std::ranges::transform(small, small.begin(), [](unsigned char c) { return std::tolower(c); });
+  const auto data = base::base64_encode("{\"auth\":\"" + std::string(pair.reveal()) + "\"");
+  for (const auto& quoted :
+       {std::string(second_token), std::string(second_token.substr(0, 20)),
+        std::string(second_token.substr(21, 18)), std::string(second_token.substr(40, 10)),
+        std::string(pair.reveal().substr(20, 30)), small, std::string(pair.reveal()),
+        std::string(pair.reveal().substr(30, 20)), std::string(data.reveal()),
+        std::string(data.reveal().substr(60, 40))}) {
     fail_patches(
         99, refusal(422, "Invalid", "ValidatingAdmissionPolicy 'no' denied request: " + quoted));
     const auto problems = publish(second_token);

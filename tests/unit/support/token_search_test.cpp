@@ -1,5 +1,7 @@
 #include "support/token_search.h"
 
+#include <algorithm>
+#include <cctype>
 #include <stdexcept>
 #include <string>
 
@@ -35,6 +37,18 @@ TEST(TokenSearch, FindsItsBase64WhereverItBegins) {
     EXPECT_TRUE(search.betrayed_by(base64(before + token + "\"}}"))) << before;
     EXPECT_TRUE(search.betrayed_by(base64(before + token.substr(0, 12)))) << before;
   }
+}
+
+TEST(TokenSearch, FindsItInTheCaseOfAHostsName) {
+  std::string small = token;
+  std::ranges::transform(small, small.begin(), [](unsigned char c) { return std::tolower(c); });
+  TokenSearch search;
+  search.add(token);
+  EXPECT_TRUE(search.betrayed_by("https://" + small.substr(3, 20) + ".example.com"));
+  EXPECT_TRUE(search.betrayed_by(base64("a" + small)));
+  TokenSearch of_small;
+  of_small.add(small);
+  EXPECT_TRUE(of_small.betrayed_by(token));
 }
 
 TEST(TokenSearch, FindsBytesInBothAlphabets) {
