@@ -379,8 +379,13 @@ void unpublished(Writer& writer, const RunResult& result) {
 
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status) {
   std::vector<base::Fingerprint> all;
+  // Where the status does not tell it (any more), the history does.
+  std::optional<base::Fingerprint> newest = status.token_fingerprint;
+  for (const api::HistoryEntry& entry : status.history) {
+    if (!newest) newest = entry.fingerprint;
+  }
   const auto add = [&](const std::optional<base::Fingerprint>& token) {
-    if (token && token != status.token_fingerprint) all.push_back(*token);
+    if (token && token != newest) all.push_back(*token);
   };
   for (const api::HistoryEntry& entry : status.history) {
     add(entry.fingerprint);

@@ -342,6 +342,10 @@ TEST(Status, TheHistoryTellsEveryTokenThatWasCurrentBefore) {
       testing::UnorderedElementsAre(base::Fingerprint::of("old"), base::Fingerprint::of("new"),
                                     base::Fingerprint::of("newer")));
   EXPECT_FALSE(rotation.status.history[1].previous) << "the entry before tells it";
+  rotation.status.token_fingerprint.reset();
+  EXPECT_THAT(superseded(rotation.status),
+              testing::Not(testing::Contains(base::Fingerprint::of("theirs"))))
+      << "a status that has lost it";
 }
 
 TEST(Status, ARotationThatCannotBeginIsTold) {
