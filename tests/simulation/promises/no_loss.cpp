@@ -41,6 +41,8 @@ void NoLoss::check_goes_on(const Change& change) {
   const std::string before =
       change.before ? text_at(*change.before, "/status/tokenFingerprint") : "";
   const bool changed = !before.empty() && before != token;
+  // A backup that somebody brought back knows nothing of what came after it.
+  if (changed && change.caller == nullptr && !token.empty()) knew.clear();
   const Rotation* rotation = known().rotation(change.key);
   if (changed && knew.contains(token) && rotation != nullptr && !rotation->robot.host.empty() &&
       !known().quay_of(rotation->robot).was_put_back(rotation->robot.name)) {
