@@ -11,6 +11,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr base::Duration heals_forgotten = minutes(10);
+constexpr base::Duration telling_pause = seconds(10);
 constexpr base::BackoffPolicy watch_backoff{seconds(5), minutes(1)};
 // A clock that is set right by then was ours.
 constexpr base::Duration future_believed = minutes(30);
@@ -42,12 +43,19 @@ void Memory::look(const std::string& uid, const api::RobotTokenRotationStatus& s
     heals_ = 0;
     healed_.reset();
   }
+  if (told_ && now >= *told_ + telling_pause) told_.reset();
   if (!watches(now)) watches_ = 0;
 }
 
 bool Memory::empty() const {
   return ledger_.empty() && not_before_ == base::MonotonicTime{} && inputs_.empty() && !drifted_ &&
-         !stale_ && start_overs_ == 0 && !healed_ && watches_ == 0 && !future_since_;
+         !stale_ && start_overs_ == 0 && !healed_ && watches_ == 0 && !future_since_ && !told_;
+}
+
+base::MonotonicTime Memory::tell(base::MonotonicTime now) {
+  if (told_ && now < *told_ + telling_pause) return *told_ + telling_pause;
+  told_ = now;
+  return now;
 }
 
 void Memory::wait(base::MonotonicTime until, std::string inputs) {

@@ -77,6 +77,10 @@ class Memory {
     return now - stale_since_;
   }
 
+  // Something new is to be told of a resource at rest: from when on. Not twice without a pause, for
+  // two processes that know different things would tell them in turns.
+  base::MonotonicTime tell(base::MonotonicTime now);
+
   // Runs in a row that had to start over.
   int count_start_over() { return ++start_overs_; }
   void no_start_over() { start_overs_ = 0; }
@@ -114,6 +118,7 @@ class Memory {
   base::MonotonicTime next_watch_{};
   int watches_ = 0;
   std::optional<base::MonotonicTime> future_since_;
+  std::optional<base::MonotonicTime> told_;
 };
 
 }  // namespace quay_rotator::rotation

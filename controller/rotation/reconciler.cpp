@@ -411,7 +411,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
                        {{"resource", key.text()}});
     return report(*cached, dated_anew(*cached, wall_now), stop);
   }
-  report(*cached, at_rest(*cached, known, wall_now), stop);
+  tell(*cached, at_rest(*cached, known, wall_now), stop);
   rest(*cached, std::get<Rest>(decision).until);
   if (memory.watches(now)) {
     parts_.queue.add_at(key, memory.next_watch(), runtime::Urgency::normal);
@@ -627,6 +627,17 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
                  base::backoff_delay(heal_backoff, heals, parts_.executor.random()));
   }
   parts_.queue.add(key, runtime::Urgency::normal);
+}
+
+void Reconciler::tell(const api::RobotTokenRotation& rotation, const StatusUpdate& update,
+                      const std::stop_token& stop) {
+  if (update.status != rotation.status) {
+    const base::MonotonicTime now = parts_.executor.now();
+    base::MonotonicTime when{};
+    remember(rotation.meta.key, [&](Memory& memory) { when = memory.tell(now); });
+    if (when > now) return parts_.queue.add_at(rotation.meta.key, when, urgency_of(rotation));
+  }
+  report(rotation, update, stop);
 }
 
 void Reconciler::report(api::RobotTokenRotation rotation, const StatusUpdate& update,

@@ -123,6 +123,10 @@ class Reconciler {
   // Takes to memory what the run has shown, and says how long to wait should it be repeated.
   base::Duration learn(const api::RobotTokenRotation& before, const DriverResult& result);
   // Writes a status that needed no run, announces it, and waits for `delay`.
+  // As report(), but not twice without a pause: two processes that know different things, as when
+  // one takes over from another, would write in turns for as long as that lasts.
+  void tell(const api::RobotTokenRotation& rotation, const StatusUpdate& update,
+            const std::stop_token& stop);
   void report(api::RobotTokenRotation rotation, const StatusUpdate& update,
               const std::stop_token& stop);
   void announce(const api::RobotTokenRotation& rotation, const std::vector<Notice>& notices,

@@ -153,6 +153,15 @@ TEST(Memory, WatchesARobotForAHoldMoreAndMoreSeldom) {
   EXPECT_TRUE(memory.empty());
 }
 
+TEST(Memory, AResourceAtRestIsToldOfNothingTwiceWithoutAPause) {
+  Memory memory;
+  EXPECT_EQ(memory.tell(start), start);
+  EXPECT_EQ(memory.tell(start + seconds(1)), start + seconds(10));
+  EXPECT_EQ(memory.tell(start + seconds(10)), start + seconds(10));
+  memory.look("uid", {}, start + seconds(20));
+  EXPECT_TRUE(memory.empty());
+}
+
 TEST(Memory, ATimeToComeIsBelievedAfterAWhile) {
   Memory memory;
   EXPECT_FALSE(memory.sees_future(true, start));
