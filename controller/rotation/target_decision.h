@@ -68,7 +68,7 @@ std::optional<nlohmann::json> owners_to_keep(const nlohmann::json& live,
 // How to apply.
 struct WriteMode {
   bool force = false;            // over the fields of other managers
-  std::string uid;             // precondition; "": the Secret is to be created
+  std::string uid;               // precondition; "": the Secret is to be created
   std::string resource_version;  // precondition of a take-over: what was looked at is overwritten
   bool operator==(const WriteMode&) const = default;
 };
