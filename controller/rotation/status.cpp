@@ -35,6 +35,11 @@ class Writer {
       : rotation_(rotation), now_(whole_seconds(now)) {
     update_.status = rotation.status;
     update_.status.observed_generation = rotation.generation;
+    // A user's robot is known in full to Quay alone.
+    const api::RobotName& robot = rotation.spec.robot;
+    if (update_.status.robot.empty() && !robot.organization.empty() && !rotation.invalid) {
+      update_.status.robot = robot.organization + "+" + robot.name;
+    }
   }
 
   api::RobotTokenRotationStatus& status() { return update_.status; }
@@ -171,12 +176,20 @@ std::string summary(const std::vector<TargetProblem>& problems) {
   return text;
 }
 
+// At the last look there was no such robot.
+bool was_gone(const api::RobotTokenRotationStatus& status) {
+  const api::Condition* published = status.conditions.find("Published");
+  return published && published->reason == quay::reason(quay::Error::Kind::robot_not_found);
+}
+
 void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResult& result) {
   const Report& report = result.report;
   api::RobotTokenRotationStatus& status = writer.status();
   const bool first = !rotation.status.token_fingerprint;
   const bool changed = !first && rotation.status.token_fingerprint != report.fingerprint;
   const std::string token = report.fingerprint->text();
+  const bool anew = was_gone(rotation.status) && changed && !report.regenerated;
+  const char* foreign = anew ? "RobotRecreated" : "ForeignRotation";
 
   if (report.regenerated) {
     status.last_rotation_time = writer.now();
@@ -199,8 +212,8 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
     status.conditions.remove("Preflight");
     if (first || changed) {
       status.token_known_since = writer.now();
-      writer.remember(first ? "Adopted" : "ForeignRotation", "Succeeded", std::nullopt,
-                      report.fingerprint, rotation.status.token_fingerprint);
+      writer.remember(first ? "Adopted" : foreign, "Succeeded", std::nullopt, report.fingerprint,
+                      rotation.status.token_fingerprint);
     }
   }
   if (first && !report.regenerated) {
@@ -217,7 +230,11 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
       if (result.watched) what += "an earlier request that Quay carried out late, or by ";
       what += "somebody else";
     }
-    writer.warn("ForeignRotation", what + "; " + token + " is in " + secrets(result.targets_total));
+    if (anew) {
+      what = "robot " + status.robot +
+             " was made anew: grant it again what it may pull, a new robot has no rights";
+    }
+    writer.warn(foreign, what + "; " + token + " is in " + secrets(result.targets_total));
   } else if (result.healed && !report.regenerated && !first) {
     writer.notice(kube::EventType::normal, "Healed",
                   "a target Secret was missing or changed; it holds token " + token + " again");

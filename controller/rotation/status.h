@@ -20,7 +20,8 @@ namespace quay_rotator::rotation {
 struct Notice {
   kube::EventType type = kube::EventType::normal;
   std::string reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
-                       // ForeignRotation, Recovered, StaleRead, ClockWasWrong, or a trouble's own
+                       // ForeignRotation, RobotRecreated, Recovered, StaleRead, ClockWasWrong, or a
+                       // trouble's own
   std::string note;
 };
 

@@ -181,6 +181,31 @@ TEST(Status, TellsAForeignRotationAndCountsTheIntervalFromIt) {
   EXPECT_FALSE(update.status.last_rotation_time);
 }
 
+TEST(Status, ARobotThatWasMadeAnewIsToldAsThat) {
+  api::RobotTokenRotation rotation = settled();
+  RunResult gone = failed(Report::End::quay_failed);
+  gone.report.quay_error = quay_error(quay::Error::Kind::robot_not_found);
+  rotation.status = after_run(rotation, rotated()).status;
+  rotation.status = after_run(rotation, gone).status;
+  RunResult result = done("another");
+  result.report.foreign = true;
+  const StatusUpdate update = after_run(rotation, result);
+  ASSERT_EQ(update.notices.size(), 1U);
+  EXPECT_EQ(update.notices[0].reason, "RobotRecreated");
+  EXPECT_THAT(update.notices[0].note, HasSubstr("no rights"));
+  EXPECT_EQ(update.status.history[0].reason, "RobotRecreated");
+}
+
+TEST(Status, NamesTheRobotBeforeQuayHasToldIt) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = {};
+  rotation.spec.robot = {"acme", "puller"};
+  RunResult result = failed(Report::End::quay_failed);
+  result.robot.clear();
+  result.report.quay_error = quay_error(quay::Error::Kind::unreachable);
+  EXPECT_EQ(after_run(rotation, result).status.robot, "acme+puller");
+}
+
 TEST(Status, TellsHealing) {
   RunResult result = done("old");
   result.healed = true;
