@@ -166,11 +166,11 @@ std::map<std::string, ConnectionReconciler::Robots> ConnectionReconciler::robots
 }
 
 ConnectionReconciler::Finding ConnectionReconciler::examine(
-    const kube::ObjectKey& key, const std::map<std::string, Robots>& organizations,
+    const kube::ObjectKey& connection, const std::map<std::string, Robots>& organizations,
     const std::stop_token& stop) {
   Findings::Organizations found;
   Finding trouble;
-  const auto session = parts_.sessions.refresh(key, stop);
+  const auto session = parts_.sessions.refresh(connection, stop);
   if (session) {
     trouble = read_all(**session, organizations, found, stop);
   } else {
@@ -182,7 +182,7 @@ ConnectionReconciler::Finding ConnectionReconciler::examine(
     for (const auto& [organization, robots] : organizations)
       found.try_emplace(organization, trouble);
   }
-  tell(key, std::move(found));
+  tell(connection, std::move(found));
   return trouble;
 }
 
