@@ -14,7 +14,7 @@ namespace {
 constexpr Duration look_for_room = std::chrono::milliseconds(20);
 
 std::size_t cost(const std::string& line) {
-  return line.size() + sizeof line;
+  return line.size() + sizeof(std::string);
 }
 
 // A pipe that is ready takes PIPE_BUF bytes at once; a descriptor that is broken is ready, too.

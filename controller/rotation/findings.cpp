@@ -9,10 +9,11 @@ std::set<std::string> Findings::note(const kube::ObjectKey& connection, Organiza
   auto& known = findings_[connection];
   std::map<std::string, Finding> next;
   std::set<std::string> news;
-  for (auto& [organization, trouble] : found) {
+  for (auto& look : found) {
+    const std::string& organization = look.first;
     const auto before = known.find(organization);
     const bool first = before == known.end();
-    Finding finding{std::move(trouble), 1};
+    Finding finding{std::move(look.second), 1};
     // Another trouble that passes by itself (a 502 after a 500) is the same one, with news.
     if (!first && finding.trouble && before->second.trouble) {
       finding.looks = before->second.looks + 1;

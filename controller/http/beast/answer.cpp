@@ -94,13 +94,12 @@ class Answer::Parser final : public beast::http::basic_parser<false> {
     OPENSSL_cleanse(buffer_.data() + (filled_ - used), used);
     filled_ -= used;
     if (state == State::unwanted) return;
-    if (error == beast::http::error::header_limit) {
-      state = State::too_large;
-    } else if (error && error != beast::http::error::need_more) {
+    const bool is_head_too_large = error == beast::http::error::header_limit;
+    if (error && !is_head_too_large && error != beast::http::error::need_more) {
       state = State::malformed;
-    } else if (is_done()) {
+    } else if (!is_head_too_large && is_done()) {
       state = State::whole;
-    } else if (received_ - body_ > most_head + framing_of_a_byte * body_) {
+    } else if (is_head_too_large || received_ - body_ > most_head + framing_of_a_byte * body_) {
       state = State::too_large;
     }
   }
