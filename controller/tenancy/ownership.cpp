@@ -228,8 +228,7 @@ std::vector<kube::ObjectKey> Owners::replace(const kube::ObjectKey& key,
     }
   }
   std::ranges::sort(changed);
-  const auto doubles = std::ranges::unique(changed);
-  changed.erase(doubles.begin(), doubles.end());
+  changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
   return changed;
 }
 
