@@ -27,7 +27,8 @@ constexpr double rotate_now_goal = 1;  // s, p99
 constexpr double ledger_goal = 2;      // s
 
 // Quays as nobody wants for a neighbour's. All on loopback; each connection of theirs has a thread.
-struct HostileQuays {
+class HostileQuays {
+ public:
   contract::Identity authority = contract::make_authority();
   // Accepts, and says nothing.
   RawServer silent{[](Connection& peer) { peer.wait_closed(); }};
@@ -43,8 +44,16 @@ struct HostileQuays {
                        return;
                    }
                  },
-                 {.identity = contract::issue_dearly(
-                      authority, {.alternative_names = "DNS:localhost,IP:127.0.0.1"})}};
+                 dearest()};
+
+ private:
+  [[nodiscard]] contract::ServerOptions dearest() const {
+    contract::ServerOptions options;
+    contract::CertificateRequest request;
+    request.alternative_names = "DNS:localhost,IP:127.0.0.1";
+    options.identity = contract::issue_dearly(authority, request);
+    return options;
+  }
 };
 
 void create(const kube::Resource& resource, const json& object) {

@@ -140,8 +140,9 @@ void SecretManifest(benchmark::State& state) {
   const auto desired = rotation::desired_secrets(resource, "quay.example.com");
   const auto config = rotation::docker_config({"quay.example.com"}, "acme+robot-1", token());
   const Allocations allocations;
+  const rotation::WriteMode mode{false, "uid", ""};
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(rotation::secret_manifest(desired.front(), resource, "uid", config));
+    benchmark::DoNotOptimize(rotation::secret_manifest(desired.front(), resource, mode, config));
   }
   allocations.report(state);
 }
