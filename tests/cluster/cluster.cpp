@@ -160,6 +160,7 @@ std::optional<json> Cluster::wait_for(const std::string& what, const kube::Resou
       const json event = json::parse(line);
       const std::string type = event.at("type");
       if (type == "ERROR") return false;
+      if (type == "BOOKMARK") return true;
       last = type == "DELETED" ? json(nullptr) : event.at("object");
       accepted = accept(last);
       return !accepted;

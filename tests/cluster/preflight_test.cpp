@@ -166,7 +166,7 @@ TEST_F(Preflight, AnAdmissionPolicyThatComesAndGoes) {
 
 TEST_F(Preflight, ASecretOfSomebodyElseAndTheCommandThatTheMessageGives) {
   cluster().kubectl_ok({"-n", ns(), "create", "secret", "docker-registry", "quay-pull",
-                        "--docker-server=elsewhere.example.com", "--docker-username=someone",
+                        "--docker-server=" + cluster().registry(), "--docker-username=someone",
                         "--docker-password=theirs"});
   const std::string uid = secret_uid();
   const OperatorProcess running;
@@ -313,8 +313,9 @@ TEST_F(Preflight, TheRegistryIsNotAvailable) {
   ASSERT_TRUE(wait_until_ready());
   cluster().quay().post("/faults", {{"match", {{"endpoint", "auth"}}}, {"action", "error-before"}});
   annotate_rotate_now("now");
-  EXPECT_THAT(expect_refused("RegistryUnavailable"),
-              AllOf(HasSubstr("status 500"), HasSubstr("says nothing about the credential")));
+  EXPECT_THAT(
+      expect_refused("RegistryUnavailable"),
+      AllOf(HasSubstr("failed inside (500)"), HasSubstr("says nothing about the credential")));
   cluster().quay().remove("/faults");
   ASSERT_TRUE(wait_until_rotated(1));
   EXPECT_EQ(regenerations(), 1);
