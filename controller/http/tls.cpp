@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <unistd.h>
@@ -178,9 +179,15 @@ base::MonotonicTime now() {
 
 // Where an SSL_CTX keeps what its connections report to. Not its "application data": Asio's.
 template <class T>
-int place_of() {
-  static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-  return index;
+int place_of() try {
+  // Memory may be short for a moment: what throws is tried again the next time.
+  static const int place = [] {
+    const int taken = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
+    return taken >= 0 ? taken : throw std::bad_alloc();
+  }();
+  return place;
+} catch (const std::bad_alloc&) {
+  return -1;
 }
 template <class T>
 T* get(const SSL* connection) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <new>
 #include <poll.h>
 #include <utility>
 
@@ -23,21 +24,24 @@ std::string reason_of(unsigned long error) {
 
 }  // namespace
 
-const BIO_METHOD* Connection::wire_method() {
+const BIO_METHOD* Connection::wire_method() try {
+  // Memory may be short for a moment: what throws is tried again the next time.
   static const std::unique_ptr<BIO_METHOD, Freed<BIO_meth_free>> method = [] {
     std::unique_ptr<BIO_METHOD, Freed<BIO_meth_free>> made(
         BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "quay-rotator"));
     const auto control = [](BIO*, int command, long, void*) -> long {
       return command == BIO_CTRL_FLUSH ? 1 : 0;
     };
-    if (made && (BIO_meth_set_read(made.get(), read_wire) != 1 ||
-                 BIO_meth_set_write(made.get(), write_wire) != 1 ||
-                 BIO_meth_set_ctrl(made.get(), control) != 1)) {
-      made.reset();
+    if (!made || BIO_meth_set_read(made.get(), read_wire) != 1 ||
+        BIO_meth_set_write(made.get(), write_wire) != 1 ||
+        BIO_meth_set_ctrl(made.get(), control) != 1) {
+      throw std::bad_alloc();
     }
     return made;
   }();
   return method.get();
+} catch (const std::bad_alloc&) {
+  return nullptr;
 }
 
 int Connection::read_wire(BIO* bio, char* into, int size) {
