@@ -185,11 +185,12 @@ Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicT
     const std::scoped_lock lock(mutex_);
     piece = std::move(received_);
     received_.clear();
-    taken_ = piece.size();
     // Its wait was for the caller, who is no silent server.
     if (held_) last_bytes_ = now();
     held = std::exchange(held_, std::nullopt);
-    if (held) received_.append(held->piece);
+    // Nothing but the end is an empty piece.
+    if (held) (piece.empty() ? piece : received_).append(held->piece);
+    taken_ = piece.size();
   }
   if (held) held->resume(true);
   return wake;

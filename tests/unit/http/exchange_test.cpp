@@ -37,6 +37,27 @@ TEST(Exchange, KeepsTheBeginningOfAnErrorAlsoWhenItsStatusComesAfterIt) {
   EXPECT_EQ(exchange.take_body().reveal(), "1234");
 }
 
+TEST(Exchange, APieceThatCameWhileItsCallerWasBusyIsNotTakenForTheEnd) {
+  Exchange exchange({10, 4}, Exchange::Interest::pieces, base::MonotonicTime::max());
+  exchange.open(200, {});
+  const auto next = [&exchange] {
+    base::SecretString piece;
+    EXPECT_EQ(exchange.await_piece(std::chrono::hours(1), base::MonotonicTime::max(), {}, piece),
+              Exchange::Wake::event);
+    return std::string(piece.reveal());
+  };
+  EXPECT_EQ(exchange.receive("123456", [](bool) {}), Exchange::Received::taken);
+  EXPECT_EQ(next(), "123456");
+  bool resumed = false;
+  EXPECT_EQ(exchange.receive("789012", [&](bool taken) { resumed = taken; }),
+            Exchange::Received::held);
+  EXPECT_FALSE(resumed);
+  EXPECT_EQ(next(), "789012");
+  EXPECT_TRUE(resumed);
+  exchange.finish(std::nullopt);
+  EXPECT_EQ(next(), "");
+}
+
 TEST(Exchange, EndsAHandshakeThatDoesNotEnd) {
   Exchange exchange({64U << 20U, 4}, Exchange::Interest::whole, base::MonotonicTime::max());
   exchange.count_handshake_bytes(most_handshake_bytes);
