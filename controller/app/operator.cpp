@@ -28,6 +28,7 @@
 #include "http/probe_server.h"
 #include "kube/api_server.h"
 #include "kube/client.h"
+#include "kube/cluster_identity.h"
 #include "kube/configuration.h"
 #include "kube/event_recorder.h"
 #include "rotation/caches.h"
@@ -223,6 +224,10 @@ class Operator {
             [this](const kube::ObjectKey& key, const auto& listed) {
               reconciler_->note_drift(key, listed);
             },
+            [this](const api::RobotTokenRotation& rotation) {
+              return reconciler_->looked_after(rotation);
+            },
+            [this](const kube::ObjectKey& key) { reconciler_->note_refusal(key); },
             [this](const kube::ObjectKey& key) { reconciler_->note_news(key); }});
     metrics_.set_connection_source([this] { return connection_samples(); });
     metrics_.set_rotation_source([this] { return samples(); },
@@ -289,6 +294,7 @@ class Operator {
   void lead(const std::stop_token& stopping) {
     if (election_ && !election_->wait_until_leading(stopping)) return;
     metrics_.leader(true);
+    if (!identify_cluster(stopping)) return;
     workforce_.serve_rotations([this] { return task(*reconciler_); });
     rotation::follow(
         caches_, *reconciler_, executor_, log_,
@@ -298,6 +304,26 @@ class Operator {
     log_.info("caches are complete", {{"resources", static_cast<std::int64_t>(rotations_.size())},
                                       {"secrets", static_cast<std::int64_t>(secrets_.size())}});
     trim_heap();
+  }
+
+  // False when stopped. Nothing is done before: it may all belong to another cluster.
+  bool identify_cluster(const std::stop_token& stopping) {
+    const std::string name_space =
+        options_.namespaces.empty() ? kube::system_namespace : election_options().lease.name_space;
+    for (std::string last;;) {
+      const auto identity = kube::cluster_identity(*client_, name_space, stopping);
+      if (identity) {
+        log_.info("cluster", {{"namespace", name_space}, {"uid", *identity}});
+        reconciler_->look_after(*identity);
+        return true;
+      }
+      std::string error = kube::explain(identity.error());
+      if (error != last) {
+        log_.error("cannot tell which cluster this is; nothing is rotated", {{"error", error}});
+      }
+      last = std::move(error);
+      if (!executor_.sleep_for(seconds(1), stopping)) return false;
+    }
   }
 
   template <class R>

@@ -2,6 +2,23 @@
 
 namespace quay_rotator::quay {
 
+bool refuses_access(Error::Kind kind) {
+  using Kind = Error::Kind;
+  switch (kind) {
+    case Kind::api_token_unusable:
+    case Kind::api_token_refused:
+    case Kind::api_token_foreign:
+    case Kind::insufficient_scope:
+    case Kind::organization_not_found:
+    case Kind::robot_not_found:
+    case Kind::illegal_name:
+    case Kind::token_missing:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::string_view reason(Error::Kind kind) {
   using Kind = Error::Kind;
   switch (kind) {

@@ -57,6 +57,10 @@ struct Error {
   bool maybe_changed = true;
 };
 
+// This API token may not read that robot, or there is no such robot: a person has to do something.
+// Not what may pass by itself: a Quay that is away refuses nothing.
+bool refuses_access(Error::Kind kind);
+
 // CamelCase, as a condition's reason: "ApiTokenRefused".
 std::string_view reason(Error::Kind kind);
 

@@ -139,6 +139,7 @@ Expected<RegistryLogin::Challenge> RegistryLogin::read_challenge(const std::stri
   }
   if (response->status == 429) return tl::unexpected(refusal(call, *response));
   if (response->status != 401 && response->status != 200) {
+    if (response->status < 500) call_it("");
     return tl::unexpected(unavailable(call, response->status));
   }
   std::optional<BearerChallenge> bearer;
@@ -148,11 +149,13 @@ Expected<RegistryLogin::Challenge> RegistryLogin::read_challenge(const std::stri
     if (!bearer && one.header("WWW-Authenticate")) bearer = parse_bearer_challenge(header.value);
   }
   if (!bearer) {
+    call_it("");
     return tl::unexpected(make(Kind::realm_refused, call,
                                "did not name a token server (no Bearer challenge at /v2/)",
                                "check that the connection's url is a Quay with its registry"));
   }
   const auto realm = http::parse_url(bearer->realm);
+  call_it(!bearer->service.empty() ? bearer->service : realm ? realm->authority() : "");
   const auto own = http::parse_url(origin_);
   std::shared_ptr<http::Transport> elsewhere;
   const bool at_home = realm && own && realm->origin() == own->origin();
@@ -184,6 +187,22 @@ Expected<RegistryLogin::Challenge> RegistryLogin::challenge(const std::string& r
     challenge_ = *read;
   }
   return read;
+}
+
+void RegistryLogin::call_it(std::string name) {
+  const std::lock_guard lock(mutex_);
+  name_ = std::move(name);
+}
+
+std::optional<std::string> RegistryLogin::self_given_name(const std::stop_token& stop) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (name_) return name_;
+  }
+  // A challenge that cannot be used tells the name all the same.
+  static_cast<void>(challenge("", stop));
+  const std::lock_guard lock(mutex_);
+  return name_;
 }
 
 Expected<void> RegistryLogin::login(const RobotCredential& credential,

@@ -36,6 +36,9 @@ class RegistryLogin {
   // Success proves the credential. Only login_refused, robot_unknown_to_registry, robots_disallowed
   // and robot_owner_disabled speak about it; every other error says nothing about it.
   Expected<void> login(const RobotCredential& credential, const std::stop_token& stop);
+  // What the registry calls itself in its challenge, asked once without a credential: the service,
+  // or the realm's host and port. "" when it does not say, nothing when it does not answer.
+  std::optional<std::string> self_given_name(const std::stop_token& stop);
 
  private:
   struct Challenge {
@@ -46,12 +49,14 @@ class RegistryLogin {
   // The kept one, or read anew. `robot` is for messages.
   Expected<Challenge> challenge(const std::string& robot, const std::stop_token& stop);
   Expected<Challenge> read_challenge(const std::string& robot, const std::stop_token& stop);
+  void call_it(std::string name);
 
   http::Transport& transport_;
   std::string origin_;
   RegistryLoginOptions options_;
   std::mutex mutex_;
   std::optional<Challenge> challenge_;
+  std::optional<std::string> name_;  // as it last called itself
 };
 
 }  // namespace quay_rotator::quay

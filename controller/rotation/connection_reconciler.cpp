@@ -154,7 +154,10 @@ std::map<std::string, ConnectionReconciler::Robots> ConnectionReconciler::robots
     const kube::ObjectKey& connection) const {
   std::map<std::string, Robots> organizations;
   const auto look = [&](const api::RobotTokenRotation& rotation) {
-    if (rotation.spec.connection != connection.name || !watched_for_drift(rotation)) return;
+    if (rotation.spec.connection != connection.name || !watched_for_drift(rotation) ||
+        !parts_.looked_after(rotation)) {
+      return;
+    }
     auto& robots = organizations[rotation.spec.robot.organization];
     const auto& status = rotation.status;
     if (status.token_fingerprint && !status.rotation) {
@@ -181,6 +184,11 @@ ConnectionReconciler::Finding ConnectionReconciler::examine(
   if (trouble) {
     for (const auto& [organization, robots] : organizations)
       found.try_emplace(organization, trouble);
+  }
+  for (const auto& [organization, robots] : organizations) {
+    const auto one = found.find(organization);
+    if (one == found.end() || !one->second || !one->second->lasting) continue;
+    for (const Robot& robot : robots) parts_.on_refusal(robot.rotation);
   }
   tell(connection, std::move(found));
   return trouble;

@@ -41,6 +41,10 @@ struct ConnectionReconcilerParts {
   // `listed`: the token that the list shows; nothing: no such robot.
   std::function<void(const kube::ObjectKey& rotation, std::optional<base::Fingerprint> listed)>
       on_drift;
+  // Of a resource that another cluster looks after nothing is read.
+  std::function<bool(const api::RobotTokenRotation& rotation)> looked_after;
+  // Quay refuses to tell, and will not without somebody's doing.
+  std::function<void(const kube::ObjectKey& rotation)> on_refusal;
   // There is something new in `findings` for it.
   std::function<void(const kube::ObjectKey& rotation)> on_news;
 };

@@ -4,23 +4,39 @@
 
 namespace quay_rotator::rotation {
 
+namespace {
+
+// Why to rotate now, if there is a reason.
+std::optional<api::RotationReason> wanted(const PlanInput& input,
+                                          std::optional<base::WallTime> due) {
+  using Reason = api::RotationReason;
+  if (tenancy::initial_rotation_pending(input.rotation)) return Reason::initial;
+  if (!tenancy::open_request(input.rotation).empty()) return Reason::requested;
+  if (due && *due <= input.now) return Reason::interval;
+  return std::nullopt;
+}
+
+}  // namespace
+
 Plan plan(const PlanInput& input) {
   const api::RobotTokenRotation& rotation = input.rotation;
   const api::RobotTokenRotationStatus& status = rotation.status;
-  const bool asked = !rotation.rotate_request.empty() &&
-                     rotation.rotate_request != status.last_handled_rotate_request;
 
   const bool open = status.rotation || status.has_unreadable_ledger();
   // Secrets that stay must hold a token that works; the others go with their owner.
   const bool goes =
       rotation.deleting && (!open || rotation.spec.deletion_policy == api::DeletionPolicy::delete_);
-  const bool may_settle = open && !goes && !rotation.invalid;
+  const bool foreign = input.mark == tenancy::Mark::foreign;
+  const bool may_settle = open && !goes && !rotation.invalid && !foreign;
   if (!input.caches_complete && !may_settle) return Postpone{};
   if (goes) return Rest{};
+  if (foreign) return Halt{Halt::Why::another_cluster};
   if (rotation.invalid) return Halt{Halt::Why::invalid};
   if (status.rotation) {
-    const bool may_regenerate = input.caches_complete && input.owners_known &&
-                                !rotation.spec.suspend && !input.owner && !rotation.deleting;
+    const bool owns = input.owners_known && !input.owner && input.proven && input.ownership_known &&
+                      input.mark == tenancy::Mark::ours;
+    const bool may_regenerate =
+        input.caches_complete && !rotation.spec.suspend && !rotation.deleting && owns;
     return Work{Goal::resume, status.rotation->reason, may_regenerate};
   }
   // Whatever was there, what Quay holds mends it: nothing is regenerated on its account.
@@ -33,16 +49,12 @@ Plan plan(const PlanInput& input) {
   if (input.metadata_refused) return Halt{Halt::Why::metadata_refused};
 
   if (status.unreadable) return mend;
-  if (!status.token_fingerprint) {
-    const bool rotate = rotation.spec.initial == api::Initial::rotate;
-    if (rotate && !input.owners_known) return Postpone{};
-    return Work{rotate ? Goal::rotate : Goal::synchronize, api::RotationReason::initial};
-  }
+  if (!status.token_fingerprint || !input.proven) return Work{Goal::synchronize};
   const std::optional<base::WallTime> due = due_time(rotation, input.leading_since);
-  const bool is_due = asked || (due && *due <= input.now);
-  if (is_due && input.owners_known) {
-    return Work{Goal::rotate,
-                asked ? api::RotationReason::requested : api::RotationReason::interval};
+  const auto reason = wanted(input, due);
+  if (reason && input.owners_known && input.ownership_known) {
+    if (input.mark != tenancy::Mark::ours) return WriteMark{};
+    return Work{Goal::rotate, *reason};
   }
   if (!input.targets_current || input.drifted) return Work{Goal::synchronize};
   if (rotation.spec.verify == api::VerifyLevel::login && !input.troubled &&
@@ -52,7 +64,10 @@ Plan plan(const PlanInput& input) {
   if (input.watched) {
     return Work{Goal::synchronize, api::RotationReason::interval, true, /*watch=*/true};
   }
-  if (is_due) return Postpone{};
+  if (reason && !input.owners_known) return Postpone{};
+  if (reason) return Await{};
+  const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
+  if (input.mark != tenancy::Mark::ours || !over) return WriteMark{};
   return Rest{due};
 }
 

@@ -10,6 +10,7 @@
 #include "base/time.h"
 #include "kube/object.h"
 #include "rotation/protocol.h"
+#include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
 
@@ -17,7 +18,7 @@ struct PlanInput {
   const api::RobotTokenRotation& rotation;
   base::WallTime now{};
   base::WallTime leading_since{};
-  // The older resource that owns the robot.
+  // The other resource that owns the robot.
   std::optional<kube::ObjectKey> owner;
   // By the cache, every target holds the token of the status, and no former target is left.
   bool targets_current = false;
@@ -34,6 +35,12 @@ struct PlanInput {
   bool caches_complete = true;
   // False while another namespace cannot be read, in which an older resource may own the robot.
   bool owners_known = true;
+  // Its own claim to the robot is proven: see tenancy/ownership.h …
+  bool proven = false;
+  // … and whatever others had proven before is in the cache: who owns the robot is known.
+  bool ownership_known = false;
+  // Which cluster looks after it: see tenancy/cluster_mark.h.
+  tenancy::Mark mark = tenancy::Mark::none;
 };
 
 // Nothing to do; look again when the next rotation is due (if any).
@@ -50,18 +57,23 @@ struct Work {
 };
 // Only tell the user why nothing is done.
 struct Halt {
-  enum class Why { invalid, conflict, suspended, metadata_refused };
+  enum class Why { another_cluster, invalid, conflict, suspended, metadata_refused };
   Why why = Why::suspended;
 };
 // Look again when more of the caches is complete.
 struct Postpone {};
-using Plan = std::variant<Rest, Work, Halt, Postpone>;
+// Look again in a moment: the API server has not told yet of all that came before our own proof.
+struct Await {};
+// Mark the resource with this cluster, and with what is over.
+struct WriteMark {};
+using Plan = std::variant<Rest, Work, Halt, Postpone, Await, WriteMark>;
 
 // While caches are incomplete only a ledger is settled, and nothing is regenerated for it. Then, in
 // this order (what regenerates waits until owners are known): a deleted resource rests, unless its
-// Secrets stay and a ledger is open; a ledger is
-// settled before anything else, even while suspended; then what forbids work; then what is asked
-// for, due, or broken.
+// Secrets stay and a ledger is open; a ledger is settled before anything else, even while
+// suspended; then what forbids work; then the robot is read, which adopts its token and proves the
+// claim to it; then what is asked for, due, or broken. Nothing is regenerated before that proof and
+// before this cluster's mark, and nothing at all is done with another cluster's.
 Plan plan(const PlanInput& input);
 
 }  // namespace quay_rotator::rotation

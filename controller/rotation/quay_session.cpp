@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "tenancy/ownership.h"
+
 namespace quay_rotator::rotation {
 
 namespace {
@@ -127,6 +129,16 @@ quay::Expected<void> QuaySession::login(const quay::RobotCredential& credential,
 quay::Expected<void> QuaySession::probe(const std::stop_token& stop) {
   return with_api_token([&](const base::SecretString& token) { return robots_.probe(token, stop); },
                         always, stop);
+}
+
+std::optional<std::string> QuaySession::alias(const std::stop_token& stop) {
+  const auto name = in_lane([&]() -> quay::Expected<std::string> {
+    if (auto known = registry_.self_given_name(stop)) return *known;
+    quay::Error error;
+    error.kind = quay::Error::Kind::registry_unavailable;
+    return tl::unexpected(std::move(error));
+  });
+  return name ? std::optional(tenancy::alias_of(*name)) : std::nullopt;
 }
 
 void QuaySession::replace_api_token(base::SecretString api_token) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -59,6 +60,8 @@ class QuaySession {
       const std::function<void(const std::string&, base::Fingerprint)>& on_robot);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
   quay::Expected<void> probe(const std::stop_token& stop);
+  // tenancy::alias_of what this Quay calls itself; asked once.
+  std::optional<std::string> alias(const std::stop_token& stop);
   // Calls from now on use this one; calls under way are not touched.
   void replace_api_token(base::SecretString api_token);
 

@@ -8,6 +8,7 @@
 #include "base/backoff.h"
 #include "http/url.h"
 #include "rotation/schedule.h"
+#include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
 
@@ -24,6 +25,8 @@ constexpr base::BackoffPolicy start_over_backoff{milliseconds(100), minutes(5)};
 constexpr int start_overs_untold = 3;
 // Due times are wall times: looked at again this often, whatever the clock does meanwhile.
 constexpr base::WallTime::duration longest_rest = minutes(30);
+// The watch brings what we wrote a moment later.
+constexpr base::Duration watch_delay = milliseconds(100);
 
 std::string random_id(base::Executor& executor) {
   std::array<char, 17> text{};
@@ -95,6 +98,22 @@ Reconciler::Reconciler(ReconcilerParts parts) : parts_(std::move(parts)) {
   parts_.queue.admit(runtime::Urgency::outage);
 }
 
+void Reconciler::look_after(const std::string& cluster) {
+  {
+    const std::lock_guard lock(mutex_);
+    cluster_ = cluster;
+  }
+  // What was claimed before this was known.
+  parts_.rotations.each([this](const api::RobotTokenRotation& rotation) {
+    if (!looked_after(rotation)) wake(claims_.release(rotation.meta.key));
+  });
+}
+
+bool Reconciler::looked_after(const api::RobotTokenRotation& rotation) const {
+  const std::lock_guard lock(mutex_);
+  return cluster_.empty() || tenancy::mark_of(rotation, cluster_) != tenancy::Mark::foreign;
+}
+
 void Reconciler::see(const std::string& name_space, Sight sight) {
   std::map<kube::ObjectKey, runtime::Urgency> postponed;
   bool complete = false;
@@ -143,24 +162,14 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
     return;
   }
   departed_.drop(after->meta.key);
-  const bool users = after->spec.robot.organization.empty();
   {
     const std::lock_guard lock(mutex_);
-    if (users && after->status.robot.empty()) {
-      nameless_.insert(after->meta.key);
-    } else {
-      nameless_.erase(after->meta.key);
-    }
-    if (cause == runtime::ChangeCause::initial && !owners_known_ &&
-        after->status.token_fingerprint && !after->status.conditions.is_true("Conflict")) {
+    const auto& ownership = after->status.ownership;
+    if (cause == runtime::ChangeCause::initial && !owners_known_ && ownership && ownership->since) {
       owners_.insert(after->meta.key);
     }
   }
-  claim(*after);
-  if (users && !after->status.robot.empty() &&
-      (!before || before->status.robot != after->status.robot)) {
-    claim_user_robot(*after);
-  }
+  claim(*after, cause);
   const bool asked = after->rotate_request != after->status.last_handled_rotate_request &&
                      !after->rotate_request.empty();
   const bool edited =
@@ -183,7 +192,7 @@ void Reconciler::on_connection(const runtime::Store<api::QuayConnection>::Pointe
 
   const auto look = [&](const api::RobotTokenRotation& user) {
     if (connection_of(user) != key) return;
-    claim(user);
+    claim(user, cause);
     parts_.queue.add(user.meta.key, cause == runtime::ChangeCause::initial
                                         ? runtime::Urgency::initial
                                         : runtime::Urgency::normal);
@@ -206,68 +215,40 @@ void Reconciler::on_secret(const runtime::Store<api::ManagedSecret>::Pointer& be
   }
 }
 
-void Reconciler::claim(const api::RobotTokenRotation& rotation) {
-  std::vector<kube::ObjectKey> affected;
-  if (rotation.deleting || rotation.invalid) {
-    affected = conflicts_.release(rotation.meta.key);
-  } else {
-    const kube::ObjectKey connection = connection_of(rotation);
-    std::string quay = connection.text();
-    if (const auto known = parts_.connections.find(connection)) {
-      if (const auto url = http::parse_url(known->spec.url)) quay = url->origin();
-    }
-    const api::RobotName& robot = rotation.spec.robot;
-    std::string full_name = robot.organization + "+" + robot.name;
-    if (robot.organization.empty()) {
-      full_name = user_robot(rotation);
-      if (full_name.empty()) full_name = connection.text() + " user+" + robot.name;
-    }
-    affected = conflicts_.claim({quay + " " + full_name, rotation.created, rotation.meta.key});
-  }
-  for (const kube::ObjectKey& key : affected) {
-    if (key != rotation.meta.key) parts_.queue.add(key, runtime::Urgency::normal);
-  }
+tenancy::Way Reconciler::way_of(const api::RobotTokenRotation& rotation) const {
+  tenancy::Way way{rotation.spec.connection, "", false};
+  const auto connection = parts_.connections.find(connection_of(rotation));
+  if (!connection) return way;
+  const api::QuayConnectionSpec& spec = connection->spec;
+  const auto url = http::parse_url(spec.url);
+  if (!url) return way;
+  way.quay = tenancy::quay_key(url->host, url->port);
+  way.forgeable = !spec.proxy_url.empty() && (spec.ca.has_value() || url->scheme == "http");
+  return way;
 }
 
-std::string Reconciler::user_robot(const api::RobotTokenRotation& rotation) const {
-  std::string name = rotation.status.robot;
-  if (!name.empty()) return name;
-  const auto look = [&](const api::RobotTokenRotation& other) {
-    if (name.empty() && other.spec.robot == rotation.spec.robot &&
-        other.spec.connection == rotation.spec.connection) {
-      name = other.status.robot;
-    }
-  };
-  parts_.rotations.each(look, rotation.meta.key.name_space);
-  return name;
+void Reconciler::claim(const api::RobotTokenRotation& rotation, runtime::ChangeCause cause) {
+  if (rotation.deleting || rotation.invalid || !looked_after(rotation)) {
+    return wake(claims_.release(rotation.meta.key));
+  }
+  wake(claims_.claim(
+      {rotation.meta.key, rotation.created, rotation.spec.robot, rotation.status.robot,
+       way_of(rotation), rotation.status.ownership,
+       cause == runtime::ChangeCause::initial ? "" : rotation.meta.resource_version}));
 }
 
-void Reconciler::claim_user_robot(const api::RobotTokenRotation& known) {
-  std::set<kube::ObjectKey> nameless;
-  {
-    const std::lock_guard lock(mutex_);
-    nameless = nameless_;
-  }
-  for (const kube::ObjectKey& key : nameless) {
-    const auto other = parts_.rotations.find(key);
-    if (other && connection_of(*other) == connection_of(known) &&
-        other->spec.robot == known.spec.robot) {
-      claim(*other);
-    }
-  }
+void Reconciler::wake(const std::vector<kube::ObjectKey>& rotations) {
+  for (const kube::ObjectKey& key : rotations) parts_.queue.add(key, runtime::Urgency::normal);
 }
 
 void Reconciler::forget(const kube::ObjectKey& key, bool ledger_open) {
   {
     const std::lock_guard lock(mutex_);
     if (!ledger_open) memories_.erase(key);
-    nameless_.erase(key);
     owners_.erase(key);
     postponed_.erase(key);
   }
-  for (const kube::ObjectKey& affected : conflicts_.release(key)) {
-    if (affected != key) parts_.queue.add(affected, runtime::Urgency::normal);
-  }
+  wake(claims_.release(key));
 }
 
 void Reconciler::note_drift(const kube::ObjectKey& key, std::optional<base::Fingerprint> listed) {
@@ -278,6 +259,10 @@ void Reconciler::note_drift(const kube::ObjectKey& key, std::optional<base::Fing
 void Reconciler::note_news(const kube::ObjectKey& key) {
   remember(key, [](Memory& memory) { memory.note_news(); });
   parts_.queue.add(key, runtime::Urgency::normal);
+}
+
+void Reconciler::note_refusal(const kube::ObjectKey& key) {
+  if (claims_.standing(key).contested) note_drift(key, std::nullopt);
 }
 
 Memory Reconciler::remember(const kube::ObjectKey& key,
@@ -330,6 +315,59 @@ bool Reconciler::has_former_targets(const api::RobotTokenRotation& rotation,
   return found != owned_.end() && found->second > current;
 }
 
+PlanInput Reconciler::look_at(const api::RobotTokenRotation& rotation, base::WallTime now,
+                              const std::vector<DesiredSecret>& targets, bool drifted) const {
+  const tenancy::Owners::Standing standing = claims_.standing(rotation.meta.key);
+  PlanInput input{rotation, now, {}, standing.owner, targets_current(rotation, targets), drifted};
+  input.proven = standing.proven;
+  input.ownership_known =
+      standing.since_version.empty() ||
+      parts_.rotations.has_reached(rotation.meta.key.name_space, standing.since_version);
+  const std::lock_guard lock(mutex_);
+  const Seen* const so_far = seen(rotation.meta.key.name_space);
+  input.caches_complete = so_far != nullptr && so_far->complete;
+  input.leading_since = input.caches_complete ? *so_far->complete : now;
+  input.owners_known = owners_known_ || owners_.contains(rotation.meta.key);
+  input.mark = tenancy::mark_of(rotation, cluster_);
+  return input;
+}
+
+void Reconciler::mark(const api::RobotTokenRotation& rotation, const std::stop_token& stop) {
+  std::string cluster;
+  {
+    const std::lock_guard lock(mutex_);
+    cluster = cluster_;
+  }
+  const auto written = parts_.status.mark(rotation, cluster, parts_.executor.wall_now(), stop);
+  parts_.driver.step("mark");
+  if (written || written.error().kind == kube::Error::Kind::conflict ||
+      written.error().kind == kube::Error::Kind::not_found) {
+    return;  // the change brings the key back
+  }
+  parts_.log.warning("cannot mark the resource", {{"resource", rotation.meta.key.text()},
+                                                  {"error", kube::explain(written.error())}});
+  parts_.queue.add_after_failure(rotation.meta.key, runtime::Urgency::normal);
+}
+
+void Reconciler::halt(const api::RobotTokenRotation& rotation, Halt::Why why,
+                      const std::optional<kube::ObjectKey>& owner, const std::stop_token& stop) {
+  const base::WallTime now = parts_.executor.wall_now();
+  switch (why) {
+    case Halt::Why::another_cluster:
+      return report(rotation, of_another_cluster(rotation, now), stop);
+    case Halt::Why::invalid:
+      return report(rotation, invalid(rotation, now), stop);
+    case Halt::Why::conflict:
+      return report(rotation, in_conflict(rotation, *owner, now), stop);
+    case Halt::Why::suspended:
+      return report(rotation, suspended(rotation, now), stop);
+    case Halt::Why::metadata_refused:
+      return report(rotation,
+                    metadata_not_allowed(rotation, parts_.allowed_metadata.refused(rotation), now),
+                    stop);
+  }
+}
+
 void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
   auto cached = parts_.rotations.find(key);
   if (!cached) cached = departed_.find(key, parts_.executor.now());
@@ -352,26 +390,20 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
     return parts_.queue.add_at(key, memory.not_before(), urgency_of(*cached));
   }
 
-  PlanInput input{*cached, wall_now, {}, conflicts_.owner_other_than(key), false, memory.drifted()};
-  input.watched = memory.watches(now) && memory.next_watch() <= now;
   bool connections_known = false;
   int sights = 0;
   {
     const std::lock_guard lock(mutex_);
-    const Seen* const so_far = seen(key.name_space);
-    connections_known = so_far != nullptr;
+    connections_known = seen(key.name_space) != nullptr;
     sights = sights_;
-    input.caches_complete = so_far != nullptr && so_far->complete;
-    input.leading_since = input.caches_complete ? *so_far->complete : wall_now;
-    input.owners_known = owners_known_ || owners_.contains(key);
   }
   if (!connections_known) return postpone(key, urgency_of(*cached), sights);
   const std::vector<DesiredSecret> targets = desired(*cached);
-  input.targets_current = targets_current(*cached, targets);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
+  PlanInput input = look_at(*cached, wall_now, targets, memory.drifted());
+  input.watched = memory.watches(now) && memory.next_watch() <= now;
   input.troubled = known && known->trouble && known->trouble->lasting;
-  const std::vector<std::string> refused = parts_.allowed_metadata.refused(*cached);
-  input.metadata_refused = !refused.empty();
+  input.metadata_refused = !parts_.allowed_metadata.refused(*cached).empty();
   const Plan decision = plan(input);
 
   if (const auto* task = std::get_if<Work>(&decision)) {
@@ -382,17 +414,12 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   if (std::holds_alternative<Postpone>(decision)) {
     return postpone(key, urgency_of(*cached), sights);
   }
-  if (const auto* halt = std::get_if<Halt>(&decision)) {
-    switch (halt->why) {
-      case Halt::Why::invalid:
-        return report(*cached, invalid(*cached, wall_now), stop);
-      case Halt::Why::conflict:
-        return report(*cached, in_conflict(*cached, *input.owner, wall_now), stop);
-      case Halt::Why::suspended:
-        return report(*cached, suspended(*cached, wall_now), stop);
-      case Halt::Why::metadata_refused:
-        return report(*cached, metadata_not_allowed(*cached, refused, wall_now), stop);
-    }
+  if (std::holds_alternative<Await>(decision)) {
+    return parts_.queue.add_at(key, now + watch_delay, urgency_of(*cached));
+  }
+  if (std::holds_alternative<WriteMark>(decision)) return mark(*cached, stop);
+  if (const auto* halted = std::get_if<Halt>(&decision)) {
+    return halt(*cached, halted->why, input.owner, stop);
   }
   if (cached->deleting) return;
   if (has_former_targets(*cached, targets)) {
@@ -450,7 +477,10 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
                             asked ? runtime::Urgency::urgent : urgency_of(rotation))) {
     return;  // it comes back when they are there, and is looked at anew
   }
+  const tenancy::Way way = way_of(rotation);
   const auto session = parts_.sessions.session(connection_of(rotation), stop);
+  // Turned to another Quay just now: what this one answers is no proof for that one.
+  if (way_of(rotation) != way) return parts_.queue.add(key, runtime::Urgency::normal);
   if (!session) {
     const bool open = rotation.status.rotation.has_value();
     const base::Duration delay =
@@ -459,7 +489,7 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
                     parts_.executor.random(), std::nullopt);
     remember(key, [](Memory& it) { it.count_ledger_failure(); });
     const base::WallTime now = parts_.executor.wall_now();
-    StatusUpdate update = without_connection(rotation, session.error(), now, delay);
+    StatusUpdate update = without_connection(rotation, way, session.error(), now, delay);
     report(rotation, update, stop);
     // It went with the resource: there is nobody to ask any more.
     if (rotation.deleting && session.error().reason == "ConnectionNotFound") {
@@ -478,9 +508,7 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
   input.reason = work.reason;
   input.may_regenerate = work.may_regenerate;
   input.rotation_id = random_id(parts_.executor);
-  input.rotate_request = rotation.rotate_request == rotation.status.last_handled_rotate_request
-                             ? ""
-                             : rotation.rotate_request;
+  input.rotate_request = tenancy::open_request(rotation);
   input.ledger = rotation.status.rotation;
   input.ledger_seen_for = memory.ledger_age(parts_.executor.now());
   input.known = rotation.status.token_fingerprint;
@@ -515,7 +543,11 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
     if (report.stale) why = "Quay answered with the older token " + report.stale->text();
     log.warning("not done", {{"phase", "finish"}, {"result", result_of(report)}, {"error", why}});
   }
-  finish(rotation, std::move(result), work, static_cast<int>(targets.size()), memory, stop);
+  RunResult run;
+  run.targets_total = static_cast<int>(targets.size());
+  run.way = way;
+  if (!result.robot.empty()) run.alias = (*session)->alias(stop);
+  finish(rotation, std::move(result), work, std::move(run), memory, stop);
 }
 
 base::Duration Reconciler::learn(const api::RobotTokenRotation& before,
@@ -552,7 +584,7 @@ base::Duration Reconciler::learn(const api::RobotTokenRotation& before,
 }
 
 void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult result,
-                        const Work& work, int targets, const Memory& memory,
+                        const Work& work, RunResult run, const Memory& memory,
                         const std::stop_token& stop) {
   const base::Duration delay = learn(before, result);
   const Report& report = result.report;
@@ -570,11 +602,9 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
     return retry(rotation, memory.news(), delay);
   }
 
-  RunResult run;
   run.report = report;
   run.robot = result.robot;
   run.targets_current = targets_current(before, desired(before));
-  run.targets_total = targets;
   run.outage = result.outage;
   run.start_overs = start_overs;
   run.watched = memory.watches(now);

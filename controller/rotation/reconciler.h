@@ -21,7 +21,6 @@
 #include "base/log.h"
 #include "kube/event_recorder.h"
 #include "rotation/allowed_metadata.h"
-#include "rotation/conflict_index.h"
 #include "rotation/departed.h"
 #include "rotation/driver.h"
 #include "rotation/findings.h"
@@ -34,6 +33,7 @@
 #include "runtime/metrics.h"
 #include "runtime/store.h"
 #include "runtime/work_queue.h"
+#include "tenancy/ownership.h"
 
 namespace quay_rotator::rotation {
 
@@ -63,6 +63,10 @@ class Reconciler {
   // Adds its listeners to the stores: make it before the reflectors start.
   explicit Reconciler(ReconcilerParts parts);
 
+  // What identifies this cluster; to be called before the first reconcile().
+  void look_after(const std::string& cluster);
+  // No other cluster does.
+  [[nodiscard]] bool looked_after(const api::RobotTokenRotation& rotation) const;
   // How far the caches of a namespace have come ("" is all namespaces). With its connections its
   // ledgers are settled, with everything all else is done there, and missed due times are spread
   // from then on. While another namespace is not known, a robot's owner may be in it: then only
@@ -78,6 +82,8 @@ class Reconciler {
   void note_drift(const kube::ObjectKey& key, std::optional<base::Fingerprint> listed);
   // There is something new in the findings about it: look.
   void note_news(const kube::ObjectKey& key);
+  // Quay refuses what it would take to see that token: look, if others claim the robot too.
+  void note_refusal(const kube::ObjectKey& key);
 
  private:
   void on_rotation(const runtime::Store<api::RobotTokenRotation>::Pointer& before,
@@ -89,12 +95,6 @@ class Reconciler {
   void on_secret(const runtime::Store<api::ManagedSecret>::Pointer& before,
                  const runtime::Store<api::ManagedSecret>::Pointer& after,
                  runtime::ChangeCause cause);
-  void claim(const api::RobotTokenRotation& rotation);
-  // The full name of a robot of whoever owns the connection's API token: "" until Quay has told it
-  // to one of those who name that robot.
-  [[nodiscard]] std::string user_robot(const api::RobotTokenRotation& rotation) const;
-  // Of those to whom Quay has not told it yet, the ones who name that robot claim it anew.
-  void claim_user_robot(const api::RobotTokenRotation& known);
   // `ledger_open`: but for how long its ledger has been seen.
   void forget(const kube::ObjectKey& key, bool ledger_open);
   // When the caches of its namespace were complete; its entry, or that of all.
@@ -104,6 +104,15 @@ class Reconciler {
   [[nodiscard]] const Seen* seen(const std::string& name_space) const;  // with the mutex held
   // Looked at again when see() tells more than it had told by `sights_`.
   void postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int sights);
+  void claim(const api::RobotTokenRotation& rotation, runtime::ChangeCause cause);
+  void wake(const std::vector<kube::ObjectKey>& rotations);
+  [[nodiscard]] tenancy::Way way_of(const api::RobotTokenRotation& rotation) const;
+  [[nodiscard]] PlanInput look_at(const api::RobotTokenRotation& rotation, base::WallTime now,
+                                  const std::vector<DesiredSecret>& targets, bool drifted) const;
+  void mark(const api::RobotTokenRotation& rotation, const std::stop_token& stop);
+  // Tells why nothing is done.
+  void halt(const api::RobotTokenRotation& rotation, Halt::Why why,
+            const std::optional<kube::ObjectKey>& owner, const std::stop_token& stop);
 
   // Changes what is remembered about it, and returns what is then. `change` must not call back.
   Memory remember(const kube::ObjectKey& key, const std::function<void(Memory&)>& change);
@@ -119,7 +128,7 @@ class Reconciler {
             const std::stop_token& stop);
   // `memory`: from before the run.
   void finish(const api::RobotTokenRotation& before, DriverResult result, const Work& work,
-              int targets, const Memory& memory, const std::stop_token& stop);
+              RunResult run, const Memory& memory, const std::stop_token& stop);
   // Takes to memory what the run has shown, and says how long to wait should it be repeated.
   base::Duration learn(const api::RobotTokenRotation& before, const DriverResult& result);
   // Writes a status that needed no run, announces it, and waits for `delay`.
@@ -136,18 +145,18 @@ class Reconciler {
   void rest(const api::RobotTokenRotation& rotation, std::optional<base::WallTime> until);
 
   ReconcilerParts parts_;
-  ConflictIndex conflicts_;
+  tenancy::Owners claims_;
   mutable std::mutex mutex_;
   std::unordered_map<kube::ObjectKey, Memory>
       memories_;                                // of those that have something to remember
   std::unordered_map<std::size_t, int> owned_;  // Secrets that name it, by the rotation's hash
-  std::set<kube::ObjectKey> nameless_;          // robots of a user whose full name is not known yet
   std::map<std::string, Seen> seen_;
   int sights_ = 0;                    // how often see() told more
   bool owners_known_ = false;         // every namespace is complete
   std::set<kube::ObjectKey> owners_;  // until then: of whose robot it is known
   std::map<kube::ObjectKey, runtime::Urgency> postponed_;
   Departed departed_;
+  std::string cluster_;
 };
 
 }  // namespace quay_rotator::rotation

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "rotation/schedule.h"
+#include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
 
@@ -98,6 +99,14 @@ class Writer {
     update_.status.retry_after =
         whole_seconds(now_ + std::chrono::ceil<std::chrono::seconds>(delay));
   }
+  // What this look says of the claim to the robot; see tenancy/ownership.h.
+  enum class Claim { read, refused, unknown };
+  void claim(Claim look, const tenancy::Way& way, const std::optional<std::string>& alias) {
+    auto& ownership = update_.status.ownership;
+    if (look == Claim::read) ownership = tenancy::proven(ownership, way, alias, now_);
+    if (ownership && !tenancy::made_on(*ownership, way)) ownership = tenancy::unproven(ownership);
+    if (look == Claim::refused) ownership = tenancy::refused(ownership, now_);
+  }
   void failing(const std::vector<TargetProblem>& problems) {
     std::vector<api::FailingTarget> list;
     for (const TargetProblem& problem : problems) {
@@ -141,7 +150,7 @@ class Writer {
 
 // Nothing was looked after, for a reason that is over when anything else is told.
 bool is_halt(std::string_view reason) {
-  return reason == "Conflict" || reason == "InvalidSpec";
+  return reason == "Conflict" || reason == "InvalidSpec" || reason == "OwnedByAnotherCluster";
 }
 
 // In whole seconds, at least one.
@@ -210,6 +219,9 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
                "Every target accepted the dry run of the last rotation.");
   } else {
     status.conditions.remove("Preflight");
+    if (tenancy::restored_without_status(rotation)) {
+      status.last_handled_rotate_request = rotation.rotate_request;
+    }
     if (first || changed) {
       status.token_known_since = writer.now();
       writer.remember(first ? "Adopted" : foreign, "Succeeded", std::nullopt, report.fingerprint,
@@ -392,6 +404,12 @@ void unpublished(Writer& writer, const RunResult& result) {
   if (result.report.regenerated) writer.warn("RotationFailed", message);
 }
 
+// Quay says that this resource may not read the robot (any more).
+bool refuses_to_read(const Report& report) {
+  return report.end == End::quay_failed && !report.clear_ledger &&
+         quay::refuses_access(report.quay_error->kind);
+}
+
 }  // namespace
 
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status) {
@@ -421,6 +439,12 @@ StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult&
   if (!result.robot.empty()) writer.status().robot = result.robot;
   writer.status().targets_total = result.targets_total;
   writer.status().conditions.remove("Conflict");
+  const bool read = !result.robot.empty();
+  const bool refused = !read && refuses_to_read(result.report);
+  writer.claim(read      ? Writer::Claim::read
+               : refused ? Writer::Claim::refused
+                         : Writer::Claim::unknown,
+               result.way, result.alias);
   if (result.report.clear_ledger) writer.status().rotation.reset();
   switch (result.report.end) {
     case End::done:
@@ -465,13 +489,39 @@ api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotatio
 StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::ObjectKey& owner,
                          base::WallTime now) {
   Writer writer(rotation, now);
+  // Names of other namespaces are nobody's business here.
+  const bool near = owner.name_space == rotation.meta.key.name_space;
   const std::string message =
-      "the older RobotTokenRotation " + owner.text() + " owns this robot; delete one of the two";
+      near
+          ? "RobotTokenRotation " + owner.text() +
+                ", which Quay let read this robot first, owns it; delete one of the two"
+          : "a RobotTokenRotation in another namespace, which Quay let read this robot first, owns "
+            "it; delete this one, or agree with whoever else uses the robot";
+  writer.status().ownership = tenancy::unproven(writer.status().ownership);
   writer.set("Conflict", ConditionStatus::true_, "RobotOwnedByAnother", message);
   writer.status().conditions.remove("Preflight");
   writer.unknown("Conflict", "Another resource looks after this robot; see Conflict.");
   writer.stalled("Conflict", message);
   if (!rotation.status.conditions.is_true("Conflict")) writer.warn("Conflict", message);
+  return writer.take();
+}
+
+StatusUpdate of_another_cluster(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  Writer writer(rotation, now);
+  const std::string reason = "OwnedByAnotherCluster";
+  const std::string& name = rotation.meta.key.name;
+  const std::string message =
+      "the quay-rotator of another cluster looks after this resource: nothing is read, rotated or "
+      "written here. To have this cluster do it, make sure that the other one no longer rotates "
+      "the robot, then run: kubectl -n " +
+      rotation.meta.key.name_space + " annotate rtr " + name + " " +
+      std::string(api::cluster_annotation) + "-";
+  const api::Condition* stalled = rotation.status.conditions.find("Stalled");
+  if (stalled == nullptr || stalled->reason != reason) writer.warn(reason, message);
+  writer.status().conditions.remove("Preflight");
+  writer.status().conditions.remove("Conflict");
+  writer.unknown(reason, "Another cluster looks after this resource; see Ready.");
+  writer.stalled(reason, message);
   return writer.take();
 }
 
@@ -514,7 +564,7 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
   return writer.take();
 }
 
-StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
+StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay) {
   Writer writer(rotation, now);
@@ -522,6 +572,8 @@ StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
   writer.status().conditions.remove("Conflict");
   writer.unknown(problem.reason, "Quay cannot be asked; see Ready.");
   writer.retrying(problem.reason, problem.message);
+  const bool refused = problem.reason != "ApiServerUnavailable";
+  writer.claim(refused ? Writer::Claim::refused : Writer::Claim::unknown, way, std::nullopt);
   writer.fail(retry_delay);
   return writer.take();
 }

@@ -13,6 +13,7 @@
 #include "rotation/findings.h"
 #include "rotation/protocol.h"
 #include "rotation/quay_session.h"
+#include "tenancy/ownership.h"
 
 namespace quay_rotator::rotation {
 
@@ -20,8 +21,8 @@ namespace quay_rotator::rotation {
 struct Notice {
   kube::EventType type = kube::EventType::normal;
   std::string reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
-                       // ForeignRotation, RobotRecreated, Recovered, StaleRead, ClockWasWrong, or a
-                       // trouble's own
+                       // ForeignRotation, RobotRecreated, Recovered, StaleRead, ClockWasWrong,
+                       // OwnedByAnotherCluster, or a trouble's own
   std::string note;
 };
 
@@ -43,6 +44,10 @@ struct RunResult {
   base::Duration retry_delay{};  // what the queue will wait before it tries again
   int start_overs = 0;           // in a row
   bool watched = false;          // an earlier POST might still be carried out
+  // The way by which Quay was asked, and what it calls itself (tenancy::alias_of), if that was to
+  // be learned.
+  tenancy::Way way;
+  std::optional<std::string> alias;
 };
 // The tokens that were current before status.tokenFingerprint, as far as the history goes.
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status);
@@ -58,12 +63,13 @@ api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotatio
 
 StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::ObjectKey& owner,
                          base::WallTime now);
+StatusUpdate of_another_cluster(const api::RobotTokenRotation& rotation, base::WallTime now);
 StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime now);
 StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now);
 // `keys`: what the administrator does not allow a target to have; not empty.
 StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
                                   const std::vector<std::string>& keys, base::WallTime now);
-StatusUpdate without_connection(const api::RobotTokenRotation& rotation,
+StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay);
 // What a wrong clock has dated to times to come is dated to now, so that rotations go on from here.

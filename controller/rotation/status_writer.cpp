@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tenancy/cluster_mark.h"
+
 namespace quay_rotator::rotation {
 
 namespace {
@@ -71,6 +73,20 @@ kube::Expected<void> StatusWriter::write(api::RobotTokenRotation& rotation, cons
     if (current->meta.uid != rotation.meta.uid) return {};
     rotation = std::move(*current);
   }
+}
+
+kube::Expected<void> StatusWriter::mark(const api::RobotTokenRotation& rotation,
+                                        const std::string& cluster, base::WallTime now,
+                                        const std::stop_token& stop) {
+  const nlohmann::json patch = tenancy::marking(rotation, cluster, now);
+  if (patch.empty()) return {};
+  const auto answer =
+      client_.merge_patch(kube::rotations, rotation.meta.key, "", patch, field_manager_name, stop);
+  if (!answer) return tl::unexpected(answer.error());
+  auto written = api::RobotTokenRotation::from_json(*answer);
+  if (!written) return tl::unexpected(malformed(rotation.meta.key, written.error()));
+  rotations_.put(std::move(*written));
+  return {};
 }
 
 kube::Expected<void> StatusWriter::write(const api::QuayConnection& connection,

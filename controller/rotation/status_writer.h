@@ -1,9 +1,11 @@
-// Writes statuses: the smallest patch, nothing when nothing changed, always with a precondition.
+// Writes statuses, and a resource's mark: the smallest patch, nothing when nothing changed, always
+// with a precondition.
 #pragma once
 
 #include <functional>
 #include <optional>
 #include <stop_token>
+#include <string>
 
 #include "api/quay_connection.h"
 #include "api/robot_token_rotation.h"
@@ -29,6 +31,9 @@ class StatusWriter {
       const api::RobotTokenRotation& current)>;
   kube::Expected<void> write(api::RobotTokenRotation& rotation, const Decide& decide,
                              const std::stop_token& stop);
+  // Puts tenancy::marking into the annotations, with the same precondition.
+  kube::Expected<void> mark(const api::RobotTokenRotation& rotation, const std::string& cluster,
+                            base::WallTime now, const std::stop_token& stop);
   kube::Expected<void> write(const api::QuayConnection& connection,
                              const api::QuayConnectionStatus& status, const std::stop_token& stop);
 

@@ -152,8 +152,25 @@ class Store {
     erase_if(key, [](const kube::ObjectMeta&) { return true; });
   }
 
+  // The API server has told of all changes in that namespace up to this version, and not only of
+  // what was put in at once: whoever wrote that version knows what was written before it.
+  [[nodiscard]] bool has_reached(const std::string& name_space, const std::string& version) const {
+    const std::lock_guard lock(mutex_);
+    for (const std::string& told_of : {name_space, std::string()}) {
+      const auto reached = reached_.find(told_of);
+      if (reached != reached_.end()) {
+        return kube::compare_resource_versions(reached->second, version) >= 0;
+      }
+    }
+    return false;
+  }
+
   // For the writer below.
 
+  void reach(const std::string& name_space, const std::string& version) {
+    const std::lock_guard lock(mutex_);
+    reached_[name_space] = version;
+  }
   // A watch of `name_space` ("" for all) told of a deletion; `deleted` carries the deletion's
   // version. An object of that name that was created since stays.
   void erase_deleted(const kube::ObjectMeta& deleted, const std::string& name_space) {
@@ -319,6 +336,7 @@ class Store {
   PackedObjects objects_;
   // By the namespace that is watched ("": all): version of the last deletion that was told.
   std::map<std::string, std::string> erased_at_;
+  std::map<std::string, std::string> reached_;  // by a writer's namespace: what it has told of
   std::vector<Listener> listeners_;
 };
 
@@ -357,6 +375,7 @@ class TypedStoreWriter final : public StoreWriter {
   void end_snapshot(const std::string& resource_version) override {
     store_.end_snapshot(name_space_, std::exchange(listed_, {}), resource_version, cause_,
                         history_);
+    store_.reach(name_space_, resource_version);
     cause_ = ChangeCause::live;
   }
   base::Expected<void> upsert(const nlohmann::json& object) override {
@@ -367,12 +386,14 @@ class TypedStoreWriter final : public StoreWriter {
       return tl::unexpected(base::Error{meta->key.text() + ": " + decoded.error().message});
     }
     store_.put(std::move(*decoded));
+    store_.reach(name_space_, meta->resource_version);
     return {};
   }
   base::Expected<void> erase(const nlohmann::json& object) override {
     auto meta = read_meta(object);
     if (!meta) return tl::unexpected(std::move(meta.error()));
     store_.erase_deleted(*meta, name_space_);
+    store_.reach(name_space_, meta->resource_version);
     return {};
   }
 

@@ -168,7 +168,9 @@ std::vector<kube::ObjectKey> Owners::claim(const Claim& claim) {
   const auto found = claims_.find(claim.key);
   if (found != claims_.end() && next.since && found->second.since == next.since &&
       found->second.way == next.way) {
-    next.seen = found->second.seen;
+    // A history that went back has brought it in an older version.
+    const std::uint64_t seen = found->second.seen;
+    next.seen = next.seen == 0 ? seen : std::min(next.seen, seen);
   }
   return replace(claim.key, std::move(next));
 }

@@ -46,6 +46,7 @@ struct Way {
   // Through a proxy that the connection names, without a server that an authority of the
   // administrator's vouches for: its writer may have made up all that comes back.
   bool forgeable = false;
+  bool operator==(const Way&) const = default;
 };
 
 // The proof was made on that way. A connection that is not known just now changes nothing.

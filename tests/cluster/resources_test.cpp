@@ -312,6 +312,11 @@ TEST_F(Resources, ARotationCostsTheApiServerFiveRequests) {
   apply_rotation();
   ASSERT_TRUE(wait_until_ready());
   expect_event("Adopted");
+  cluster().wait_for("initialized", kube::rotations, key("puller"), [](const json& object) {
+    return object.at("metadata")
+        .value("annotations", json::object())
+        .contains("quayrotator.dev/initialized-at");
+  });
   AuditLog audit(cluster().value("auditLog"));
   const auto asked = std::chrono::floor<base::WallTime::duration>(std::chrono::system_clock::now());
   annotate_rotate_now("now");

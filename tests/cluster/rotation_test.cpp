@@ -174,6 +174,30 @@ TEST_F(Rotation, OfTwoResourcesForOneRobotTheOlderOwnsIt) {
   ASSERT_TRUE(wait_until_ready("second"));
 }
 
+TEST_F(Rotation, WhatAnotherClusterLooksAfterIsLeftAloneUntilAPersonHandsItOver) {
+  const OperatorProcess running;
+  apply_rotation();
+  ASSERT_TRUE(wait_until_ready());
+  const std::string uid =
+      cluster().get(kube::namespaces, {"", "kube-system"}).at("metadata").at("uid");
+  const auto marked =
+      cluster().wait_for("marked", kube::rotations, key("puller"), [](const json& object) {
+        return object.at("metadata")
+            .value("annotations", json::object())
+            .contains("quayrotator.dev/initialized-at");
+      });
+  ASSERT_TRUE(marked);
+  EXPECT_EQ(marked->at("metadata").at("annotations").at("quayrotator.dev/cluster"), uid);
+  cluster().kubectl_ok(
+      {"-n", ns(), "annotate", "rtr", "puller", "--overwrite", "quayrotator.dev/cluster=another"});
+  ASSERT_TRUE(wait_until_failing("OwnedByAnotherCluster"));
+  annotate_rotate_now("now");
+  cluster().quay().post("/robots/acme+" + robot() + "/regenerate");
+  cluster().kubectl_ok({"-n", ns(), "annotate", "rtr", "puller", "quayrotator.dev/cluster-"});
+  ASSERT_TRUE(wait_until_rotated(1));
+  EXPECT_EQ(secret_token("quay-pull"), quay_token("acme+" + robot()));
+}
+
 TEST_F(Rotation, WhatADeletionLeavesIsWhatThePolicySays) {
   cluster().control().post("/processes/kube-controller-manager/start");  // the real collector
   const OperatorProcess running;

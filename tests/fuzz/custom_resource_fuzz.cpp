@@ -51,10 +51,10 @@ void check_rotation(const json& object) {
   const json* status = base::find(object, "status");
   const json before = status != nullptr && status->is_object() ? *status : json::object();
   check_status(rotation.status, before);
-  check_status(
-      rotation::without_connection(rotation, {"InvalidURL", "why"}, now, std::chrono::seconds(30))
-          .status,
-      before);
+  check_status(rotation::without_connection(rotation, {}, {"InvalidURL", "why"}, now,
+                                            std::chrono::seconds(30))
+                   .status,
+               before);
   if (rotation.invalid) {
     check_status(rotation::invalid(rotation, now).status, before);
     return;

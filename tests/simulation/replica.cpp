@@ -83,6 +83,10 @@ struct Replica::Parts {
         [this](const kube::ObjectKey& key, const auto& listed) {
           reconciler->note_drift(key, listed);
         },
+        [this](const api::RobotTokenRotation& rotation) {
+          return reconciler->looked_after(rotation);
+        },
+        [this](const kube::ObjectKey& key) { reconciler->note_refusal(key); },
         [this](const kube::ObjectKey& key) { reconciler->note_news(key); }});
   }
 
@@ -127,6 +131,7 @@ struct Replica::Parts {
 
   void lead(const std::stop_token& stop) {
     if (election && !election->wait_until_leading(stop)) return;
+    reconciler->look_after(options.cluster);
     workforce.serve_rotations([this] { return task(*reconciler); });
     rotation::follow(
         caches, *reconciler, process, log,
@@ -184,7 +189,8 @@ struct Replica::Parts {
                                   [this](std::string_view call, std::string_view outcome) {
                                     metrics.quay_request(call, outcome);
                                   },
-                                  options.quay_timeout};
+                                  options.quay_timeout,
+                                  options.allowed_hosts};
   rotation::Findings findings;
   rotation::StatusWriter status{client, rotations, connections};
   rotation::Publisher publisher{client, secrets, process, log};

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "http/allowed_hosts.h"
 #include "simulation/process.h"
 #include "simulation/simulated_api_server.h"
 #include "simulation/simulated_quay.h"
@@ -23,6 +24,8 @@ struct ReplicaOptions {
   base::Duration drift_interval = std::chrono::minutes(10);
   base::Duration quay_timeout = std::chrono::seconds(30);
   base::Duration regenerate_hold = std::chrono::minutes(2);  // as SimulatedQuay::hold
+  http::AllowedHosts allowed_hosts = {};
+  std::string cluster = "this-cluster";  // what identifies it
 };
 
 // Made and destroyed by the world's main thread of control; all that it is given outlives it.

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/base64.h"
+#include "http/url.h"
 
 namespace quay_rotator::simulation {
 
@@ -53,7 +54,7 @@ bool take_suffix(std::string_view& text, std::string_view suffix) {
 }  // namespace
 
 SimulatedQuay::SimulatedQuay(testing::VirtualExecutor& world, std::uint64_t seed, std::string host)
-    : world_(world), dice_(seed), host_(std::move(host)), api_token_(new_token()) {}
+    : service(host), world_(world), dice_(seed), host_(std::move(host)), api_token_(new_token()) {}
 
 std::string SimulatedQuay::new_token() {
   std::string token = std::string(token_mark) + std::to_string(++tokens_) + "X";
@@ -329,7 +330,7 @@ Reply SimulatedQuay::registry(const Message& message, std::string_view path, Pro
   if (path.empty()) {
     Reply reply = unauthorized("authentication required");
     reply.headers.push_back({"WWW-Authenticate", "Bearer realm=\"" + origin() +
-                                                     "/v2/auth\",service=\"" + host_ + "\""});
+                                                     "/v2/auth\",service=\"" + service + "\""});
     return reply;
   }
   if (!take_prefix(path, "auth")) return html(404);
@@ -380,6 +381,13 @@ SimulatedQuay* quay_at(const Quays& quays, std::string_view origin) {
 tl::expected<std::unique_ptr<http::Transport>, http::Error> QuayConnections::open(
     http::Endpoint endpoint) {
   SimulatedQuay* quay = quay_at(quays_, endpoint.origin);
+  const auto proxy = http::parse_url(endpoint.proxy.value_or(""));
+  SimulatedQuay* forger = proxy ? quay_at(quays_, "https://" + proxy->host) : nullptr;
+  // Every CA here is a tenant's own, and no other server has a certificate of it.
+  if (endpoint.ca_certificates.has_value() != (forger != nullptr)) {
+    return tl::unexpected(http::Error{http::Error::Kind::tls, "an unknown authority", false});
+  }
+  if (forger != nullptr) quay = forger;
   if (quay == nullptr) {
     return tl::unexpected(
         http::Error{http::Error::Kind::name_not_found, "no such host in this world", false});

@@ -111,6 +111,7 @@ class SimulatedQuay final : public Server {
   // unless it is one of those `beyond`.
   base::Duration hold = std::chrono::minutes(2);
   base::Duration longest_lag{};  // the most that faults.lag is set to
+  std::string service;           // in its challenge: its host, unless it lies
   QuayFaults faults;
   QuayTroubles troubles;
 
@@ -168,7 +169,9 @@ using Quays = std::vector<std::unique_ptr<SimulatedQuay>>;
 // Which of them is reached there; null: none.
 SimulatedQuay* quay_at(const Quays& quays, std::string_view origin);
 
-// Opens connections of one process to the Quays there are, each at its origin and its aliases.
+// Opens connections of one process to the Quays there are, each at its origin and its aliases. A
+// Quay that is a connection's proxy is a forger: it answers in place of the host that was asked
+// for, and who trusts a CA of his own believes it.
 class QuayConnections final : public http::TransportFactory {
  public:
   QuayConnections(Process& process, const Quays& quays) : process_(process), quays_(quays) {}

@@ -32,6 +32,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [quayrotator.dev]
   resources: [robottokenrotations]
   verbs: [get, list, watch]
+# The annotations that mark a resource with the cluster that looks after it.
+- apiGroups: [quayrotator.dev]
+  resources: [robottokenrotations]
+  verbs: [patch]
 - apiGroups: [quayrotator.dev]
   resources: [quayconnections]
   verbs: [list, watch]

@@ -83,21 +83,36 @@ void Knowledge::take(const Change& change) {
 }
 
 void Knowledge::take_rotation(const kube::ObjectKey& key, const SimulatedApiServer::Object& after) {
+  std::optional<Rotation> before;
   if (const auto known = rotations_.find(key); known != rotations_.end()) {
+    before = known->second;
     rotations_of_[known->second.robot].erase(key);
     rotations_.erase(known);
   }
   if (!after) return;
   const RobotId robot{hosts_[connection_of(*after)], robot_of(*after)};
   rotations_of_[robot].insert(key);
-  rotations_[key] = {key, robot, text_at(*after, "/metadata/creationTimestamp"), after};
+  Rotation rotation{key, robot, text_at(*after, "/metadata/creationTimestamp"), after};
+  const std::string quay = text_at(*after, "/status/ownership/quay");
+  const std::string since = text_at(*after, "/status/ownership/since");
+  rotation.by_own_name = quay == robot.host;
+  if (!since.empty() && urls_[connection_of(*after)].ends_with("//" + quay)) {
+    const bool same = before && before->proof > 0 && before->uid() == rotation.uid() &&
+                      text_at(*before->object, "/status/ownership/quay") == quay &&
+                      text_at(*before->object, "/status/ownership/since") == since;
+    rotation.proof = same ? before->proof : next_order();
+    rotation.proven_at = same ? before->proven_at : world.now();
+  }
+  rotations_[key] = std::move(rotation);
 }
 
 void Knowledge::take_connection(const Change& change) {
   if (!change.after) return;  // its rotations do nothing until it is back
   const SimulatedQuay* quay = quay_at(quays, text_at(*change.after, "/spec/url"));
   const std::string host = quay == nullptr ? "" : quay->host();
-  if (std::exchange(hosts_[change.key], host) == host) return;
+  const std::string url = text_at(*change.after, "/spec/url");
+  hosts_[change.key] = host;
+  if (std::exchange(urls_[change.key], url) == url) return;
   const auto all = rotations_;
   for (const auto& [key, rotation] : all) {
     if (connection_of(*rotation.object) == change.key) take_rotation(key, rotation.object);
@@ -153,9 +168,20 @@ std::vector<Rotation> Knowledge::claimants(const RobotId& robot) const {
   if (keys == rotations_of_.end()) return all;
   for (const kube::ObjectKey& key : keys->second) all.push_back(rotations_.at(key));
   std::ranges::sort(all, [](const Rotation& left, const Rotation& right) {
-    return std::tie(left.created, left.key) < std::tie(right.created, right.key);
+    const auto seniority = [](const Rotation& rotation) {
+      const bool by_word = rotation.proof > 0 && !rotation.by_own_name;
+      return std::tuple(rotation.proof == 0, by_word, rotation.proof, rotation.created,
+                        rotation.key);
+    };
+    return seniority(left) < seniority(right);
   });
   return all;
+}
+
+std::optional<Rotation> Knowledge::owner(const RobotId& robot) const {
+  const std::vector<Rotation> all = claimants(robot);
+  if (all.empty() || all.front().proof == 0) return std::nullopt;
+  return all.front();
 }
 
 SimulatedQuay& Knowledge::quay_of(const RobotId& robot) const {

@@ -38,6 +38,10 @@ struct Rotation {
   RobotId robot;
   std::string created;
   SimulatedApiServer::Object object;
+  // Its place among the proofs of a claim to a robot, as the API server got them; 0: none.
+  std::uint64_t proof = 0;
+  base::MonotonicTime proven_at{};
+  bool by_own_name = false;  // the connection's url has the name that the Quay gives itself
 
   [[nodiscard]] std::string uid() const { return text_at(*object, "/metadata/uid"); }
 };
@@ -95,8 +99,10 @@ class Knowledge {
   [[nodiscard]] const std::map<kube::ObjectKey, Rotation>& rotations() const { return rotations_; }
   // Null when there is none.
   [[nodiscard]] const Rotation* rotation(const kube::ObjectKey& key) const;
-  // Of the robot, the owner first.
+  // Of the robot: by the Quay's own name before others, the first proof first, who has none last.
   [[nodiscard]] std::vector<Rotation> claimants(const RobotId& robot) const;
+  // Null: nobody has proven a claim.
+  [[nodiscard]] std::optional<Rotation> owner(const RobotId& robot) const;
   // Of a robot whose host is not "".
   [[nodiscard]] SimulatedQuay& quay_of(const RobotId& robot) const;
   // Somebody asked this resource (by uid) for that rotation; a regeneration was made for it.
@@ -130,6 +136,7 @@ class Knowledge {
   void take_connection(const Change& change);
 
   std::map<kube::ObjectKey, std::string> hosts_;  // of connections' Quays, ever
+  std::map<kube::ObjectKey, std::string> urls_;   // of connections, ever
   std::map<kube::ObjectKey, Rotation> rotations_;
   std::map<RobotId, std::set<kube::ObjectKey>> rotations_of_;
   std::map<Sender, Ledger> ledgers_;                            // the last that each wrote

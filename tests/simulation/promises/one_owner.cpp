@@ -7,12 +7,13 @@ namespace quay_rotator::simulation {
 using nlohmann::json;
 
 bool OneOwner::owns(const Rotation& rotation) const {
-  return known().claimants(rotation.robot).front().key == rotation.key;
+  const auto owner = known().owner(rotation.robot);
+  return owner && owner->key == rotation.key;
 }
 
 void OneOwner::on_rotation(const Change& change) {
   if (!begins_ledger(change) || owns(*known().rotation(change.key))) return;
-  violate("I7 a ledger in the younger " + change.key.text());
+  violate("I7 a ledger in " + change.key.text() + ", which does not own its robot");
 }
 
 void OneOwner::on_secret(const Change& change) {
@@ -23,9 +24,13 @@ void OneOwner::on_secret(const Change& change) {
   if (rotation == nullptr) return;
   // Written for a resource of the same name that was deleted while the request was on its way?
   if (!is_owned_by(*change.after, rotation->uid())) return;
-  if (!owns(*rotation)) {
-    violate("I7 the younger " + rotation->key.text() + " wrote " + change.key.text());
-  }
+  // Until somebody has proven a claim everybody may read the robot and write what was read; so may
+  // whoever was at it when somebody did.
+  const auto first = known().owner(rotation->robot);
+  if (!first || first->key == rotation->key) return;
+  if (known().world.now() - first->proven_at <= Calm::after) return;
+  violate("I7 " + rotation->key.text() + " wrote " + change.key.text() + " and " +
+          first->key.text() + " owns the robot");
 }
 
 void OneOwner::add_unsettled(std::vector<std::string>& problems) const {

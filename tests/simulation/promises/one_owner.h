@@ -1,5 +1,5 @@
-// I7 one owner. No Secret or ledger is written for any but the owner of a robot; the others say
-// Conflict.
+// I7 one owner. No ledger is written for any but the owner of a robot, which is the first that Quay
+// let read it, and no Secret once the others can know; the others say Conflict.
 #pragma once
 
 #include <string>

@@ -71,6 +71,25 @@ TEST_F(RegistryLoginTest, LogsInAndKeepsTheChallenge) {
                                                 "registry-login ok"}));
 }
 
+TEST_F(RegistryLoginTest, TellsWhatTheRegistryCallsItself) {
+  EXPECT_EQ(registry_login.self_given_name(stop.get_token()), "quay.example.com:443");
+  EXPECT_EQ(outcome(), "ok");
+  EXPECT_EQ(registry_login.self_given_name(stop.get_token()), "quay.example.com:443");
+  EXPECT_EQ(registry.requests().size(), 2U);  // the challenge was kept
+}
+
+TEST_F(RegistryLoginTest, TellsTheNameAlsoWhereTheRealmIsRefused) {
+  root = challenging(R"(Bearer realm="https://other.example.com:8443/v2/auth")");
+  EXPECT_EQ(registry_login.self_given_name(stop.get_token()), "other.example.com:8443");
+}
+
+TEST_F(RegistryLoginTest, ARegistryThatIsAwayHasNoNameYet) {
+  root = testing::Answer{.status = 502};
+  EXPECT_EQ(registry_login.self_given_name(stop.get_token()), std::nullopt);
+  root = testing::Answer{.status = 404};
+  EXPECT_EQ(registry_login.self_given_name(stop.get_token()), "");
+}
+
 TEST_F(RegistryLoginTest, KeepsTheRealmsQuery) {
   root = challenging(R"(Bearer realm="https://QUAY.example.com:443/v2/auth?x=1",service="a b")");
   EXPECT_EQ(outcome(), "ok");

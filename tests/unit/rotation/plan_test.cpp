@@ -22,6 +22,7 @@ api::RobotTokenRotation settled() {
   rotation.status.robot = "acme+puller";
   rotation.status.token_fingerprint = base::Fingerprint::of("token");
   rotation.status.token_known_since = start;
+  rotation.initialized = true;
   rotation.status.conditions.set("Verified", api::ConditionStatus::true_, "LoggedIn", "", 1, start);
   return rotation;
 }
@@ -30,6 +31,9 @@ PlanInput input(const api::RobotTokenRotation& rotation, base::Duration after = 
   PlanInput result{rotation, start + std::chrono::duration_cast<std::chrono::microseconds>(after),
                    start,    std::nullopt,
                    true,     false};
+  result.proven = true;
+  result.ownership_known = true;
+  result.mark = tenancy::Mark::ours;
   return result;
 }
 
@@ -111,14 +115,92 @@ TEST(Plan, AShorterIntervalCountsFromTheLastRotation) {
   expect_work(plan(input(rotation, seconds(30))), Goal::rotate);
 }
 
-TEST(Plan, ATokenThatNobodyKnowsIsAdoptedOrRotatedAsTheSpecSays) {
+TEST(Plan, ATokenThatNobodyKnowsIsAdoptedAndThenRotatedWhereTheSpecSaysSo) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
+  rotation.spec.initial = api::Initial::rotate;
   expect_work(plan(input(rotation)), Goal::synchronize);
+  rotation = settled();
+  rotation.initialized = false;
   rotation.spec.initial = api::Initial::rotate;
   const Plan decision = plan(input(rotation));
   expect_work(decision, Goal::rotate);
   EXPECT_EQ(work(decision)->reason, api::RotationReason::initial);
+  rotation.status.last_rotation_time = start;
+  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(input(rotation))));
+}
+
+TEST(Plan, WhatIsRestoredWithoutItsStatusIsAdoptedAndNothingElse) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.initial = api::Initial::rotate;
+  rotation.rotate_request = "last year";
+  rotation.initialized = true;
+  rotation.status = {};
+  expect_work(plan(input(rotation)), Goal::synchronize);
+  rotation.status = settled().status;
+  rotation.status.last_handled_rotate_request = "last year";
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+}
+
+TEST(Plan, WithTheMarkOfAnotherClusterNothingIsDone) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.rotate_request = "today";
+  PlanInput foreign = input(rotation, hours(5));
+  foreign.mark = tenancy::Mark::foreign;
+  foreign.targets_current = false;
+  expect_halt(plan(foreign), Halt::Why::another_cluster);
+  rotation.status.rotation = api::Ledger{};
+  expect_halt(plan(foreign), Halt::Why::another_cluster);
+  foreign.caches_complete = false;
+  EXPECT_TRUE(std::holds_alternative<Postpone>(plan(foreign)));
+  rotation.status = {};
+  foreign.caches_complete = true;
+  expect_halt(plan(foreign), Halt::Why::another_cluster);
+}
+
+TEST(Plan, TheMarkComesBeforeARotationAndWhenTheBeginningIsOver) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.initialized = false;
+  PlanInput unmarked = input(rotation);
+  unmarked.mark = tenancy::Mark::none;
+  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(unmarked)));
+  rotation.rotate_request = "today";
+  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(unmarked)));
+  unmarked.mark = tenancy::Mark::ours;
+  expect_work(plan(unmarked), Goal::rotate);
+  rotation.status.last_handled_rotate_request = "today";
+  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(unmarked)));
+  rotation.initialized = true;
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(unmarked)));
+  // A ledger whose mark somebody removed is settled, and nothing is sent again for it.
+  rotation.status.rotation = api::Ledger{};
+  unmarked.mark = tenancy::Mark::none;
+  expect_work(plan(unmarked), Goal::resume);
+  EXPECT_FALSE(work(plan(unmarked))->may_regenerate);
+}
+
+TEST(Plan, NothingIsRegeneratedBeforeTheClaimIsProven) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.rotate_request = "today";
+  PlanInput unproven = input(rotation, hours(5));
+  unproven.proven = false;
+  expect_work(plan(unproven), Goal::synchronize);
+  rotation.status.rotation = api::Ledger{};
+  expect_work(plan(unproven), Goal::resume);
+  EXPECT_FALSE(work(plan(unproven))->may_regenerate);
+}
+
+TEST(Plan, NothingIsRegeneratedBeforeAllEarlierProofsAreKnown) {
+  api::RobotTokenRotation rotation = settled();
+  PlanInput early = input(rotation);
+  early.ownership_known = false;
+  EXPECT_TRUE(std::holds_alternative<Rest>(plan(early)));
+  rotation.rotate_request = "today";
+  EXPECT_TRUE(std::holds_alternative<Await>(plan(early)));
+  early.targets_current = false;
+  expect_work(plan(early), Goal::synchronize);
+  rotation.status.rotation = api::Ledger{};
+  EXPECT_FALSE(work(plan(early))->may_regenerate);
 }
 
 TEST(Plan, AWatchedRobotIsReadAgainWhereNothingElseIsToBeDone) {
@@ -220,8 +302,10 @@ TEST(Plan, WhileOwnersAreNotKnownTokensAreAdoptedAndHealedButNotRegenerated) {
   rotation = settled();
   rotation.status.token_fingerprint.reset();
   expect_work(decide(seconds(1), false), Goal::synchronize);
+  rotation = settled();
+  rotation.initialized = false;
   rotation.spec.initial = api::Initial::rotate;
-  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), false)));
+  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), true)));
 }
 
 TEST(Plan, WhatForbidsWork) {

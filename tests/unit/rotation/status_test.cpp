@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 namespace quay_rotator::rotation {
 namespace {
@@ -428,6 +429,98 @@ TEST(Status, ARefusedTokenIsNotReady) {
   EXPECT_FALSE(update.status.rotation);
 }
 
+const tenancy::Way way{"quay", "quay.example.com", false};
+
+RunResult refused(quay::Error::Kind kind) {
+  RunResult result = done("old");
+  result.report.end = Report::End::quay_failed;
+  result.report.quay_error = quay_error(kind);
+  result.robot.clear();
+  result.way = way;
+  return result;
+}
+
+TEST(Status, AReadRobotProvesTheClaim) {
+  api::RobotTokenRotation rotation = settled();
+  RunResult read = done("old");
+  read.way = way;
+  read.alias = "0123";
+  rotation.status = after_run(rotation, read).status;
+  ASSERT_TRUE(rotation.status.ownership);
+  EXPECT_EQ(*rotation.status.ownership,
+            (api::Ownership{"quay", "quay.example.com", "0123", false, now, {}}));
+  read.now = now + hours(1);
+  EXPECT_EQ(after_run(rotation, read).status.ownership, rotation.status.ownership);
+  // Also where its token could not be delivered.
+  rotation.status.ownership.reset();
+  read.report.end = Report::End::unpublished;
+  read.report.problems = {{"pull", "Forbidden", "no"}};
+  EXPECT_TRUE(after_run(rotation, read).status.ownership);
+}
+
+TEST(Status, TheClaimLapsesWhenQuayRefusesForLongAndNotWhenItIsAway) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.ownership = tenancy::proven(std::nullopt, way, "", now - hours(9));
+  RunResult away = refused(quay::Error::Kind::unreachable);
+  away.now = now + hours(100);
+  EXPECT_EQ(after_run(rotation, away).status.ownership, rotation.status.ownership);
+
+  RunResult refusal = refused(quay::Error::Kind::api_token_refused);
+  rotation.status = after_run(rotation, refusal).status;
+  EXPECT_EQ(rotation.status.ownership->refused_since, now);
+  EXPECT_TRUE(rotation.status.ownership->since);
+  refusal.now = now + hours(1);
+  EXPECT_FALSE(after_run(rotation, refusal).status.ownership->since);
+  const ConnectionProblem none{"ConnectionNotFound", "no such connection"};
+  const StatusUpdate without =
+      without_connection(rotation, {"quay", "", false}, none, now + hours(1), seconds(5));
+  EXPECT_FALSE(without.status.ownership->since);
+}
+
+TEST(Status, AConnectionThatIsTurnedElsewhereLosesTheClaimAlsoWhenNobodyAnswersThere) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.ownership = tenancy::proven(std::nullopt, way, "", now - hours(9));
+  RunResult away = refused(quay::Error::Kind::unreachable);
+  away.way.quay = "elsewhere.example.com";
+  EXPECT_FALSE(after_run(rotation, away).status.ownership->since);
+}
+
+TEST(Status, AConflictNamesNobodyOfAnotherNamespace) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.ownership = tenancy::proven(std::nullopt, way, "", now);
+  const StatusUpdate update = in_conflict(rotation, {"secret-team", "secret-name"}, now);
+  EXPECT_THAT(condition(update, "Conflict").message,
+              HasSubstr("a RobotTokenRotation in another namespace"));
+  EXPECT_EQ(to_json(update.status).dump().find("secret-"), std::string::npos);
+  for (const Notice& notice : update.notices) {
+    EXPECT_EQ(notice.note.find("secret-"), std::string::npos);
+  }
+  // It calls nothing: nothing proves its claim.
+  EXPECT_FALSE(update.status.ownership->since);
+}
+
+TEST(Status, AnotherClustersResourceSaysWhatToDoAndIsAnnouncedOnce) {
+  api::RobotTokenRotation rotation = settled();
+  const StatusUpdate update = of_another_cluster(rotation, now);
+  EXPECT_EQ(update.notices.size(), 1U);
+  const api::Condition& stalled = condition(update, "Stalled");
+  EXPECT_EQ(stalled.reason, "OwnedByAnotherCluster");
+  EXPECT_THAT(stalled.message,
+              HasSubstr("kubectl -n team annotate rtr puller quayrotator.dev/cluster-"));
+  EXPECT_EQ(condition(update, "Ready").status, ConditionStatus::false_);
+  rotation.status = update.status;
+  EXPECT_TRUE(of_another_cluster(rotation, now).notices.empty());
+}
+
+TEST(Status, WhatIsRestoredWithoutItsStatusTakesItsRequestForHandled) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = {};
+  rotation.rotate_request = "last year";
+  EXPECT_EQ(after_run(rotation, done("old")).status.last_handled_rotate_request, "");
+  rotation.initialized = true;
+  EXPECT_EQ(after_run(rotation, done("old")).status.last_handled_rotate_request, "last year");
+}
+
 TEST(Status, AConflictIsAnnouncedOnceAndEndsAtRest) {
   api::RobotTokenRotation rotation = settled();
   StatusUpdate update = in_conflict(rotation, {"team", "older"}, now);
@@ -537,8 +630,9 @@ std::map<std::string, Change> changes() {
     rotation.invalid = "spec.robot: missing";
     return invalid(rotation, now);
   };
+  all["another cluster"] = [](const auto& rotation) { return of_another_cluster(rotation, now); };
   all["no connection"] = [](const auto& rotation) {
-    return without_connection(rotation, {"CredentialsNotFound", "no Secret"}, now, seconds(5));
+    return without_connection(rotation, {}, {"CredentialsNotFound", "no Secret"}, now, seconds(5));
   };
   for (const bool lasting : {true, false}) {
     all[lasting ? "lasting" : "passing"] = [lasting](const auto& rotation) {

@@ -95,5 +95,18 @@ TEST_F(StatusWriterTest, WhatHappenedToAResourceIsNotWrittenToOneMadeAnew) {
   EXPECT_THAT(lines_, ElementsAre("PATCH", "GET", "GET"));
 }
 
+TEST_F(StatusWriterTest, MarksWithThePreconditionOfTheVersionThatWasLookedAt) {
+  executor_.run([&] {
+    const auto mine = rotation("uid-1", "7");
+    EXPECT_EQ(writer_.mark(mine, "a-cluster", {}, {}).error().kind, kube::Error::Kind::conflict);
+  });
+  EXPECT_THAT(lines_, ElementsAre("PATCH"));
+  const auto sent = nlohmann::json::parse(server_.requests().front().body);
+  EXPECT_EQ(sent,
+            nlohmann::json({{"metadata",
+                             {{"resourceVersion", "7"},
+                              {"annotations", {{"quayrotator.dev/cluster", "a-cluster"}}}}}}));
+}
+
 }  // namespace
 }  // namespace quay_rotator::rotation
