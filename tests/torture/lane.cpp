@@ -106,7 +106,8 @@ void Lane::create() {
                      {"rules",
                       {{{"apiGroups", {"coordination.k8s.io"}},
                         {"resources", {"leases"}},
-                        {"verbs", {"create", "get", "update"}}}}}});
+                        {"verbs", {"create", "get", "update"}}},
+                       {{"apiGroups", {""}}, {"resources", {"namespaces"}}, {"verbs", {"get"}}}}}});
   objects.push_back(
       {{"apiVersion", "rbac.authorization.k8s.io/v1"},
        {"kind", "RoleBinding"},
