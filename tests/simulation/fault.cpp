@@ -75,6 +75,16 @@ constexpr std::array<std::string_view, fault_kind_count> kind_names{
     "suspend",
     "delete-rotation",
     "create-rotation",
+    "quay-silent",
+    "quay-trickles",
+    "quay-endless-list",
+    "quay-nonsense-list",
+    "quay-others-robots",
+    "quay-much-later",
+    "registry-nonsense",
+    "restored-without-status",
+    "versions-back",
+    "cluster-copied",
 };
 
 // To which requests a fault of a kind happens at all, and so in which steps.
@@ -100,6 +110,7 @@ constexpr Reach secret_writes =
 constexpr Reach posts_and_logins =
     reach({Step::preflight, Step::regenerate, Step::verify}, "the step neither POSTs nor logs in");
 constexpr Reach logins = reach({Step::preflight, Step::verify}, "the step logs in nowhere");
+constexpr Reach lists = reach({Step::idle}, "the step asks for no list");
 constexpr Reach robot_reads = reach({Step::observe}, "the step does not read one robot");
 constexpr Reach after_actions = reach({Step::observe, Step::preflight, Step::record,
                                        Step::regenerate, Step::publish, Step::verify, Step::commit},
@@ -123,7 +134,14 @@ const Reach* reach_of(Kind kind) {
     case Kind::quay_retry_after:
     case Kind::quay_down:
     case Kind::robot_missing:
+    case Kind::quay_silent:
+    case Kind::quay_trickles:
+    case Kind::quay_much_later:
       return &quay_requests;
+    case Kind::quay_endless_list:
+    case Kind::quay_nonsense_list:
+    case Kind::quay_others_robots:
+      return &lists;
     case Kind::quay_audit_broken:
     case Kind::quay_locked:
       return &posts_and_logins;
@@ -143,6 +161,7 @@ const Reach* reach_of(Kind kind) {
       return &api_token_requests;
     case Kind::robots_disallowed:
     case Kind::owner_disabled:
+    case Kind::registry_nonsense:
       return &logins;
     case Kind::crash_after_step:
       return &after_actions;

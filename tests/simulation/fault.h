@@ -83,9 +83,23 @@ enum class FaultKind {
   suspend,
   delete_rotation,
   create_rotation,
+  // What a neighbour's Quay does to whoever asks it, and to nobody else.
+  quay_silent,         // takes requests, does them and does not answer
+  quay_trickles,       // answers a byte a second
+  quay_endless_list,   // a list of robots, or one name in it, that does not end
+  quay_nonsense_list,  // what is no list, no robot, no token, no UTF-8
+  quay_others_robots,  // lists the robots of others
+  quay_much_later,     // 429 and 503 with a Retry-After of up to a hundred years
+  registry_nonsense,   // challenges, realms, tokens; names of others' hosts
+  // What befalls the cluster as a whole.
+  restored_without_status,  // from a backup, as another object
+  versions_back,            // the API server's storage is put back to an older state
+  cluster_copied,           // a second cluster is made from the objects, and has the same Quays
 };
 inline constexpr std::size_t fault_kind_count =
-    static_cast<std::size_t>(FaultKind::create_rotation) + 1;
+    static_cast<std::size_t>(FaultKind::cluster_copied) + 1;
+// Those before it are drawn in every schedule.
+inline constexpr FaultKind first_rare_kind = FaultKind::quay_silent;
 std::string_view name(FaultKind kind);
 
 struct Fault {

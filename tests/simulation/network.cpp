@@ -97,8 +97,18 @@ tl::expected<Reply, http::Error> Connection::exchange(const http::Request& reque
 tl::expected<http::Response, http::Error> Connection::send(const http::Request& request,
                                                            const http::CallOptions& options) {
   const Border border(Border::Side::world);
+  const base::MonotonicTime end = process_.now() + options.deadline;
   auto reply = exchange(request, options.deadline, options.stop);
   if (!reply) return tl::unexpected(std::move(reply).error());
+  while (reply->source && reply->body.size() <= options.max_body) {
+    const auto piece = reply->source(end, options.stop);
+    process_.end_if_dead();
+    if (options.stop.stop_requested()) return fail(Kind::cancelled, "cancelled");
+    if (!piece) return tl::unexpected(piece.error());
+    if (process_.now() > end) return fail(Kind::timeout, "no answer in time");
+    if (!*piece) break;
+    reply->body += **piece;
+  }
   if (reply->body.size() > options.max_body) {
     return fail(Kind::too_large, "the answer is too large");
   }
@@ -109,6 +119,8 @@ tl::expected<http::Response, http::Error> Connection::stream(
     const http::Request& request, const http::StreamOptions& options,
     const std::function<bool(std::string_view)>& on_data) {
   const Border border(Border::Side::world);
+  constexpr base::MonotonicTime never = base::MonotonicTime::max();
+  const base::MonotonicTime end = options.deadline ? process_.now() + *options.deadline : never;
   auto reply = exchange(request, options.open_deadline, options.stop);
   if (!reply) return tl::unexpected(std::move(reply).error());
   if (reply->status / 100 != 2) return response_of(*reply, true);
@@ -118,10 +130,12 @@ tl::expected<http::Response, http::Error> Connection::stream(
     return response_of(*reply, false);
   }
   for (;;) {
-    const auto piece = reply->source(process_.now() + options.idle_limit, options.stop);
+    const auto piece =
+        reply->source(std::min(process_.now() + options.idle_limit, end), options.stop);
     process_.end_if_dead();
     if (options.stop.stop_requested()) return fail(Kind::cancelled, "cancelled");
     if (!piece) return tl::unexpected(piece.error());
+    if (process_.now() > end) return fail(Kind::timeout, "no answer in time");
     if (!*piece) return response_of(*reply, false);
     if (!(*piece)->empty()) {
       const Border inner(Border::Side::shipped);

@@ -22,6 +22,7 @@ Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, con
 void Observer::watch(SimulatedQuay& quay) {
   quay.on_request = [this](const Message& message) { check_public("a URL", message.target); };
   quay.on_regenerate = [this, &quay](const SimulatedQuay::Post& post) {
+    if (of_copy_.contains(post.caller)) return one_cluster_.on_copys_post(post.robot);
     const Sent& sent = known_.take_post(quay.host(), post);
     note("POST regenerate " + sent.robot.text());
     for (Checker* checker : checkers_) checker->on_regenerate(sent);
@@ -33,6 +34,10 @@ void Observer::watch(SimulatedQuay& quay) {
 
 void Observer::on_commit(SimulatedQuay& quay, const SimulatedQuay::Post& post,
                          const std::string& token) {
+  if (of_copy_.contains(post.caller)) {
+    known_.excuse({quay.host(), post.robot});
+    return calm().disturb_quay(quay.host());
+  }
   const Sent sent = known_.take_commit(quay.host(), post, token);
   note("Quay has a new token for " + sent.robot.text());
   for (Checker* checker : checkers_) checker->on_commit(sent);
@@ -40,9 +45,31 @@ void Observer::on_commit(SimulatedQuay& quay, const SimulatedQuay::Post& post,
   known_.settle(sent);
 }
 
+void Observer::watch_copy(SimulatedApiServer& copy) {
+  one_cluster_.begin(copy.cluster());
+  copy.on_change = [this](const Change& change) { one_cluster_.on_copied(change); };
+  copy.on_request = [this](const auto& message, const auto& address, const auto& caller) {
+    no_leak_.on_request(message, address, caller);
+  };
+}
+
+void Observer::carry_over(const std::string& old_uid, const std::string& new_uid) {
+  known_.carry_over(old_uid, new_uid);
+  single_shot_.carry_over(old_uid, new_uid);
+}
+
+void Observer::put_back(Done done) {
+  known_.put_back(std::move(done.first));
+  single_shot_.put_back(std::move(done.second));
+}
+
 void Observer::on_change(const Change& change) {
   known_.take(change);
+  no_bad_neighbour_.look();
   if (change.plural == kube::rotations.plural) {
+    const bool edited =
+        !change.before || !change.after || (*change.before)["spec"] != (*change.after)["spec"];
+    if (change.caller == nullptr && edited) calm().disturb_namespace(change.key.name_space);
     for (Checker* checker : checkers_) checker->on_rotation(change);
   }
   if (change.plural == kube::secrets.plural) {

@@ -97,6 +97,117 @@ void add_takeover(Dice& dice, Plan& plan) {
   plan.faults.push_back(wish);
 }
 
+// Somebody asks for a rotation right then, so that a step is entered.
+Fault wish(base::Duration at, std::uint64_t choice) {
+  Fault fault;
+  fault.kind = Kind::rotate_now;
+  fault.at = at;
+  fault.choice = choice;
+  return fault;
+}
+
+// What is drawn in few schedules, so that the others stay as small as they are.
+constexpr std::array<Kind, 7> rare{Kind::quay_silent,        Kind::quay_trickles,
+                                   Kind::quay_endless_list,  Kind::quay_nonsense_list,
+                                   Kind::quay_others_robots, Kind::quay_much_later,
+                                   Kind::registry_nonsense};
+
+void add_rare_faults(Dice& dice, Plan& plan) {
+  const std::uint64_t count = 1 + dice.below(3);
+  for (std::uint64_t number = 0; number < count; ++number) {
+    const Fault fault =
+        draw_fault(dice, rare.at(dice.below(rare.size())), dice.between({}, plan.length));
+    plan.faults.push_back(fault);
+    if (fault.step) plan.faults.push_back(wish(fault.at + seconds(1), dice.below(1'000'000)));
+  }
+}
+
+// Other tenants beside the first: their namespaces, connections, limits and, sometimes, their Quay.
+// `fewest`: resources of a connection.
+void add_tenants(Dice& dice, Plan& plan, std::uint64_t fewest) {
+  plan.quays = 1 + dice.below(2);
+  plan.workers = 8;  // as shipped
+  constexpr std::array<const char*, 3> name_spaces{"team-a", "team-b", "team-c"};
+  constexpr std::array<double, 5> limits{0, 0, 20, 2, 0.05};
+  std::vector<RotationOptions> theirs;
+  const std::uint64_t count = 1 + dice.below(3);
+  for (std::uint64_t number = 1; number <= count; ++number) {
+    ConnectionOptions connection;
+    connection.name = "quay-" + std::to_string(number);
+    connection.name_space = name_spaces.at(dice.below(name_spaces.size()));
+    connection.quay = dice.below(plan.quays);
+    if (const double limit = limits.at(dice.below(limits.size())); limit > 0) {
+      connection.requests_per_second = limit;
+      connection.burst = static_cast<int>(1 + dice.below(3));
+    }
+    const std::uint64_t resources = fewest + dice.below(3);
+    for (std::uint64_t resource = 0; resource < resources; ++resource) {
+      RotationOptions rotation = draw_rotation(dice, plan.rotations.size() + theirs.size());
+      rotation.name_space = connection.name_space;
+      rotation.connection = connection.name;
+      if (!rotation.organization.empty() && dice.chance(0.5)) rotation.organization = "globex";
+      if (rotation.organization.empty()) rotation.robot = rotation.name;  // nobody else's
+      theirs.push_back(std::move(rotation));
+    }
+    plan.connections.push_back(std::move(connection));
+  }
+  // There from the start, behind the first tenant's.
+  const auto place = plan.rotations.begin() + static_cast<std::ptrdiff_t>(plan.at_start);
+  plan.rotations.insert(place, theirs.begin(), theirs.end());
+  plan.at_start += theirs.size();
+}
+
+// Nothing goes wrong for the first tenant, and everything for those whose Quay the second is.
+void add_hostile_neighbours(Dice& dice, Plan& plan) {
+  add_tenants(dice, plan, 10);  // more than there are workers
+  plan.quays = 2;
+  plan.faults.clear();
+  plan.leader_elect = true;
+  constexpr std::uint64_t second_quay = 1;
+  for (std::size_t number = 1; number < plan.connections.size(); ++number) {
+    ConnectionOptions& connection = plan.connections[number];
+    if (connection.name_space == World::name_space) connection.name_space = "team-b";
+    // A limit is a way to be in the way too.
+    if (connection.requests_per_second.value_or(1) >= 1) connection.quay = second_quay;
+  }
+  for (RotationOptions& rotation : plan.rotations) {
+    if (rotation.connection != "quay") {
+      // One resource a robot: who owns it while a hostile Quay lies is not judged here.
+      rotation.robot = rotation.name + "-of-another";
+      if (rotation.name_space == World::name_space) rotation.name_space = "team-b";
+    }
+  }
+  constexpr std::array<Kind, 11> harm{
+      Kind::quay_silent,        Kind::quay_trickles,       Kind::quay_endless_list,
+      Kind::quay_nonsense_list, Kind::quay_others_robots,  Kind::quay_much_later,
+      Kind::registry_nonsense,  Kind::quay_down,           Kind::quay_broken,
+      Kind::quay_locked,        Kind::organization_missing};
+  plan.length = minutes(5);
+  const std::uint64_t rounds = 3 + dice.below(4);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    for (std::uint64_t number = 0; number <= dice.below(2); ++number) {
+      Fault fault = draw_fault(dice, harm.at(dice.below(harm.size())),
+                               plan.length - dice.between({}, minutes(4)));
+      fault.step.reset();
+      fault.choice = second_quay;
+      fault.duration = dice.between(minutes(1), minutes(30));
+      fault.rate = 1;
+      plan.faults.push_back(fault);
+    }
+    for (std::size_t number = 0; number < plan.at_start; ++number) {
+      const base::Duration soon = dice.between({}, seconds(40));
+      if (dice.chance(0.6)) plan.faults.push_back(wish(plan.length - soon, number));
+    }
+    plan.faults.push_back(wish(plan.length, 0));  // the first tenant's
+    if (dice.chance(0.15)) {
+      Fault end = draw_fault(dice, Kind::crash, plan.length);
+      end.step = static_cast<Step>(1 + dice.below(step_count - 1));
+      plan.faults.push_back(end);
+    }
+    plan.length += dice.between(minutes(4), minutes(12));
+  }
+}
+
 // What goes wrong all the time, a little.
 constexpr std::array<Kind, 20> weather{Kind::api_refused,
                                        Kind::api_request_lost,
@@ -150,7 +261,8 @@ Plan draw_plan(std::uint64_t seed) {
   for (std::uint64_t event = 0; event < events; ++event) {
     plan.length += draw_pause(dice);
     const auto kind =
-        dice.chance(0.2) ? Kind::rotate_now : static_cast<Kind>(dice.below(fault_kind_count));
+        dice.chance(0.2) ? Kind::rotate_now
+                         : static_cast<Kind>(dice.below(static_cast<std::size_t>(first_rare_kind)));
     plan.faults.push_back(draw_fault(dice, kind, plan.length));
     const std::optional<Step> step = plan.faults.back().step;
     // The pages of a list come one after the other, and a short step is over before the second.
@@ -180,6 +292,11 @@ Plan draw_plan(std::uint64_t seed) {
     add_takeover(dice, plan);
     plan.length += minutes(5);
   }
+  Dice rare(seed ^ 0xE5U);  // so that what is drawn above stays what it was
+  const std::uint64_t lot = rare.below(100);
+  if (lot < 10) add_rare_faults(rare, plan);
+  if (lot >= 6 && lot < 12) add_tenants(rare, plan, 1);
+  if (lot >= 12 && lot < 16) add_hostile_neighbours(rare, plan);
   std::ranges::stable_sort(plan.faults, {}, &Fault::at);
   return plan;
 }

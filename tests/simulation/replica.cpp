@@ -135,7 +135,10 @@ struct Replica::Parts {
     workforce.serve_rotations([this] { return task(*reconciler); });
     rotation::follow(
         caches, *reconciler, process, log,
-        [this] { workforce.serve_connections([this] { return task(*connection_reconciler); }); },
+        [this] {
+          serving_since = process.now();
+          workforce.serve_connections([this] { return task(*connection_reconciler); });
+        },
         stop);
   }
 
@@ -207,6 +210,7 @@ struct Replica::Parts {
   std::optional<rotation::Reconciler> reconciler;
   std::optional<rotation::ConnectionReconciler> connection_reconciler;
 
+  std::optional<base::MonotonicTime> serving_since;
   std::unique_ptr<runtime::Election> election;
   std::vector<std::unique_ptr<runtime::Reflector>> reflectors;
   std::vector<rotation::NamespaceCaches> caches;
@@ -244,6 +248,10 @@ bool Replica::dead() const {
 
 bool Replica::leading() const {
   return !dead() && (!parts_->election || parts_->election->leading());
+}
+
+std::optional<base::MonotonicTime> Replica::serving_since() const {
+  return leading() ? parts_->serving_since : std::nullopt;
 }
 
 std::string Replica::metrics() const {

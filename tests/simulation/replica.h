@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,8 @@ class Replica {
   // It was killed, or has lost its lease.
   [[nodiscard]] bool dead() const;
   [[nodiscard]] bool leading() const;
+  // Since when it leads with all that it needs to know; nothing: it does not.
+  [[nodiscard]] std::optional<base::MonotonicTime> serving_since() const;
   // What a scrape would get.
   [[nodiscard]] std::string metrics() const;
 

@@ -1072,6 +1072,7 @@ TEST_F(Neighbours, NamespaceThatCannotBeReadCostsItself) {
   world.advance(minutes(2));
   ASSERT_EQ(world.token_in(secret), world.token_of(mine));
   world.api.unlisted = {"team-b"};
+  world.observer.calm().disturb_namespace("team-b", minutes(20));
   world.start(0, options);
   world.advance(minutes(1));
   expect_unhindered(3);

@@ -20,6 +20,8 @@ using std::chrono::seconds;
 using Kind = FaultKind;
 
 constexpr base::Duration longest_lease = minutes(7);
+// Of a life; most have a few hundred. Who asks without a pause would make the life endless.
+constexpr std::uint64_t most_requests = 60'000;
 
 // The actions of the driver that end a step: see rotation::StepHook.
 bool ends(std::string_view action, Step step) {
@@ -49,28 +51,35 @@ class Life {
   Life(const Plan& plan, bool with_logs)
       : plan_(plan), world_(plan.seed), changed_(world_.executor.make_signal()) {
     world_.observer.trace_logs(with_logs);
-    for (const Fault& fault : plan_.faults) states_.push_back({&fault});
+    for (const Fault& fault : plan_.faults) {
+      states_.push_back({&fault});
+      states_.back().quay = fault.choice % plan_.quays;
+      saves_ = saves_ || fault.kind == Kind::versions_back;
+    }
+    options_.workers = plan_.workers;
     options_.leader_elect = plan_.leader_elect;
     options_.election_scale = plan_.election_scale;
-    options_.regenerate_hold = world_.quay.hold = plan_.hold;
-    world_.quay.longest_lag = plan_.longest_lag;
+    options_.regenerate_hold = plan_.hold;
     world_.on_enter = [this](Step step, Process& process) { on_enter(step, process); };
   }
 
   Outcome run() {
     set_up();
     const base::MonotonicTime end = began_ + plan_.length;
-    while (step_until(end)) {
+    while (!storms() && step_until(end)) {
     }
     settle();
+    if (storms()) world_.observer.violate("I8 somebody asks without a pause");
     outcome_.violations = world_.observer.violations();
     outcome_.trace = world_.observer.trace();
-    outcome_.requests = world_.api.requests() + world_.quay.requests();
+    outcome_.requests = requests();
     outcome_.coverage = world_.coverage;
     outcome_.late_sends = world_.observer.late_sends();
     outcome_.extra_regenerations = world_.observer.extra_regenerations();
     outcome_.outages_timed = world_.observer.outages_timed();
-    for (const std::string& robot : robots_) outcome_.commits += world_.commits(robot);
+    outcome_.requests_timed = world_.observer.requests_timed();
+    outcome_.posts_of_copies = world_.observer.posts_of_copies();
+    for (const auto& [quay, robot] : robots_) outcome_.commits += quay->commits(robot);
     return std::move(outcome_);
   }
 
@@ -80,14 +89,30 @@ class Life {
     enum class Phase { waiting, armed, active, over } phase = Phase::waiting;
     base::MonotonicTime until{};
     std::size_t victim = 0;  // a replica
+    std::size_t quay = 0;    // which one it happens to, if to any
     std::string subject{};   // a robot
     kube::ObjectKey secret{};
+    std::string name_space{};
   };
+
+  std::uint64_t requests() const {
+    std::uint64_t count = world_.api.requests();
+    for (const auto& quay : world_.quays) count += quay->requests();
+    return count;
+  }
+  bool storms() const { return requests() > most_requests; }
 
   void note(const std::string& text) { world_.observer.note(text); }
 
   void set_up() {
-    world_.create_connection();
+    while (world_.quays.size() < plan_.quays) world_.add_quay();
+    for (const auto& quay : world_.quays) {
+      quay->hold = plan_.hold;
+      quay->longest_lag = plan_.longest_lag;
+    }
+    for (const ConnectionOptions& connection : plan_.connections) {
+      world_.create_connection(connection);
+    }
     for (std::size_t number = 0; number < plan_.at_start; ++number) add_rotation();
     began_ = world_.executor.now();
     for (std::size_t replica = 0; replica < plan_.replicas; ++replica) start(replica);
@@ -115,7 +140,7 @@ class Life {
     if (now >= end) return false;
     std::mutex mine;
     std::unique_lock lock(mine);
-    changed_->wait_until(lock, next, {});
+    changed_->wait_until(lock, std::min(next, now + minutes(1)), {});
     while (!entered_.empty()) {
       State& state = *std::exchange(entered_.back(), nullptr);
       entered_.pop_back();
@@ -154,7 +179,8 @@ class Life {
             kind != Kind::admission_denied) ||
            (kind >= Kind::quay_refused && kind <= Kind::organization_missing) ||
            kind == Kind::robots_disallowed || kind == Kind::owner_disabled ||
-           kind == Kind::concurrent_post || kind == Kind::freeze_before_send;
+           kind == Kind::concurrent_post || kind == Kind::freeze_before_send ||
+           (kind >= Kind::quay_silent && kind <= Kind::registry_nonsense);
   }
 
   void activate(State& state) {
@@ -169,14 +195,20 @@ class Life {
   }
 
   void begin_now(State& state) {
-    note("begin " + state.fault->text());
+    note("begin " + state.fault->text() +
+         (plan_.quays > 1 ? ", Quay " + std::to_string(state.quay) : ""));
     if (state.fault->kind == Kind::page_expired) {
       // So that there are lists.
       world_.api.compact();
       world_.api.cut_watches();
     }
+    if (state.fault->kind == Kind::freeze_before_send) {
+      // A process, with all that it does; as late as the window ends, for as long again.
+      world_.observer.calm().disturb(2 * state.fault->duration);
+    }
     if (is_window(state.fault->kind)) return set_windows();
     happen(state);
+    if (saves_) world_.save();  // what the API server may be put back to, later
   }
 
   void finish(State& state) {
@@ -188,17 +220,18 @@ class Life {
     cure(state);
   }
 
-  // The most of what is active, of each kind.
-  double rate(Kind kind) const {
+  // The most of what is active, of each kind; at a Quay, or anywhere.
+  double rate(Kind kind, std::optional<std::size_t> quay = {}) const {
     double most = 0;
     for (const State& state : states_) {
-      if (state.phase == State::Phase::active && state.fault->kind == kind) {
+      if (state.phase == State::Phase::active && state.fault->kind == kind &&
+          state.quay == quay.value_or(state.quay)) {
         most = std::max(most, state.fault->rate);
       }
     }
     return most;
   }
-  bool any(Kind kind) const { return rate(kind) > 0; }
+  bool any(Kind kind, std::optional<std::size_t> quay = {}) const { return rate(kind, quay) > 0; }
 
   void set_windows() {
     ApiFaults& api = world_.api.faults;
@@ -220,44 +253,58 @@ class Life {
     if (std::exchange(api_down_, down()) != down()) world_.api.set_down(down());
     world_.api.quota_exceeded = any(Kind::quota_denied);
 
-    QuayFaults& quay = world_.quay.faults;
-    quay.network = {rate(Kind::quay_refused), rate(Kind::quay_request_lost),
-                    rate(Kind::quay_answer_lost), rate(Kind::quay_slow)};
-    quay.broken_before = rate(Kind::quay_broken);
-    quay.broken_after = rate(Kind::quay_broken_after);
-    quay.bad_gateway = rate(Kind::quay_bad_gateway);
-    quay.gateway_timeout = rate(Kind::quay_gateway_timeout);
-    quay.rate_limited = rate(Kind::quay_rate_limited);
-    quay.unreadable = rate(Kind::quay_unreadable);
-    quay.late_commit = rate(Kind::quay_late_commit);
+    for (std::size_t number = 0; number < plan_.quays; ++number) set_windows(number);
+  }
+
+  void set_windows(std::size_t number) {
+    QuayFaults& quay = world_.quays.at(number)->faults;
+    quay.network = {rate(Kind::quay_refused, number), rate(Kind::quay_request_lost, number),
+                    rate(Kind::quay_answer_lost, number), rate(Kind::quay_slow, number)};
+    quay.broken_before = rate(Kind::quay_broken, number);
+    quay.broken_after = rate(Kind::quay_broken_after, number);
+    quay.bad_gateway = rate(Kind::quay_bad_gateway, number);
+    quay.gateway_timeout = rate(Kind::quay_gateway_timeout, number);
+    quay.rate_limited = rate(Kind::quay_rate_limited, number);
+    quay.unreadable = rate(Kind::quay_unreadable, number);
+    quay.late_commit = rate(Kind::quay_late_commit, number);
     quay.beyond = 0.1;
-    set_staleness(quay);
-    quay.retry_after = rate(Kind::quay_retry_after);
-    quay.undecryptable = rate(Kind::quay_undecryptable);
-    quay.concurrent = rate(Kind::concurrent_post);
-    quay.held = rate(Kind::freeze_before_send);
+    set_staleness(quay, number);
+    quay.retry_after = rate(Kind::quay_retry_after, number);
+    quay.undecryptable = rate(Kind::quay_undecryptable, number);
+    quay.concurrent = rate(Kind::concurrent_post, number);
+    quay.held = rate(Kind::freeze_before_send, number);
     for (const State& state : states_) {
-      if (state.phase == State::Phase::active && state.fault->kind == Kind::freeze_before_send) {
+      if (state.phase == State::Phase::active && state.quay == number &&
+          state.fault->kind == Kind::freeze_before_send) {
         quay.held_for = state.fault->duration;
       }
     }
-    QuayTroubles& troubles = world_.quay.troubles;
-    troubles.down = any(Kind::quay_down) || any(Kind::everything_down);
-    troubles.read_only = any(Kind::quay_read_only);
-    troubles.audit_broken = any(Kind::quay_audit_broken);
-    troubles.locked = any(Kind::quay_locked);
-    troubles.no_rights = any(Kind::quay_no_rights);
-    troubles.organization_missing = any(Kind::organization_missing);
-    troubles.robots_disallowed = any(Kind::robots_disallowed);
-    troubles.owner_disabled = any(Kind::owner_disabled);
+    QuayTroubles& troubles = world_.quays.at(number)->troubles;
+    troubles.down = any(Kind::quay_down, number) || any(Kind::everything_down);
+    troubles.read_only = any(Kind::quay_read_only, number);
+    troubles.audit_broken = any(Kind::quay_audit_broken, number);
+    troubles.locked = any(Kind::quay_locked, number);
+    troubles.no_rights = any(Kind::quay_no_rights, number);
+    troubles.organization_missing = any(Kind::organization_missing, number);
+    troubles.robots_disallowed = any(Kind::robots_disallowed, number);
+    troubles.owner_disabled = any(Kind::owner_disabled, number);
+    Hostility& hostility = world_.quays.at(number)->hostility;
+    hostility.silent = any(Kind::quay_silent, number);
+    hostility.trickles = any(Kind::quay_trickles, number);
+    hostility.endless_lists = any(Kind::quay_endless_list, number);
+    hostility.nonsense_lists = any(Kind::quay_nonsense_list, number);
+    hostility.others_robots = any(Kind::quay_others_robots, number);
+    hostility.much_later = any(Kind::quay_much_later, number);
+    hostility.registry = any(Kind::registry_nonsense, number);
   }
 
   // Robots and lists, logins, or both; never for as long as the hold: then nothing would tell them
   // from what did not happen, or from a backup that was put back.
-  void set_staleness(QuayFaults& quay) {
+  void set_staleness(QuayFaults& quay, std::size_t number) {
     quay.stale_reads = quay.stale_logins = 0;
     for (const State& state : states_) {
-      if (state.phase != State::Phase::active || state.fault->kind != Kind::quay_stale_read) {
+      if (state.phase != State::Phase::active || state.quay != number ||
+          state.fault->kind != Kind::quay_stale_read) {
         continue;
       }
       Dice dice(state.fault->choice);
@@ -285,18 +332,20 @@ class Life {
       case Kind::admission_denied:
         state.secret = some_target(fault);
         world_.api.denied.insert(state.secret);
-        return;
+        return disturb(state.secret.name_space, fault);
       case Kind::namespace_gone:
         return begin_end_of_namespace(state);
       case Kind::secret_immutable:
         world_.struck(fault.kind);
         state.secret = some_target(fault);
+        disturb(state.secret.name_space, fault);
         return world_.api.edit(kube::secrets, state.secret,
                                [](json& secret) { secret["immutable"] = true; });
       case Kind::secret_wrong_type:
         world_.struck(fault.kind);
         state.secret = some_target(fault);
         if (state.secret.name.empty()) return;
+        disturb(state.secret.name_space, fault);
         world_.api.remove(kube::secrets, state.secret);
         return world_.api.create(
             kube::secrets,
@@ -319,24 +368,37 @@ class Life {
         return world_.api.remove(kube::secrets, some_target(fault));
       case Kind::robot_missing:
         state.subject = some_robot(fault);
-        if (!state.subject.empty()) world_.quay.troubles.robots_missing.insert(state.subject);
+        if (state.subject.empty()) return;
+        disturb(quay_of(fault), fault);
+        quay_of(fault).troubles.robots_missing.insert(state.subject);
         return;
-      case Kind::api_token_replaced:
-        world_.quay.replace_api_token();
+      case Kind::api_token_replaced: {
+        SimulatedQuay& quay = *world_.quays.at(state.quay);
+        disturb(quay, fault);
+        quay.replace_api_token();
         return;
-      case Kind::api_token_foreign:
-        return world_.store_api_token({World::name_space, "quay"}, foreign_jwt);
+      }
+      case Kind::api_token_foreign: {
+        const kube::ObjectKey connection = some_connection(fault).key();
+        disturb(connection.name_space, fault);
+        return world_.store_api_token(connection, foreign_jwt);
+      }
       case Kind::ui_regenerate: {
         world_.struck(fault.kind);
         const std::string robot = some_robot(fault);
         if (robot.empty()) return;
         ++outcome_.foreign;
-        return world_.quay.regenerate_in_ui(robot);
+        disturb(quay_of(fault), {});
+        return quay_of(fault).regenerate_in_ui(robot);
       }
       case Kind::quay_put_back: {
         world_.struck(fault.kind);
         const std::string robot = some_robot(fault);
-        if (!robot.empty() && world_.quay.put_back(robot)) ++outcome_.foreign;
+        if (robot.empty()) return;
+        // Taken for a stale read for as long as the hold, from when drift is read; and then asked
+        // for again with a back-off.
+        world_.observer.calm().disturb_quay(quay_of(fault).host(), 2 * plan_.hold + minutes(12));
+        if (quay_of(fault).put_back(robot)) ++outcome_.foreign;
         return;
       }
       case Kind::crash:
@@ -354,6 +416,7 @@ class Life {
       case Kind::clock_jump:
         if (process == nullptr) return;
         world_.struck(fault.kind, *process);
+        world_.observer.calm().disturb();
         return set_clock(*process, fault);
       case Kind::everything_down:
         world_.struck(fault.kind);
@@ -384,6 +447,15 @@ class Life {
         world_.struck(fault.kind);
         if (rotations_.size() < plan_.rotations.size()) add_rotation();
         return;
+      case Kind::restored_without_status:
+        world_.struck(fault.kind);
+        return world_.restore_without_status(some_rotation(fault));
+      case Kind::versions_back:
+        world_.struck(fault.kind);
+        return world_.put_back();
+      case Kind::cluster_copied:
+        world_.struck(fault.kind);
+        return world_.copy_cluster(/*with_statuses=*/fault.choice % 2 == 0);
       default:  // windows, and crash_after_step
         return;
     }
@@ -397,7 +469,7 @@ class Life {
         world_.api.denied.erase(state.secret);
         break;
       case Kind::namespace_gone:
-        finish_end_of_namespace();
+        finish_end_of_namespace(state.name_space);
         break;
       case Kind::secret_immutable:
       case Kind::secret_wrong_type: {
@@ -409,9 +481,14 @@ class Life {
         break;
       }
       case Kind::robot_missing:
-        if (world_.quay.troubles.robots_missing.contains(state.subject)) {
-          world_.quay.restore_robot(state.subject);
+        for (const auto& quay : world_.quays) {
+          if (!quay->troubles.robots_missing.contains(state.subject)) continue;
+          disturb(*quay, {});
+          quay->restore_robot(state.subject);
         }
+        break;
+      case Kind::cluster_copied:
+        world_.end_copy();
         break;
       case Kind::api_token_replaced:
       case Kind::api_token_foreign:
@@ -446,40 +523,46 @@ class Life {
 
   void add_rotation() {
     const RotationOptions& options = plan_.rotations.at(rotations_.size());
-    note("create " + options.name + " of " + options.organization + "+" + options.robot +
-         " every " + options.interval + " for " + std::to_string(options.targets.size()) +
-         " Secrets");
+    note("create " + options.name_space + "/" + options.name + " of " + options.organization + "+" +
+         options.robot + " every " + options.interval + " for " +
+         std::to_string(options.targets.size()) + " Secrets through " + options.connection);
     rotations_.push_back(world_.create_rotation(options));
-    robots_.insert(robot_of(*world_.api.find(kube::rotations, rotations_.back())));
+    const json& object = *world_.api.find(kube::rotations, rotations_.back());
+    robots_.insert({world_.quay_of(connection_of(object)), robot_of(object)});
     // Ages are whole seconds, and the oldest owns.
     world_.advance(seconds(1));
   }
 
   // Half of what is in it goes at once, the rest at the end; then people make it anew.
-  void begin_end_of_namespace(const State& state) {
+  void begin_end_of_namespace(State& state) {
     if (!world_.api.terminating.empty()) return;
-    world_.observer.calm().disturb();
-    world_.api.terminating.insert(World::name_space);
+    state.name_space = some_connection(*state.fault).name_space;
+    world_.observer.calm().disturb_namespace(state.name_space, state.fault->duration);
+    world_.api.terminating.insert(state.name_space);
     Dice dice(state.fault->choice);
+    remove_all(state.name_space, [&] { return dice.chance(0.5); });
+  }
+
+  template <class Chosen>
+  void remove_all(const std::string& name_space, const Chosen& chosen) {
     for (const kube::Resource* resource : {&kube::secrets, &kube::rotations, &kube::connections}) {
       for (const auto& object : world_.api.list(*resource)) {
-        if (dice.chance(0.5)) {
-          world_.api.remove(*resource, {World::name_space, (*object)["metadata"]["name"]});
-        }
+        const kube::ObjectKey key{text_at(*object, "/metadata/namespace"),
+                                  text_at(*object, "/metadata/name")};
+        if (key.name_space == name_space && chosen()) world_.api.remove(*resource, key);
       }
     }
   }
 
-  void finish_end_of_namespace() {
-    if (world_.api.terminating.empty()) return;
-    for (const kube::Resource* resource : {&kube::secrets, &kube::rotations, &kube::connections}) {
-      for (const auto& object : world_.api.list(*resource)) {
-        world_.api.remove(*resource, {World::name_space, (*object)["metadata"]["name"]});
-      }
-    }
+  void finish_end_of_namespace(const std::string& name_space) {
+    if (!world_.api.terminating.contains(name_space)) return;
+    remove_all(name_space, [] { return true; });
     world_.api.terminating.clear();
-    world_.create_connection();
+    for (const ConnectionOptions& connection : plan_.connections) {
+      if (connection.name_space == name_space) world_.create_connection(connection);
+    }
     for (std::size_t number = 0; number < rotations_.size(); ++number) {
+      if (rotations_[number].name_space != name_space) continue;
       world_.create_rotation(plan_.rotations[number]);
       world_.advance(seconds(1));
     }
@@ -532,12 +615,30 @@ class Life {
     if (!rotation) return {};
     const json& targets = (*rotation)["spec"]["targets"];
     const json& target = targets[(fault.choice / 4) % targets.size()];
-    return {World::name_space, target["secret"].value("name", "")};
+    return {some_rotation(fault).name_space, target["secret"].value("name", "")};
   }
 
   std::string some_robot(const Fault& fault) const {
     const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
     return rotation ? robot_of(*rotation) : "";
+  }
+
+  SimulatedQuay& quay_of(const Fault& fault) const {
+    const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
+    SimulatedQuay* quay = rotation ? world_.quay_of(connection_of(*rotation)) : nullptr;
+    return quay == nullptr ? world_.quay : *quay;
+  }
+
+  const ConnectionOptions& some_connection(const Fault& fault) const {
+    return plan_.connections.at(fault.choice % plan_.connections.size());
+  }
+
+  // Whom a fault concerns that meets no request.
+  void disturb(const std::string& name_space, const Fault& fault) {
+    world_.observer.calm().disturb_namespace(name_space, fault.duration);
+  }
+  void disturb(const SimulatedQuay& quay, const Fault& fault) {
+    world_.observer.calm().disturb_quay(quay.host(), fault.duration);
   }
 
   void edit_targets(const Fault& fault) {
@@ -567,15 +668,22 @@ class Life {
     for (const kube::ObjectKey& rotation : rotations_) {
       world_.edit_rotation(rotation, [](json& object) { object["spec"]["suspend"] = false; });
     }
+    for (const ConnectionOptions& connection : plan_.connections) {
+      if (connection.requests_per_second.value_or(1) >= 1) continue;
+      world_.api.edit(kube::connections, connection.key(),
+                      [](json& object) { object["spec"].erase("rateLimit"); });
+    }
+    world_.end_copy();
     // Mostly until everything is right; some lives go on, for what might undo it.
     const bool goes_on = plan_.seed % 8 == 0;
     base::Duration passed{};
-    while (passed < World::time_to_settle) {
+    while (passed < World::time_to_settle && !storms()) {
       if (passed <= longest_lease) restart_the_dead();  // a lease as good as lost is lost yet
       world_.advance(minutes(1));
       passed += minutes(1);
       if (!goes_on && world_.observer.unsettled().empty()) break;
     }
+    if (storms()) return;
     // A rotation may just be under way.
     for (int look = 0; look < 3 && !world_.observer.unsettled().empty(); ++look) {
       world_.advance(seconds(20));
@@ -599,8 +707,9 @@ class Life {
   std::vector<State> states_;
   std::vector<State*> entered_;
   std::vector<kube::ObjectKey> rotations_;
-  std::set<std::string> robots_;
+  std::set<std::pair<SimulatedQuay*, std::string>> robots_;
   bool api_down_ = false;
+  bool saves_ = false;
   bool settling_ = false;
   Outcome outcome_;
 };

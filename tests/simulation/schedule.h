@@ -24,6 +24,9 @@ struct Plan {
   base::Duration longest_lag{};                   // see SimulatedQuay
   std::vector<RotationOptions> rotations;         // the first one or two are there from the start
   std::size_t at_start = 1;
+  std::size_t quays = 1;
+  std::vector<ConnectionOptions> connections = {ConnectionOptions()};
+  int workers = 6;  // of each replica
   base::Duration length{};
   std::vector<Fault> faults;  // by their time
 };
@@ -39,6 +42,8 @@ struct Outcome {
   int late_sends = 0;              // POSTs of processes that were frozen before them
   int extra_regenerations = 0;     // … that cost a token more
   int outages_timed = 0;
+  int requests_timed = 0;      // of undisturbed resources
+  int posts_of_copies = 0;     // of a second cluster
   std::uint64_t requests = 0;  // to Quay and the API server
   Coverage coverage;
 };

@@ -48,6 +48,7 @@ struct Tally {
   std::uint64_t late_sends = 0;
   std::uint64_t extra_regenerations = 0;
   std::uint64_t outages_timed = 0;
+  std::uint64_t requests_timed = 0;
   std::uint64_t broken = 0;
   std::array<std::uint64_t, most_named> broken_seeds{};
   Coverage coverage;
@@ -59,6 +60,7 @@ struct Tally {
     late_sends += static_cast<std::uint64_t>(outcome.late_sends);
     extra_regenerations += static_cast<std::uint64_t>(outcome.extra_regenerations);
     outages_timed += static_cast<std::uint64_t>(outcome.outages_timed);
+    requests_timed += static_cast<std::uint64_t>(outcome.requests_timed);
     coverage.add(outcome.coverage);
     if (!outcome.violations.empty()) {
       if (broken < most_named) broken_seeds.at(broken) = seed;
@@ -74,6 +76,7 @@ struct Tally {
     late_sends += other.late_sends;
     extra_regenerations += other.extra_regenerations;
     outages_timed += other.outages_timed;
+    requests_timed += other.requests_timed;
     coverage.add(other.coverage);
     for (std::size_t at = 0; at < std::min<std::size_t>(other.broken, most_named); ++at) {
       if (broken + at < most_named) broken_seeds.at(broken + at) = other.broken_seeds.at(at);
@@ -209,14 +212,14 @@ class Run {
     const double took = std::chrono::duration<double>(Clock::now() - began_).count();
     std::array<char, 400> text{};
     const auto number = [](std::uint64_t value) { return static_cast<unsigned long long>(value); };
-    std::snprintf(text.data(), text.size(),
-                  "%llu schedules, %.0f schedules/s, %llu violations (%llu regenerations, %llu "
-                  "deaths, %llu requests, %llu outages timed; %llu sends of frozen processes cost "
-                  "%llu extra regenerations)",
-                  number(all.schedules), static_cast<double>(all.schedules) / took,
-                  number(all.broken), number(all.commits), number(all.deaths), number(all.requests),
-                  number(all.outages_timed), number(all.late_sends),
-                  number(all.extra_regenerations));
+    std::snprintf(
+        text.data(), text.size(),
+        "%llu schedules, %.0f schedules/s, %llu violations (%llu regenerations, %llu "
+        "deaths, %llu requests, %llu outages and %llu rotate requests timed; %llu sends of "
+        "frozen processes cost %llu extra regenerations)",
+        number(all.schedules), static_cast<double>(all.schedules) / took, number(all.broken),
+        number(all.commits), number(all.deaths), number(all.requests), number(all.outages_timed),
+        number(all.requests_timed), number(all.late_sends), number(all.extra_regenerations));
     return text.data();
   }
 

@@ -135,8 +135,31 @@ struct SimulatedApiServer::Watch {
   }
 };
 
-SimulatedApiServer::SimulatedApiServer(testing::VirtualExecutor& world, std::uint64_t seed)
-    : world_(world), dice_(seed) {}
+SimulatedApiServer::SimulatedApiServer(testing::VirtualExecutor& world, std::uint64_t seed,
+                                       std::string cluster)
+    : world_(world), dice_(seed), cluster_(std::move(cluster)) {
+  const auto kube_system = std::make_shared<const json>(
+      json{{"apiVersion", "v1"},
+           {"kind", "Namespace"},
+           {"metadata", {{"name", "kube-system"}, {"uid", cluster_}, {"resourceVersion", "1"}}}});
+  collections_[std::string(kube::namespaces.plural)][{"", "kube-system"}] = {
+      kube_system, std::make_shared<const std::string>(kube_system->dump()), {}};
+}
+
+void SimulatedApiServer::copy(const SimulatedApiServer& other, bool statuses) {
+  for (const auto& [plural, collection] : other.collections_) {
+    if (plural == kube::leases.plural || plural == kube::namespaces.plural) continue;
+    for (const auto& [key, entry] : collection) {
+      json object = *entry.object;
+      json& metadata = object["metadata"];
+      if (!statuses) {
+        object.erase("status");
+        metadata.erase("ownerReferences");
+      }
+      commit({plural, key, nullptr, nullptr, nullptr, ""}, &object, entry.owners);
+    }
+  }
+}
 
 void SimulatedApiServer::create(const kube::Resource& resource, json object) {
   const kube::ObjectKey key{text_at(object, "/metadata/namespace"),
@@ -165,6 +188,28 @@ void SimulatedApiServer::remove(const kube::Resource& resource, const kube::Obje
   const Object before = find(resource, key);
   if (!before) return;
   commit({std::string(resource.plural), key, before, nullptr, nullptr, ""}, nullptr, {});
+}
+
+std::optional<SimulatedApiServer::ObjectBackup> SimulatedApiServer::back_up(
+    const kube::Resource& resource, const kube::ObjectKey& key) const {
+  const auto collection = collections_.find(resource.plural);
+  if (collection == collections_.end() || !collection->second.contains(key)) return std::nullopt;
+  const Stored& entry = collection->second.at(key);
+  ObjectBackup backup{*entry.object, entry.owners};
+  backup.object.erase("status");
+  for (const char* field : {"uid", "resourceVersion", "creationTimestamp", "ownerReferences"}) {
+    backup.object["metadata"].erase(field);
+  }
+  return backup;
+}
+
+void SimulatedApiServer::restore(const kube::Resource& resource, const ObjectBackup& backup) {
+  json object = backup.object;
+  const kube::ObjectKey key{text_at(object, "/metadata/namespace"),
+                            text_at(object, "/metadata/name")};
+  if (find(resource, key)) return;
+  commit({std::string(resource.plural), key, nullptr, nullptr, nullptr, ""}, &object,
+         backup.owners);
 }
 
 SimulatedApiServer::Object SimulatedApiServer::find(const kube::Resource& resource,
@@ -450,14 +495,15 @@ tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_p
         gone["metadata"]["resourceVersion"] = std::to_string(watch.position);
         return line("DELETED", gone.dump());
       }
-      if (now >= watch.next_bookmark) {
+      const bool is_to_come = watch.position > version_;
+      if (now >= watch.next_bookmark && !is_to_come) {
         watch.next_bookmark = now + bookmark_period;
         // A watch from a version that there is not yet is silent.
         if (watch.position > version_) continue;
         return line("BOOKMARK", R"({"metadata":{"resourceVersion":")" +
                                     std::to_string(watch.position) + R"("}})");
       }
-      wake = std::min(wake, watch.next_bookmark);
+      wake = std::min(wake, is_to_come ? silence : watch.next_bookmark);
     }
     watch.signal->wait_until(lock, wake, stop);
     if (stop.stop_requested()) return std::nullopt;

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -53,7 +54,9 @@ class SimulatedApiServer final : public Server {
       std::function<void(const Message&, const Address&, const base::Executor& caller)>;
   using DryRunListener = std::function<void(const kube::ObjectKey& secret)>;
 
-  SimulatedApiServer(testing::VirtualExecutor& world, std::uint64_t seed);
+  // `cluster`: the UID of its Namespace kube-system.
+  SimulatedApiServer(testing::VirtualExecutor& world, std::uint64_t seed,
+                     std::string cluster = "uid-of-the-cluster");
 
   // Whoever looks on. Each may be empty.
   ChangeListener on_change;
@@ -65,6 +68,14 @@ class SimulatedApiServer final : public Server {
   void edit(const kube::Resource& resource, const kube::ObjectKey& key,
             const std::function<void(nlohmann::json&)>& change);
   void remove(const kube::Resource& resource, const kube::ObjectKey& key);
+  // As backups keep objects, with whose fields are whose, and make them anew where there is none.
+  struct ObjectBackup {
+    nlohmann::json object;
+    Owners owners;
+  };
+  [[nodiscard]] std::optional<ObjectBackup> back_up(const kube::Resource& resource,
+                                                    const kube::ObjectKey& key) const;
+  void restore(const kube::Resource& resource, const ObjectBackup& backup);
   // Null when there is none.
   [[nodiscard]] Object find(const kube::Resource& resource, const kube::ObjectKey& key) const;
   [[nodiscard]] std::vector<Object> list(const kube::Resource& resource) const;
@@ -84,6 +95,10 @@ class SimulatedApiServer final : public Server {
   struct Backup;
   [[nodiscard]] std::shared_ptr<const Backup> back_up() const;
   void restore(const Backup& backup);
+  // All objects of another cluster but its Leases and what kube-system is; `statuses`: as etcd
+  // holds them, otherwise as a backup does.
+  void copy(const SimulatedApiServer& other, bool statuses);
+  [[nodiscard]] const std::string& cluster() const { return cluster_; }
   // Watches that are open see events up to that much later, from now on.
   void lag_watches(base::Duration most);
   [[nodiscard]] std::uint64_t requests() const { return requests_; }
@@ -130,6 +145,7 @@ class SimulatedApiServer final : public Server {
 
   testing::VirtualExecutor& world_;
   Dice dice_;
+  std::string cluster_;
   bool down_ = false;
   std::map<std::string, Collection, std::less<>> collections_;  // by plural
   std::deque<Event> events_;                                    // the newest has version_

@@ -170,6 +170,10 @@ Journey SimulatedQuay::journey(const Message& message, Process& caller) {
   if (!troubles.posts_only || message.method == http::Method::post) {
     journey.back += troubles.answers_after;
   }
+  if (const auto later = hostility.delay(message)) {
+    met(true, later->first, message, caller);
+    journey.back += later->second;
+  }
   return journey;
 }
 
@@ -177,6 +181,10 @@ Reply SimulatedQuay::handle(const Message& message, Process& caller) {
   ++requests_;
   catch_up();
   if (on_request) on_request(message);
+  if (auto hostile = hostility.answer(message, caller, dice_)) {
+    met(true, hostile->first, message, caller);
+    return std::move(hostile->second);
+  }
   if (strikes(dice_, faults.retry_after, FaultKind::quay_retry_after, message, caller)) {
     // What is in front of it answers, at times after it has passed the request on.
     if (message.method == http::Method::post && dice_.chance(0.5)) answer(message, caller);

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "http/transport.h"
+#include "simulation/hostility.h"
 #include "simulation/network.h"
 #include "support/virtual_executor.h"
 
@@ -114,6 +115,7 @@ class SimulatedQuay final : public Server {
   std::string service;           // in its challenge: its host, unless it lies
   QuayFaults faults;
   QuayTroubles troubles;
+  Hostility hostility;
 
   base::Duration held(const Message& message) override;
   Journey journey(const Message& message, Process& caller) override;

@@ -44,26 +44,41 @@ World::World(std::uint64_t seed, testing::VirtualExecutor::MakeRunners runners)
     observer.calm().disturb();
   };
   count_faults(quay);
+  observer.ask_who_serves([this] { return serving_since(); });
 }
 
 void World::count_faults(SimulatedQuay& of) {
   of.on_fault = [this, &of](FaultKind kind, const Message& message, const Process& caller) {
     coverage.add(kind, caller.steps.step_of(message));
-    observer.calm().disturb_quay(of.host());
+    // Of one connection: whoever breaks its token says whom that disturbs.
+    const bool of_the_caller =
+        kind == FaultKind::api_token_replaced || kind == FaultKind::api_token_foreign;
+    if (!of_the_caller) observer.calm().disturb_quay(of.host());
   };
 }
 
+std::optional<base::MonotonicTime> World::serving_since() const {
+  if (!elected_ && replicas_.size() > 1) return std::nullopt;
+  std::optional<base::MonotonicTime> since;
+  for (const auto& replica : replicas_) {
+    if (!replica || !replica->leading()) continue;
+    if (since) return std::nullopt;  // two of them
+    since = replica->serving_since();
+    if (!since) return std::nullopt;
+  }
+  return since;
+}
+
 World::~World() {
+  end_copy();
   replicas_.clear();
 }
 
 void World::struck(FaultKind kind, const Process& process) {
   for (const Step step : process.steps.current()) coverage.add(kind, step);
-  observer.calm().disturb();
 }
 
 void World::struck(FaultKind kind) {
-  observer.calm().disturb();
   bool anybody = false;
   for (const auto& replica : replicas_) {
     if (!replica || replica->dead()) continue;
@@ -156,6 +171,7 @@ void World::rotate_now(const kube::ObjectKey& key) {
 void World::start(std::size_t replica, ReplicaOptions options, Replica::DiesAfter dies_after) {
   if (replicas_.size() <= replica) replicas_.resize(replica + 1);
   crash(replica);
+  elected_ = options.leader_elect;
   if (options.name.empty()) options.name = "quay-rotator-" + std::to_string(replica);
   Process& process = *processes_.emplace_back(std::make_unique<Process>(executor, observer));
   process.steps.on_enter = [this, &process](Step step) {
@@ -181,6 +197,49 @@ void World::stop(std::size_t replica) {
   crash(replica);
 }
 
+void World::save() {
+  saved_ = api.back_up();
+  done_when_saved_ = observer.done();
+}
+
+void World::put_back() {
+  if (!saved_) return;
+  observer.calm().disturb();
+  observer.put_back(done_when_saved_);
+  api.restore(*saved_);
+}
+
+void World::restore_without_status(const kube::ObjectKey& rotation) {
+  const auto before = api.find(kube::rotations, rotation);
+  if (!before) return;
+  std::vector<SimulatedApiServer::ObjectBackup> secrets;
+  for (const kube::ObjectKey& target : targets_of(*before)) {
+    if (auto backup = api.back_up(kube::secrets, target)) secrets.push_back(std::move(*backup));
+  }
+  const auto backup = api.back_up(kube::rotations, rotation);
+  api.remove(kube::rotations, rotation);
+  for (const auto& secret : secrets) api.restore(kube::secrets, secret);
+  api.restore(kube::rotations, *backup);
+  // Else its life had not begun.
+  const json annotations = (*before)["metadata"].value("annotations", json::object());
+  if (annotations.contains(std::string(api::initialized_annotation))) {
+    observer.carry_over(text_at(*before, "/metadata/uid"),
+                        text_at(*api.find(kube::rotations, rotation), "/metadata/uid"));
+  }
+}
+
+void World::copy_cluster(bool with_statuses) {
+  end_copy();
+  SimulatedApiServer& copy = *copies_.emplace_back(std::make_unique<SimulatedApiServer>(
+      executor, seed_ ^ 0xF6U, "uid-of-copy-" + std::to_string(copies_.size() + 1)));
+  copy.copy(api, with_statuses);
+  observer.watch_copy(copy);
+  Process& process = *processes_.emplace_back(std::make_unique<Process>(executor, observer));
+  observer.add_to_copy(process);
+  copys_replica_ = std::make_unique<Replica>(ReplicaOptions{.name = "copy", .leader_elect = false},
+                                             process, copy, quays, Replica::DiesAfter());
+}
+
 Replica* World::replica(std::size_t number) {
   return number < replicas_.size() ? replicas_[number].get() : nullptr;
 }
@@ -198,6 +257,7 @@ void World::stop_faults() {
       one->restore_robot(*one->troubles.robots_missing.begin());
     }
     one->troubles = {};
+    one->hostility = {};
   }
   for (const auto& process : processes_) {
     process->set_clock({});
@@ -214,8 +274,11 @@ json World::status(const kube::ObjectKey& key) const {
 }
 
 SimulatedQuay* World::quay_of(const kube::ObjectKey& connection) const {
-  const auto object = api.find(kube::connections, connection);
-  return object ? quay_at(quays, text_at(*object, "/spec/url")) : nullptr;
+  if (const auto object = api.find(kube::connections, connection)) {
+    return quay_at(quays, text_at(*object, "/spec/url"));
+  }
+  const auto made = connections_.find(connection);
+  return made == connections_.end() ? nullptr : quays.at(made->second.quay).get();
 }
 
 int World::commits(const kube::ObjectKey& rotation) const {

@@ -95,16 +95,27 @@ class World {
   void advance(base::Duration time) { executor.advance(time); }
   // Everything is reachable again and nothing more goes wrong; clocks are right.
   void stop_faults();
-  // A fault that meets no request: it is counted for what each live replica is doing.
+  // A fault that meets no request: it is counted for what each live replica, or that one, is doing.
   void struck(FaultKind kind);
   void struck(FaultKind kind, const Process& process);
+
+  // The API server's storage, and putting it back to what it was then.
+  void save();
+  void put_back();
+  // Deletes a rotation and its Secrets and makes them anew as a backup does: annotations are kept,
+  // status, UIDs and owners are not.
+  void restore_without_status(const kube::ObjectKey& rotation);
+  // A second cluster with a copy of all objects, and one replica that leads there. Ends the one
+  // before.
+  void copy_cluster(bool with_statuses);
+  void end_copy() { copys_replica_.reset(); }
 
   // Changes of a robot's token by the operator; a name alone is of the first Quay.
   [[nodiscard]] int commits(const std::string& robot) { return quay.commits(robot); }
   [[nodiscard]] int commits(const kube::ObjectKey& rotation) const;
   // What the rotation's Quay holds.
   [[nodiscard]] std::string token_of(const kube::ObjectKey& rotation) const;
-  // Null: its connection leads to no Quay of this world.
+  // To which a connection leads, or led when it was there. Null: to none of this world.
   [[nodiscard]] SimulatedQuay* quay_of(const kube::ObjectKey& connection) const;
   [[nodiscard]] nlohmann::json status(const kube::ObjectKey& key) const;
   // The token in the Secret's first registry entry; "" when there is none.
@@ -115,13 +126,19 @@ class World {
 
  private:
   void count_faults(SimulatedQuay& of);
+  [[nodiscard]] std::optional<base::MonotonicTime> serving_since() const;
 
   const std::uint64_t seed_;
   std::map<kube::ObjectKey, ConnectionOptions> connections_;  // as they were last made
+  std::shared_ptr<const SimulatedApiServer::Backup> saved_;
+  Observer::Done done_when_saved_;
+  std::vector<std::unique_ptr<SimulatedApiServer>> copies_;
   // All that ever ran: what is late comes from a process that may be dead, and none gets another's
   // address.
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::unique_ptr<Replica>> replicas_;
+  std::unique_ptr<Replica> copys_replica_;
+  bool elected_ = true;  // the replicas
   std::uint64_t requests_ = 0;
 };
 

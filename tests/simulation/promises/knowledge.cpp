@@ -157,6 +157,19 @@ void Knowledge::settle(const Sent& sent) {
   if (!request.empty()) served_[sent.ledger->uid].insert(request);
 }
 
+bool Knowledge::has_rate_limit(const Rotation& rotation) const {
+  const auto connection = api.find(kube::connections, connection_of(*rotation.object));
+  return connection && (*connection)["spec"].contains("rateLimit");
+}
+
+void Knowledge::carry_over(const std::string& old_uid, const std::string& new_uid) {
+  std::set<std::string>& served = served_[new_uid];
+  for (const Requests* requests : {&requested_, &served_}) {
+    const auto old = requests->find(old_uid);
+    if (old != requests->end()) served.insert(old->second.begin(), old->second.end());
+  }
+}
+
 const Rotation* Knowledge::rotation(const kube::ObjectKey& key) const {
   const auto found = rotations_.find(key);
   return found == rotations_.end() ? nullptr : &found->second;

@@ -82,6 +82,8 @@ bool condition_is_true(const nlohmann::json& object, std::string_view type);
 
 class Knowledge {
  public:
+  using Requests = std::map<std::string, std::set<std::string>>;  // by uid
+
   // All must outlive it.
   Knowledge(const testing::VirtualExecutor& given_world, const SimulatedApiServer& given_api,
             const Quays& given_quays)
@@ -112,8 +114,18 @@ class Knowledge {
   [[nodiscard]] bool served(const std::string& uid, const std::string& request) const {
     return has(served_, uid, request);
   }
-  // An excused POST gave the robot a token.
+  // Somebody gave the robot a token whose cause cannot be told: a frozen sender's POST, another
+  // cluster.
   [[nodiscard]] bool had_excused(const RobotId& robot) const { return excused_.contains(robot); }
+  void excuse(const RobotId& robot) { excused_.insert(robot); }
+  // Its connection has one.
+  [[nodiscard]] bool has_rate_limit(const Rotation& rotation) const;
+  // The resource was made anew from a backup, and its life goes on: what it was asked for before
+  // is not to be done again.
+  void carry_over(const std::string& old_uid, const std::string& new_uid);
+  // What was done, to be put back together with the API server.
+  [[nodiscard]] Requests done() const { return served_; }
+  void put_back(Requests done) { served_ = std::move(done); }
   [[nodiscard]] base::MonotonicTime disturbed(const Rotation& rotation) const {
     return calm.disturbed(rotation.robot.host, rotation.key.name_space);
   }
@@ -125,8 +137,7 @@ class Knowledge {
   bool clocks_lie = false;
 
  private:
-  using Sender = std::pair<RobotId, const base::Executor*>;       // the robot, and whose POST it is
-  using Requests = std::map<std::string, std::set<std::string>>;  // by uid
+  using Sender = std::pair<RobotId, const base::Executor*>;  // the robot, and whose POST it is
 
   static bool has(const Requests& all, const std::string& uid, const std::string& request) {
     const auto found = all.find(uid);

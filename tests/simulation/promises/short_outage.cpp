@@ -26,6 +26,8 @@ void ShortOutage::on_commit(const Sent& sent) {
     return;
   }
   Outage outage{*sent.holder, known().world.now(), one_round, sent.token, {}};
+  const auto edited = edited_.find(sent.holder->key);
+  outage.same_targets = edited == edited_.end() || edited->second < sent.ledger->time;
   for (const kube::ObjectKey& target : targets_of(*sent.holder->object)) {
     outage.pending.insert(target);
     // Whether there is one that is not ours takes a look at it, all at once again.
@@ -42,7 +44,7 @@ void ShortOutage::on_secret(const Change& change) {
       continue;
     }
     outage.pending.erase(change.key);
-    if (outage.pending.empty()) {
+    if (outage.pending.empty() && outage.same_targets) {
       measured_[robot] = {outage.token, known().world.now() - outage.began};
     }
     const bool undisturbed = outage.began - known().disturbed(outage.rotation) > Calm::after;
@@ -56,6 +58,9 @@ void ShortOutage::on_secret(const Change& change) {
 }
 
 void ShortOutage::on_rotation(const Change& change) {
+  const bool edited =
+      !change.before || !change.after || (*change.before)["spec"] != (*change.after)["spec"];
+  if (change.caller == nullptr && edited) edited_[change.key] = known().world.now();
   const Rotation* rotation = known().rotation(change.key);
   if (!change.after || rotation == nullptr || known().clocks_lie) return;
   const auto measured = measured_.find(rotation->robot);

@@ -28,6 +28,7 @@ class ShortOutage final : public Checker {
     base::Duration allowed{};
     std::string token;
     std::set<kube::ObjectKey> pending;
+    bool same_targets = true;  // … as the operator's run set out for
   };
 
   struct Measured {
@@ -35,6 +36,7 @@ class ShortOutage final : public Checker {
     base::Duration took{};
   };
 
+  std::map<kube::ObjectKey, base::MonotonicTime> edited_;  // a rotation's spec, by people
   std::map<RobotId, Outage> outages_;
   std::map<RobotId, Measured> measured_;  // of the last that was over
   int timed_ = 0;

@@ -34,6 +34,13 @@ void SingleShot::on_rotation(const Change& change) {
   }
 }
 
+void SingleShot::carry_over(const std::string& old_uid, const std::string& new_uid) {
+  Account& account = accounts_[new_uid];
+  account = accounts_[old_uid];
+  account.initial = true;
+  ++account.due;
+}
+
 void SingleShot::on_regenerate(const Sent& sent) {
   if (!sent.excused) return;
   note("… whose sender was frozen after its last check");

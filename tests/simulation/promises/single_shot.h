@@ -23,25 +23,29 @@ class SingleShot final : public Checker {
   void on_regenerate(const Sent& sent) override;
   void on_commit(const Sent& sent) override;
 
-  // How often a frozen process sent what it should not have; how often that, or a commit after the
-  // hold, cost a token more.
-  [[nodiscard]] int late_sends() const { return late_sends_; }
-  [[nodiscard]] int extra_regenerations() const { return extra_; }
-
- private:
-  struct Account {                  // of one RobotTokenRotation, by uid
+  // See Knowledge::carry_over and put_back().
+  void carry_over(const std::string& old_uid, const std::string& new_uid);
+  struct Account {                  // of one RobotTokenRotation
     base::WallTime last{};          // its last regeneration, or its creation
     std::set<std::string> excused;  // requests served by a process that was frozen; "": no request
     bool initial = false;           // the initial rotation is done
     int due = 0;                    // the due moment that the status speaks of …
     int charged_due = -1;           // … and the one that was used up
   };
+  using Accounts = std::map<std::string, Account>;  // by uid
+  [[nodiscard]] Accounts accounts() const { return accounts_; }
+  void put_back(Accounts accounts) { accounts_ = std::move(accounts); }
 
+  // How often a frozen process sent what it should not have; how often that cost a token more.
+  [[nodiscard]] int late_sends() const { return late_sends_; }
+  [[nodiscard]] int extra_regenerations() const { return extra_; }
+
+ private:
   void charge(const Sent& sent);
   void excuse(const Sent& sent, Account& account);
   void count_extra();
 
-  std::map<std::string, Account> accounts_;
+  Accounts accounts_;
   int late_sends_ = 0;
   int extra_ = 0;
 };
