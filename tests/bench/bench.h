@@ -44,6 +44,9 @@ struct Reading {
 };
 Reading kubectl_reads_all();
 
+// kill -9 while Quay has committed a rotation of that resource and holds its answer back.
+void kill_after_commit(Bench& bench, ShippedOperator& dying, std::size_t resource);
+
 // Has an operator adopt what was created since the last time.
 void adopt(Bench& bench, std::size_t before);
 // From the start to synced, memory, CPU at rest.

@@ -176,21 +176,13 @@ std::string p50_p99(const std::vector<double>& seconds) {
   return in_seconds(median(seconds)) + ", p99 " + in_seconds(percentile(seconds, 0.99));
 }
 
-// kill -9 while Quay has committed and holds its answer back; from the next start to settled.
+// Seconds from the start after such a death to settled.
 double settle_after_start(Bench& bench) {
   const std::size_t resource = bench.population.next(1).front();
   {
     ShippedOperator dying;
     dying.wait_until_synced();
-    const json fault = cluster().quay().post(
-        "/faults", {{"match", {{"endpoint", "regenerate"}, {"robot", Population::robot(resource)}}},
-                    {"action", "hold"},
-                    {"at", {"after"}}});
-    bench.population.request(resource);
-    const json held = cluster().quay().get("/faults/" + fault.at("id").dump() + "?wait=30s");
-    if (held.value("held", json::array()).empty()) throw std::runtime_error("no regeneration came");
-    dying.kill9();
-    cluster().quay().remove("/faults");
+    kill_after_commit(bench, dying, resource);
   }
   ShippedOperator recovering;
   return seconds_between(recovering.started(), recovering.wait_for("rotated"));

@@ -33,22 +33,14 @@ base::WallTime last_write(Bench& bench, std::size_t resource) {
   return last;
 }
 
-// kill -9 while Quay has committed and holds its answer back; until both Secrets have the token.
+// Seconds from the start after such a death until both Secrets have the token.
 double recover(Bench& bench) {
   const std::size_t resource = bench.population.next(1).front();
   {
     ShippedOperator dying;
     dying.wait_until_synced();
     dying.wait_until_quiet();
-    const json fault = cluster().quay().post(
-        "/faults", {{"match", {{"endpoint", "regenerate"}, {"robot", Population::robot(resource)}}},
-                    {"action", "hold"},
-                    {"at", {"after"}}});
-    bench.population.request(resource);
-    const json held = cluster().quay().get("/faults/" + fault.at("id").dump() + "?wait=30s");
-    if (held.value("held", json::array()).empty()) throw std::runtime_error("no regeneration came");
-    dying.kill9();
-    cluster().quay().remove("/faults");
+    kill_after_commit(bench, dying, resource);
   }
   (void)bench.audit.read();
   ShippedOperator recovering;
@@ -115,6 +107,18 @@ void report_rotate_now(Bench& bench) {
 }
 
 }  // namespace
+
+void kill_after_commit(Bench& bench, ShippedOperator& dying, std::size_t resource) {
+  const json fault = cluster().quay().post(
+      "/faults", {{"match", {{"endpoint", "regenerate"}, {"robot", Population::robot(resource)}}},
+                  {"action", "hold"},
+                  {"at", {"after"}}});
+  bench.population.request(resource);
+  const json held = cluster().quay().get("/faults/" + fault.at("id").dump() + "?wait=30s");
+  if (held.value("held", json::array()).empty()) throw std::runtime_error("no regeneration came");
+  dying.kill9();
+  cluster().quay().remove("/faults");
+}
 
 void measure_recovery(Bench& bench) {
   report_recovery(bench);
