@@ -193,7 +193,7 @@ class Operator {
     election.lease = {options_.leader_election_namespace.empty()
                           ? api_server_.name_space()
                           : options_.leader_election_namespace,
-                      "quay-rotator"};
+                      options_.leader_election_id};
     election.identity = identity_;
     return election;
   }

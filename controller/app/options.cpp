@@ -2,6 +2,7 @@
 
 #include <map>
 #include <set>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -43,6 +44,18 @@ void add_address(CLI::App& app, const std::string& name, std::string& value, con
       });
 }
 
+// Whether the API server takes it as an object's name, so that a wrong one is told at once and not
+// as a lease that cannot be had.
+bool is_object_name(std::string_view name) {
+  constexpr std::string_view ends = "abcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr std::string_view all = "abcdefghijklmnopqrstuvwxyz0123456789-.";
+  constexpr std::size_t most = 253;
+  return !name.empty() && name.size() <= most &&
+         name.find_first_not_of(all) == std::string_view::npos &&
+         ends.find(name.front()) != std::string_view::npos &&
+         ends.find(name.back()) != std::string_view::npos;
+}
+
 }  // namespace
 
 std::string version() {
@@ -69,6 +82,17 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv,
       ->allow_extra_args(false);
   app.add_flag("--leader-elect", options.leader_elect,
                "Act only while holding the Lease (default: true; --leader-elect=false)");
+  app.add_option("--leader-election-id", options.leader_election_id,
+                 "Name of the Lease: of those that share it, one acts")
+      ->type_name("NAME")
+      ->capture_default_str()
+      ->check([](const std::string& name) {
+        return is_object_name(name)
+                   ? std::string()
+                   : "must be the name of a Lease: lower-case letters, digits, - and ., with a "
+                     "letter or digit at both ends; got '" +
+                         name + "'";
+      });
   app.add_option("--leader-election-namespace", options.leader_election_namespace,
                  "Namespace of the Lease (default: the pod's or the context's)")
       ->type_name("NAME");

@@ -19,6 +19,7 @@ struct Options {
   bool leader_elect = true;
   http::AllowedHosts allowed_quay_hosts;
   rotation::AllowedMetadata allowed_target_metadata;
+  std::string leader_election_id = "quay-rotator";  // the Lease's name
   std::string leader_election_namespace;  // "": that of the pod, or of the kubeconfig's context
   std::string health_probe_bind_address = ":8081";
   std::string metrics_bind_address = ":8080";  // "0" switches metrics off

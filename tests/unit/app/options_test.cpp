@@ -24,11 +24,24 @@ TEST(Options, HaveTheDefaultsOfTheHelp) {
   EXPECT_TRUE(options.leader_elect);
   EXPECT_TRUE(options.namespaces.empty());
   EXPECT_FALSE(options.kubeconfig);
+  EXPECT_EQ(options.leader_election_id, "quay-rotator");
   EXPECT_EQ(options.health_probe_bind_address, ":8081");
   EXPECT_EQ(options.metrics_bind_address, ":8080");
   EXPECT_EQ(options.drift_interval, std::chrono::minutes(10));
   EXPECT_EQ(options.quay_timeout, std::chrono::seconds(30));
   EXPECT_EQ(options.regenerate_hold, std::chrono::minutes(10));
+}
+
+TEST(Options, ALeaseHasALegalName) {
+  EXPECT_EQ(good({"--leader-election-id=one.two-3"}).leader_election_id, "one.two-3");
+  for (const char* name : {"--leader-election-id=", "--leader-election-id=Upper",
+                           "--leader-election-id=-a", "--leader-election-id=a_b"}) {
+    const auto parsed = parse({name});
+    const auto* exit = std::get_if<Exit>(&parsed);
+    ASSERT_NE(exit, nullptr) << name;
+    EXPECT_EQ(exit->code, 2);
+    EXPECT_THAT(exit->text, HasSubstr("--leader-election-id"));
+  }
 }
 
 TEST(Options, TheHoldIsAtLeastTwiceTheTimeout) {
