@@ -21,6 +21,9 @@ Expected<T> mismatch(std::string_view path, std::string_view expected, const jso
 }  // namespace
 
 Expected<json> parse_json(std::string_view text) {
+  if (const std::size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    return tl::unexpected(Error{"not JSON: error at byte " + std::to_string(nul + 1)});
+  }
   bool too_deep = false;
   using Event = json::parse_event_t;
   const auto keep = [&too_deep](int depth, Event event, const json& /*parsed*/) {

@@ -16,6 +16,7 @@
 namespace quay_rotator::base {
 
 // One document, of at most 100 levels. The error says what is wrong and never quotes the text.
+// Where nlohmann's own parser takes a NUL for the end of the text, this one refuses it.
 Expected<nlohmann::json> parse_json(std::string_view text);
 
 // `path` is dot-separated: "metadata.name". A missing or null member is nullptr.

@@ -125,7 +125,9 @@ int compare_resource_versions(std::string_view a, std::string_view b) {
 
 base::Expected<json> parse_object(std::string_view text) {
   ObjectBuilder builder;
-  if (json::sax_parse(text, &builder)) return builder.take();
+  // The parser takes a NUL for the end of the text.
+  const bool whole = text.find('\0') == std::string_view::npos;
+  if (whole && json::sax_parse(text, &builder)) return builder.take();
   auto again = base::parse_json(text);  // for its message, which quotes nothing
   if (again) return tl::unexpected(base::Error{"not JSON"});
   return again;

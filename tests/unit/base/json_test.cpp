@@ -26,6 +26,13 @@ TEST(Json, ParsesAndNeverQuotesTheText) {
   EXPECT_FALSE(parse_json("\"\xff\""));
 }
 
+TEST(Json, RefusesANulAndWhatIsBehindIt) {
+  using namespace std::string_view_literals;
+  EXPECT_EQ(message(parse_json("1\0"sv)), "not JSON: error at byte 2");
+  EXPECT_EQ(message(parse_json("{} \0[["sv)), "not JSON: error at byte 4");
+  EXPECT_FALSE(parse_json("\"a\0b\""sv));
+}
+
 TEST(Json, BoundsNesting) {
   const auto nested = [](std::size_t levels) {
     return parse_json(std::string(levels, '[') + std::string(levels, ']'));

@@ -54,6 +54,9 @@ TEST(Object, ParsingNamesTheByteAndQuotesNothing) {
   const auto broken = parse_object(R"({"token": "s3cr3t" x})");
   ASSERT_FALSE(broken);
   EXPECT_EQ(broken.error().message, "not JSON: error at byte 20");
+  const auto behind = parse_object(std::string_view("{}\0{", 4));
+  ASSERT_FALSE(behind);
+  EXPECT_EQ(behind.error().message, "not JSON: error at byte 3");
 }
 
 }  // namespace
