@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test simulate mutants fuzz torture soak bench bench-micro instructions lint \
+.PHONY: help build image demo test simulate mutants fuzz torture soak bench bench-micro instructions lint \
   format clean
 SHELL := /bin/bash
 
@@ -15,12 +15,16 @@ build: ## Build the program: build/bin/quay-rotator
 	@tests/prepare.sh program
 	@echo "Built build/bin/quay-rotator"
 
+image: ## Build the container image, without a daemon: build/image
+	@image/build.sh
+
 demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up to explore)
 	@tests/prepare.sh demo
 	@GO=$$(tests/go.sh) build/bin/demo $(if $(filter-out 0 no,$(KEEP)),--keep)
 
 test: ## Run every test, up to a real API server, registry and node
 	@tests/prepare.sh test
+	@image/build.sh
 	@echo "==> Testing the Go programs"
 	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
 	@echo "==> Testing the program"

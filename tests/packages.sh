@@ -2,7 +2,7 @@
 # Installs what is missing from Debian 12, by need. Touches nothing when all of it is there.
 #   tests/packages.sh build        to compile the program and its tests
 #   tests/packages.sh build test   … and to run the cluster tests and the demonstration
-# Groups: build, test, fuzz, lint, and go (only needed where there is no Go to start from).
+# Groups: build, image, test, fuzz, lint, and go (only needed where there is no Go to start from).
 set -euo pipefail
 . "$(dirname "$0")/step.sh"
 
@@ -14,6 +14,7 @@ packages_of() {
         libspdlog-dev prometheus-cpp-dev libboost-dev libboost-system-dev libboost-context-dev \
         libgtest-dev libgmock-dev librapidcheck-dev libmimalloc-dev libbenchmark-dev valgrind patch
       ;;
+    image) echo libdeflate-tools ca-certificates tzdata binutils ;;
     test) echo containerd runc docker-registry skopeo iproute2 ;;
     go) echo python3-venv ;;
     fuzz) echo clang libclang-rt-14-dev ;; # Debian 12's clang is 14
