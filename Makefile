@@ -1,7 +1,7 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build image demo test simulate mutants fuzz torture soak bench bench-micro instructions lint \
-  format clean
+.PHONY: help build image demo test install-check simulate mutants fuzz torture soak bench bench-micro \
+  instructions lint generate format clean
 SHELL := /bin/bash
 
 # What git knows, and what is new and not ignored.
@@ -29,6 +29,12 @@ test: ## Run every test, up to a real API server, registry and node
 	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
 	@echo "==> Testing the program"
 	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 4 --output-on-failure --no-tests=error
+
+install-check: ## Install, upgrade, roll back and uninstall the chart on a real API server, with helm 3 and 4
+	@tests/prepare.sh install-check
+	@export GO=$$(tests/go.sh) QUAY_ROTATOR_HELM3=1 && $$GO test -C tests -count=1 ./chart && \
+	  echo "install-check: passed with helm $$($(CURDIR)/build/helm/helm version --template '{{.Version}}')" \
+	  "and $$($(CURDIR)/build/helm3/helm version --template '{{.Version}}')"
 
 simulate: ## Simulate SEEDS=1000000 schedules under faults and check every promise
 	@tests/prepare.sh simulate
@@ -70,6 +76,10 @@ fuzz: ## Feed damaged input to every parser, TIME=60 seconds each (TARGET=url fo
 
 lint: ## Check format and style of C++, Go and shell code
 	@tests/lint.sh
+
+generate: ## Write what is made from crds/ and the chart's values.yaml
+	@GO=$$(tests/go.sh) && export GO && \
+	  $$GO run -C tests ./chart/generate .. "$$(tests/control-plane/build.sh helm)/helm"
 
 format: ## Format C++ and Go code in place
 	@tests/packages.sh lint

@@ -7,12 +7,13 @@
 #   tests/prepare.sh instructions  build/bin/*instructions
 #   tests/prepare.sh demo       … and what the demonstration runs: the Go programs in build/bin, and
 #                               build/control-plane and build/helm (links into ~/.cache/quay-rotator)
+#   tests/prepare.sh install-check  … and build/helm3
 #   tests/prepare.sh bench      … and build/bin/bench and micro
 #   tests/prepare.sh test       … and every test
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/step.sh
-what=${1:?program, simulate, mutants, micro, instructions, demo, bench or test}
+what=${1:?program, simulate, mutants, micro, instructions, demo, install-check, bench or test}
 
 mkdir -p build
 exec 9>build/.lock # two at once: the second finds everything done
@@ -28,6 +29,10 @@ go_parts() {
   fi
   directory=$(tests/control-plane/build.sh helm) # renders the chart's RBAC
   ln -sfn "$directory" build/helm
+  if [ "$what" = install-check ]; then
+    directory=$(tests/control-plane/build.sh helm3)
+    ln -sfn "$directory" build/helm3
+  fi
 }
 go=true # what is in Go too
 case $what in program | simulate | mutants | micro | instructions) go=false ;; esac

@@ -120,8 +120,7 @@ std::string Cluster::helm_template(const std::vector<std::string>& arguments) {
   command.insert(command.end(), arguments.begin(), arguments.end());
   ProgramResult result = helm(command);
   EXPECT_EQ(result.code, 0) << result.output;
-  // The chart's crds/ is a link, which helm mentions on standard error.
-  return result.output.substr(result.output.find("---"));
+  return std::move(result.output);
 }
 
 json Cluster::get(const kube::Resource& resource, const kube::ObjectKey& key) {

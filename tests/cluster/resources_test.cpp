@@ -230,7 +230,7 @@ TEST_F(Resources, TheChartIsInOrder) {
       cluster().helm({"lint", "--strict", cluster().source("charts/quay-rotator")});
   EXPECT_EQ(lint.code, 0) << lint.output;
   const std::string chart = cluster().source("charts/quay-rotator");
-  const std::string all = cluster().helm_template({"any", chart, "--include-crds"});
+  const std::string all = cluster().helm_template({"any", chart});
   EXPECT_THAT(all, AllOf(HasSubstr("kind: Deployment"), HasSubstr("kind: ClusterRole\n"),
                          HasSubstr("robottokenrotations.quayrotator.dev")));
   const ProgramResult accepted =
@@ -240,7 +240,7 @@ TEST_F(Resources, TheChartIsInOrder) {
   const std::string namespaced =
       cluster().helm_template({"any", chart, "--set", "namespaces={a,b}"});
   EXPECT_THAT(namespaced, AllOf(HasSubstr("--namespace=a"), HasSubstr("--namespace=b"),
-                                Not(HasSubstr("ClusterRole"))));
+                                Not(HasSubstr("ClusterRoleBinding"))));
 }
 
 TEST_F(Resources, NamespacedModeNeedsAndHasNoRightsElsewhere) {
@@ -259,7 +259,9 @@ TEST_F(Resources, NamespacedModeNeedsAndHasNoRightsElsewhere) {
   json foreign = good("RobotTokenRotation");
   cluster().kubectl_ok({"-n", elsewhere, "apply", "-f", "-"}, foreign.dump());
 
-  OperatorProcess running({.arguments = {"--namespace=" + ns()}, .kubeconfig = kubeconfig});
+  OperatorProcess running(
+      {.arguments = {"--namespace=" + ns(), "--leader-election-id=one-quay-rotator"},
+       .kubeconfig = kubeconfig});
   apply_rotation();
   ASSERT_TRUE(wait_until_ready());
   annotate_rotate_now("now");
@@ -295,7 +297,7 @@ TEST_F(Resources, AWholeLifeNeedsTheRightsThatTheChartGivesAndNoOthers) {
   EXPECT_EQ(running.terminate(), 0);
   expect_nothing_forbidden(operator_user);
 
-  std::set<std::string> granted = rights_of({"clusterrole", "quay-rotator"});
+  std::set<std::string> granted = rights_of({"clusterrole", "quay-rotator.quay-rotator"});
   granted.merge(rights_of({"-n", "quay-rotator", "role", "quay-rotator-leader-election"}));
   // A server-side apply of what is not there yet needs this too, and is a patch.
   granted.erase("create secrets");

@@ -3,7 +3,8 @@
 # the directory as the last line of its output. Progress goes to stderr.
 #
 #   build.sh [control-plane]   DIRECTORY/control-plane, DIRECTORY/kubectl
-#   build.sh helm              DIRECTORY/helm
+#   build.sh helm              DIRECTORY/helm, version 4
+#   build.sh helm3             DIRECTORY/helm, version 3
 #
 # A build takes minutes, so it is kept by the hash of what it is made from: a second call is instant,
 # and two at once wait for one build. GO names the go command; XDG_CACHE_HOME moves the cache.
@@ -12,14 +13,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 what=${1:-control-plane}
 helm=helm.sh/helm/v4/cmd/helm@v4.3.1
+[[ $what != helm3 ]] || helm=helm.sh/helm/v3/cmd/helm@v3.22.0
 go=${GO:-go}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/quay-rotator
 
 case $what in
 control-plane) key=$(cat go.mod go.sum ./*.go | sha256sum) ;;
-helm) key=$(sha256sum <<<"$helm") ;;
+helm | helm3) key=$(sha256sum <<<"$helm") ;;
 *)
-  echo "build.sh: unknown '$what', expected control-plane or helm" >&2
+  echo "build.sh: unknown '$what', expected control-plane, helm or helm3" >&2
   exit 2
   ;;
 esac
@@ -27,7 +29,7 @@ directory=$cache/$what-${key:0:16}
 
 compile() { # writes into $1
   export CGO_ENABLED=0
-  if [[ $what == helm ]]; then
+  if [[ $what == helm* ]]; then
     GOBIN=$1 "$go" install -v -trimpath -ldflags "-s -w" "$helm"
     return
   fi
