@@ -28,8 +28,8 @@ rules:
 `
 
 // A controlPlane is etcd and a kube-apiserver with TLS, RBAC, the node authorizer and
-// ServiceAccount tokens. Its controller-manager only collects garbage by owner references: nothing
-// empties a namespace that is being deleted.
+// ServiceAccount tokens. Its controller-manager collects garbage by owner references and makes the
+// pods of Deployments, and no more: nothing empties a namespace that is being deleted.
 type controlPlane struct {
 	etcd, apiserver   *process
 	controllerManager *process // nil without the program
@@ -132,7 +132,9 @@ func (c *controlPlane) addControllerManager(directory string, program []string) 
 	user := map[string]any{"client-certificate-data": certificate, "client-key-data": key}
 	c.controllerManager = &process{
 		name: "kube-controller-manager",
-		arguments: append(program, "--kubeconfig="+kubeconfig, "--controllers=garbage-collector-controller",
+		arguments: append(program, "--kubeconfig="+kubeconfig,
+			"--controllers=garbage-collector-controller,deployment-controller,replicaset-controller",
+
 			"--use-service-account-credentials=true", "--concurrent-gc-syncs=1", "--leader-elect=false",
 			"--secure-port=0", "--profiling=false"),
 		log:   filepath.Join(directory, "kube-controller-manager.log"),

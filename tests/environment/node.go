@@ -22,7 +22,8 @@ import (
 var keeperScript []byte
 
 // A node is a real one: a kubelet, containerd and runc, started by the keeper (node.sh). Pods need
-// `hostNetwork: true`, as there is no network plugin, and `nodeName`, as there is no scheduler.
+// `nodeName` or a Binding, as there is no scheduler. Whether or not they ask for `hostNetwork`, which
+// restricted namespaces refuse, they have the machine's network: see networkPlugin.
 type node struct {
 	name      string
 	directory string
@@ -34,6 +35,25 @@ type node struct {
 	leash     io.Closer // closing it ends the node
 	ended     chan struct{}
 }
+
+// networkPlugin is a CNI plugin, told the node's address. Containers join whatever namespace is mounted at
+// the place that containerd names: it becomes the machine's own.
+const networkPlugin = `#!/bin/sh
+case $CNI_COMMAND in
+ADD) umount "$CNI_NETNS" && mount --bind /proc/self/ns/net "$CNI_NETNS" &&
+  echo '{"cniVersion": "0.4.0", "interfaces": [{"name": "eth0", "sandbox": "'"$CNI_NETNS"'"}],
+    "ips": [{"version": "4", "interface": 0, "address": "%s/32"}]}' ;;
+VERSION) echo '{"cniVersion": "0.4.0", "supportedVersions": ["0.3.1", "0.4.0"]}' ;;
+esac
+`
+
+// containerd asks for this one too, for the loopback that is up already.
+const loopbackPlugin = `#!/bin/sh
+case $CNI_COMMAND in
+ADD) echo '{"cniVersion": "0.3.1", "interfaces": [{"name": "lo"}]}' ;;
+VERSION) echo '{"cniVersion": "0.3.1", "supportedVersions": ["0.3.1", "0.4.0"]}' ;;
+esac
+`
 
 const pauseImage = "localhost/pause:latest"
 
@@ -115,9 +135,7 @@ func (n *node) writeContainerd(registry *registry) error {
 	files := map[string]string{
 		filepath.Join(hosts, "hosts.toml"): fmt.Sprintf("server = %q\n[host.%q]\ncapabilities = [\"pull\", \"resolve\"]\nca = %q\n",
 			"https://"+registry.host, "https://"+registry.host, registry.ca),
-		// A network that names no program that exists: enough for the node to be Ready, and a pod that
-		// forgets hostNetwork is told so.
-		filepath.Join(network, "none.conflist"): `{"cniVersion": "0.4.0", "name": "host-network-only", "plugins": [{"type": "host-network-only"}]}`,
+		filepath.Join(network, "machine.conflist"): `{"cniVersion": "0.4.0", "name": "machine", "plugins": [{"type": "machine"}]}`,
 		n.path("containerd.toml"): fmt.Sprintf(`version = 2
 root = %q
 state = "/run/containerd"
@@ -144,6 +162,12 @@ bin_dir = %q
 	}
 	for file, content := range files {
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	plugins := map[string]string{"machine": fmt.Sprintf(networkPlugin, n.address), "loopback": loopbackPlugin}
+	for name, script := range plugins {
+		if err := os.WriteFile(filepath.Join(network, name), []byte(script), 0o700); err != nil {
 			return err
 		}
 	}
