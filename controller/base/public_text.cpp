@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <unordered_set>
+#include <vector>
 
 #include "base/base64.h"
 #include "base/secret_string.h"
@@ -12,7 +14,6 @@ namespace quay_rotator::base {
 namespace {
 
 constexpr std::size_t most_text = 1024;
-constexpr std::size_t piece = 16;
 constexpr std::size_t shortest_secret = 8;
 
 bool is_digit(char c) {
@@ -34,7 +35,13 @@ SecretString mapped(std::string_view text, char (*map)(char)) {
   return result;
 }
 
-// What is compared: letters, in lower case, and digits.
+// In lower case and in the first alphabet of base64.
+char folded(char c) {
+  return c == '-' ? '+' : c == '_' ? '/' : lower(c);
+}
+
+// What is compared: letters, in lower case, and digits. Beside it `folded` counts: what has no
+// letter in it is a character, too.
 SecretString essence(std::string_view text) {
   SecretString result;
   for (const char c : text) {
@@ -93,30 +100,38 @@ SecretString in_base64(std::string_view text, std::size_t before) {
   return SecretString::copy_of(encoded.reveal().substr(begin, end - begin));
 }
 
-bool shares(std::string_view text, std::string_view secret) {
-  const std::size_t size = std::min(piece, secret.size());
-  if (size < shortest_secret) return false;
-  for (std::size_t at = 0; at + size <= text.size(); ++at) {
-    if (secret.find(text.substr(at, size)) != std::string_view::npos) return true;
+// A text to look for pieces of secrets in. It must outlive this.
+class Haystack {
+ public:
+  Haystack(std::string_view text, std::size_t piece) : text_(text), piece_(piece) {
+    for (std::size_t at = 0; at + piece <= text.size(); ++at)
+      pieces_.insert(text.substr(at, piece));
   }
-  return false;
-}
+  [[nodiscard]] bool shares(std::string_view secret) const {
+    if (secret.size() < shortest_secret) return false;
+    if (secret.size() < piece_) return text_.find(secret) != std::string_view::npos;
+    for (std::size_t at = 0; at + piece_ <= secret.size(); ++at) {
+      if (pieces_.contains(secret.substr(at, piece_))) return true;
+    }
+    return false;
+  }
 
-bool shares_essence(std::string_view text, std::string_view secret) {
-  if (shares(text, essence(secret).reveal())) return true;
+ private:
+  std::string_view text_;
+  std::size_t piece_;
+  std::unordered_set<std::string_view> pieces_;
+};
+
+// The texts that say a secret, but for their case and what stands in between.
+std::vector<SecretString> spellings(std::string_view secret) {
+  std::vector<SecretString> all;
+  all.push_back(SecretString::copy_of(secret));
   for (const auto map : {+[](char c) { return c; }, lower, upper}) {
     const SecretString written = mapped(secret, map);
-    const SecretString hexadecimal = in_hexadecimal(written.reveal());
-    for (std::size_t at = 0; at + 2 * piece <= text.size(); ++at) {
-      if (hexadecimal.reveal().find(text.substr(at, 2 * piece)) != std::string_view::npos) {
-        return true;
-      }
-    }
-    for (const std::size_t before : {0U, 1U, 2U}) {
-      if (shares(text, essence(in_base64(written.reveal(), before).reveal()).reveal())) return true;
-    }
+    for (const std::size_t before : {0U, 1U, 2U})
+      all.push_back(in_base64(written.reveal(), before));
   }
-  return false;
+  return all;
 }
 
 struct Range {
@@ -171,13 +186,32 @@ std::string presentable(std::string_view text) {
 
 }  // namespace
 
-bool betrays(std::string_view text, std::string_view secret) {
+bool betrays(std::string_view text, std::string_view secret, std::size_t piece) {
   if (secret.empty() || text.empty()) return false;
+  const std::vector<SecretString> all = spellings(secret);
+  const SecretString whole = mapped(text, folded);
+  const Haystack quoted(whole.reveal(), piece);
+  const bool quotes = std::ranges::any_of(all, [&quoted](const SecretString& spelling) {
+    return quoted.shares(mapped(spelling.reveal(), folded).reveal());
+  });
+  if (quotes) return true;
+
   const SecretString forms[] = {essence(text), essence(decoded(text, "%", 2).reveal()),
                                 essence(decoded(text, "\\u", 4).reveal()),
                                 essence(decoded(text, "\\x", 2).reveal())};
-  return std::ranges::any_of(
-      forms, [secret](const SecretString& form) { return shares_essence(form.reveal(), secret); });
+  return std::ranges::any_of(forms, [&](const SecretString& form) {
+    const Haystack letters(form.reveal(), piece);
+    const Haystack digits(form.reveal(), 2 * piece);
+    const auto said = [&letters](const SecretString& spelling) {
+      return letters.shares(essence(spelling.reveal()).reveal());
+    };
+    const auto said_in_hexadecimal = [&](char (*map)(char)) {
+      const SecretString hexadecimal = in_hexadecimal(mapped(secret, map).reveal());
+      return hexadecimal.size() >= 2 * piece && digits.shares(hexadecimal.reveal());
+    };
+    return std::ranges::any_of(all, said) || said_in_hexadecimal([](char c) { return c; }) ||
+           said_in_hexadecimal(lower) || said_in_hexadecimal(upper);
+  });
 }
 
 std::string public_text(std::string_view text, std::initializer_list<std::string_view> secrets,

@@ -13,7 +13,6 @@
 #include "base/json.h"
 #include "base/public_text.h"
 #include "rotation/docker_config.h"
-#include "rotation/quotation.h"
 #include "rotation/secret_document.h"
 
 namespace quay_rotator::rotation {
@@ -56,13 +55,11 @@ void withhold_quotation(TargetProblem& problem, const DesiredSecret& desired,
                         const quay::RobotCredential& credential) {
   const auto config = docker_config(desired.registries, credential.robot, credential.token);
   const auto basic = basic_credential(credential.robot, credential.token);
-  std::vector<base::SecretString> written;
-  written.push_back(basic.clone());
-  written.push_back(base::base64_encode(config.reveal()));
-  // In any other case or encoding, too.
-  const bool betrayed = base::betrays(problem.message, credential.token.reveal()) ||
-                        base::betrays(problem.message, basic.reveal());
-  if (betrayed || quotes(problem.message, written_forms(credential.token, std::move(written)))) {
+  const auto content = base::base64_encode(config.reveal());
+  const auto quoted = [&problem](const base::SecretString& secret) {
+    return base::betrays(problem.message, secret.reveal(), base::quoted_piece);
+  };
+  if (quoted(credential.token) || quoted(basic) || quoted(content)) {
     problem.message = "Secret " + desired.key.text() +
                       " was refused with a message that quotes its content and is withheld; see "
                       "the API server's audit log";

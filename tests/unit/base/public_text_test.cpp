@@ -77,6 +77,43 @@ TEST(PublicText, KnowsAPieceOfASecret) {
   EXPECT_FALSE(betrays("anything", ""));
 }
 
+// What was sent a secret may cut it short at both ends.
+TEST(PublicText, KnowsAShortPieceWhereItIsQuoted) {
+  const auto quotes = [](const std::string& text) {
+    return betrays("policy refuses: " + text + " (see the manual)", token, quoted_piece);
+  };
+  for (std::size_t at = 0; at + 8 <= token.size(); ++at) {
+    EXPECT_TRUE(quotes(token.substr(at, 8))) << at;
+    EXPECT_TRUE(quotes(lowered(token.substr(at, 8)))) << at;
+    EXPECT_FALSE(betrays("(" + token.substr(at, 7) + ")", token, quoted_piece)) << at;
+  }
+  for (const char* before :
+       {"", "a", "ab", "abc", "acme+puller:", R"({"auths":{"q":{"password":")"}) {
+    std::string text = base64(before + token + "\"}");
+    for (const char* alphabet : {"+/", "-_"}) {
+      std::ranges::replace(text, '+', alphabet[0]);
+      std::ranges::replace(text, '/', alphabet[1]);
+      for (const std::size_t size : {8U, 16U, 40U}) {
+        EXPECT_TRUE(quotes(text.substr(text.size() / 2, size))) << before << " " << size;
+      }
+    }
+  }
+  EXPECT_TRUE(quotes(formatted("%02x", token.substr(20, 8))));
+  EXPECT_FALSE(quotes("secrets \"quay-pull\" is forbidden: exceeded quota: few"));
+}
+
+// What is no letter counts as well, where it is quoted as it stands.
+TEST(PublicText, KnowsAShortPieceWithFewLetters) {
+  const std::string encoded = "ab+/cd++ef//gh+a/b+c/d+e/f";
+  for (std::size_t at = 0; at + 8 <= encoded.size(); ++at) {
+    EXPECT_TRUE(betrays("x" + encoded.substr(at, 8) + "=", encoded, quoted_piece)) << at;
+  }
+  std::string url = encoded;
+  std::ranges::replace(url, '+', '-');
+  std::ranges::replace(url, '/', '_');
+  EXPECT_TRUE(betrays(lowered(url.substr(5, 8)), encoded, quoted_piece));
+}
+
 TEST(PublicText, KnowsItBehindWhatIsHidden) {
   std::string hidden;
   for (const char c : token) hidden += std::string(1, c) + "\xE2\x80\x8B";
