@@ -55,6 +55,30 @@ ForeignEntries entries_of(const nlohmann::json& live, const std::vector<std::str
   return ForeignEntries::of(config->reveal(), registries);
 }
 
+// What to do about a Secret that may not be taken over yet; all of it at once. What it holds is not
+// named: nobody who may write it has allowed this rotation's author to know.
+std::string ways_out(const ExistingSecret& existing, const std::string& take_over) {
+  if (!existing.docker_config) {
+    return "choose another name or delete it; it cannot be taken over, because it is not of type " +
+           std::string(api::docker_config_type) + " and Kubernetes does not let a type change";
+  }
+  if (existing.immutable) {
+    return "choose another name or delete it; it cannot be taken over, because it is marked "
+           "immutable";
+  }
+  if (existing.entries.unreadable) {
+    return "choose another name, delete it, or empty it (it holds no .dockerconfigjson that can be "
+           "read, and what is in it would be lost) and then " +
+           take_over;
+  }
+  if (!existing.entries.empty()) {
+    return "choose another name, delete it, or move what else it holds to a Secret of its own (a "
+           "take-over would lose it, and is refused until then) and then " +
+           take_over;
+  }
+  return "choose another name, delete it, or " + take_over;
+}
+
 std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
                       const ExistingSecret& existing) {
   std::string who;
@@ -65,10 +89,11 @@ std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
   } else {
     who = "exists and was not made by this rotation";
   }
-  return "Secret " + desired.key.text() + " " + who +
-         ": choose another name, delete it, or let this rotation take it over with \"kubectl -n " +
-         desired.key.name_space + " annotate secret " + desired.key.name + " " +
-         std::string(api::take_over_annotation) + "=" + std::string(rotation) + "\"";
+  const std::string take_over = "let this rotation take it over with \"kubectl -n " +
+                                desired.key.name_space + " annotate secret " + desired.key.name +
+                                " " + std::string(api::take_over_annotation) + "=" +
+                                std::string(rotation) + "\"";
+  return "Secret " + desired.key.text() + " " + who + ": " + ways_out(existing, take_over);
 }
 
 }  // namespace

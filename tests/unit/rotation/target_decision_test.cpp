@@ -11,6 +11,7 @@
 namespace quay_rotator::rotation {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -63,6 +64,30 @@ TEST(DecideWrite, NamesTheOtherRotationThatOwnsIt) {
   const auto problem = refused(existing);
   EXPECT_EQ(problem.reason, "NotOwned");
   EXPECT_THAT(problem.message, HasSubstr("RobotTokenRotation team-a/other"));
+}
+
+// No step of the advice may lead to the next refusal.
+TEST(DecideWrite, OffersATakeOverOnlyAsFarAsItWouldBeAccepted) {
+  constexpr const char* offer = "let this rotation take it over";
+  auto existing = ours();
+  existing.owner = "";
+  EXPECT_THAT(refused(existing).message, HasSubstr("name, delete it, or let this rotation"));
+
+  existing.entries.names = {"ghcr.io"};
+  EXPECT_EQ(refused(existing).reason, "NotOwned");
+  EXPECT_THAT(refused(existing).message,
+              AllOf(HasSubstr("move what else it holds"), HasSubstr(offer)));
+  EXPECT_THAT(refused(existing).message, Not(HasSubstr("ghcr.io"))) << "nobody allowed that";
+  existing.entries = {};
+  existing.entries.unreadable = true;
+  EXPECT_THAT(refused(existing).message, AllOf(HasSubstr("empty it"), HasSubstr(offer)));
+  existing.entries = {};
+
+  existing.immutable = true;
+  EXPECT_THAT(refused(existing).message, AllOf(HasSubstr("immutable"), Not(HasSubstr(offer))));
+  existing.docker_config = false;
+  EXPECT_THAT(refused(existing).message,
+              AllOf(HasSubstr("does not let a type change"), Not(HasSubstr(offer))));
 }
 
 TEST(DecideWrite, TakesOverWhatItsOwnerAllows) {
