@@ -16,9 +16,14 @@ std::optional<api::RotationReason> wanted(const PlanInput& input,
   return std::nullopt;
 }
 
-}  // namespace
+// A target was right once and is not any more, though neither the spec nor Quay has changed.
+bool is_damaged(const PlanInput& input) {
+  const api::RobotTokenRotationStatus& status = input.rotation.status;
+  return !input.targets_current && !input.drifted && status.conditions.is_true("Published") &&
+         status.failing.empty() && status.observed_generation == input.rotation.generation;
+}
 
-Plan plan(const PlanInput& input) {
+Plan decide(const PlanInput& input) {
   const api::RobotTokenRotation& rotation = input.rotation;
   const api::RobotTokenRotationStatus& status = rotation.status;
 
@@ -69,6 +74,16 @@ Plan plan(const PlanInput& input) {
   const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
   if (input.mark != tenancy::Mark::ours || !over) return WriteMark{};
   return Rest{due};
+}
+
+}  // namespace
+
+Plan plan(const PlanInput& input) {
+  Plan decision = decide(input);
+  if (auto* work = std::get_if<Work>(&decision)) {
+    work->heals = work->goal == Goal::synchronize && is_damaged(input);
+  }
+  return decision;
 }
 
 }  // namespace quay_rotator::rotation

@@ -53,7 +53,7 @@ struct Work {
   api::RotationReason reason = api::RotationReason::interval;
   bool may_regenerate = true;
   bool watch = false;  // only to see whether Quay still holds the token
-  bool heals = false;  // a target did not hold the status's token before it
+  bool heals = false;  // of the damage to a target, and of nothing else
 };
 // Only tell the user why nothing is done.
 struct Halt {

@@ -407,9 +407,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   const Plan decision = plan(input);
 
   if (const auto* task = std::get_if<Work>(&decision)) {
-    Work with_reason = *task;
-    with_reason.heals = !input.targets_current;
-    return work(*cached, with_reason, memory, stop);
+    return work(*cached, *task, memory, stop);
   }
   if (std::holds_alternative<Postpone>(decision)) {
     return postpone(key, urgency_of(*cached), sights);
@@ -608,9 +606,7 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   run.outage = result.outage;
   run.start_overs = start_overs;
   run.watched = memory.watches(now);
-  run.healed = work.goal == Goal::synchronize && work.heals && !memory.drifted() &&
-               before.status.conditions.is_true("Published") && before.status.failing.empty() &&
-               before.status.observed_generation == before.generation;
+  run.healed = work.heals;
   run.now = parts_.executor.wall_now();
   run.retry_delay = delay;
 

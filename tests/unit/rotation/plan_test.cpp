@@ -241,6 +241,34 @@ TEST(Plan, DamageAndDriftAreHealedWithoutRotating) {
   expect_work(plan(drifted), Goal::synchronize);
 }
 
+TEST(Plan, OnlyDamageIsHealed) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.conditions.set("Published", api::ConditionStatus::true_, "", "", 1, start);
+  PlanInput damaged = input(rotation);
+  const auto heals = [&damaged] {
+    const Plan decision = plan(damaged);
+    return work(decision) != nullptr && work(decision)->heals;
+  };
+  EXPECT_FALSE(heals());
+  damaged.targets_current = false;
+  EXPECT_TRUE(heals());
+  damaged.drifted = true;
+  EXPECT_FALSE(heals()) << "Quay's token is another one";
+  damaged.drifted = false;
+  rotation.generation = 2;
+  EXPECT_FALSE(heals()) << "the spec has changed";
+  rotation.generation = 1;
+  rotation.status.failing = {{"pull", "NotOwned", "", start}};
+  EXPECT_FALSE(heals()) << "it was never written";
+  rotation.status.failing.clear();
+  rotation.status.conditions.remove("Published");
+  EXPECT_FALSE(heals()) << "the token was never delivered";
+  rotation.status.conditions = settled().status.conditions;
+  rotation.status.conditions.remove("Verified");
+  damaged.targets_current = true;
+  EXPECT_FALSE(heals()) << "that is a verification";
+}
+
 TEST(Plan, AnUnverifiedTokenIsVerifiedAgain) {
   api::RobotTokenRotation rotation = settled();
   rotation.status.conditions.remove("Verified");
