@@ -398,10 +398,17 @@ void unpublished(Writer& writer, const RunResult& result) {
   writer.status().targets_current = std::max(0, result.targets_total - failed);
   const std::string message = secrets(failed) + " of " + std::to_string(result.targets_total) +
                               " could not be written; " + summary(problems);
+  const api::Condition* before = writer.status().conditions.find("Published");
+  const bool news = before == nullptr || before->status != ConditionStatus::false_ ||
+                    before->reason != problems.front().reason;
   writer.set("Published", ConditionStatus::false_, problems.front().reason, message);
   writer.unknown("Verified", "PublishFailed", "The new token is tried when every Secret holds it.");
   writer.retrying("PublishFailed", message);
-  if (result.report.regenerated) writer.warn("RotationFailed", message);
+  if (result.report.regenerated) {
+    writer.warn("RotationFailed", message);
+  } else if (news) {
+    writer.warn("PublishFailed", message);
+  }
 }
 
 // Quay says that this resource may not read the robot (any more).

@@ -20,9 +20,10 @@ namespace quay_rotator::rotation {
 // One Event.
 struct Notice {
   kube::EventType type = kube::EventType::normal;
-  std::string reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
-                       // ForeignRotation, RobotRecreated, Recovered, StaleRead, ClockWasWrong,
-                       // OwnedByAnotherCluster, or a trouble's own
+  std::string
+      reason;  // Rotated, RotationFailed, Adopted, Healed, Conflict, PreflightFailed,
+               // PublishFailed, ForeignRotation, RobotRecreated, Recovered, StaleRead,
+               // ClockWasWrong, OwnedByAnotherCluster, NamespaceUnreadable, or a trouble's own
   std::string note;
 };
 

@@ -53,6 +53,7 @@ class Preflight : public ClusterTest {
     EXPECT_TRUE(failed->at("status").contains("retryAfter"));
     EXPECT_FALSE(failed->at("status").contains("rotation"));
     EXPECT_EQ(regenerations(), 0);
+    expect_event("PublishFailed", name);
     return condition(*failed, "Ready").at("message");
   }
 

@@ -281,6 +281,26 @@ TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
   EXPECT_TRUE(update.status.rotation);
 }
 
+TEST(Status, ADeliveryThatFailsWithoutARotationIsAnnouncedOnceForEachReason) {
+  RunResult result = failed(Report::End::unpublished);
+  result.report.problems = {{"pull", "NotOwned", "Secret team/pull exists", true}};
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = {};
+  const auto told = [&] {
+    const StatusUpdate update = after_run(rotation, result);
+    rotation.status = update.status;
+    return update.notices;
+  };
+  const auto first = told();
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_EQ(first[0].reason, "PublishFailed");
+  EXPECT_EQ(first[0].type, kube::EventType::warning);
+  EXPECT_THAT(first[0].note, HasSubstr("Secret team/pull exists"));
+  EXPECT_TRUE(told().empty());
+  result.report.problems[0].reason = "QuotaExceeded";
+  EXPECT_EQ(told().size(), 1U);
+}
+
 TEST(Status, AnUnverifiableTokenIsReadyButTriedAgain) {
   RunResult result = rotated();
   result.report.verified = Report::Verified::unknown;
