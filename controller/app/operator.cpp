@@ -233,6 +233,7 @@ class Operator {
     metrics_.set_rotation_source([this] { return samples(); },
                                  [this] { return unix_seconds(executor_.wall_now()); });
     metrics_.set_log_source([this] { return sink_.dropped(); });
+    metrics_.set_lane_source([this] { return lane_samples(); });
     health_.add_liveness("ping", [] { return std::string(); });
     health_.add_liveness("workers", [this] { return heartbeats_.trouble(executor_.now()); });
     health_.add_liveness("reflectors", [this] { return stuck_reflector(); });
@@ -351,6 +352,18 @@ class Operator {
                          seconds_of(status.next_rotation_time), status.conditions.is_true("Ready"),
                          status.conditions.is_true("Published"), status.unreadable.has_value()});
     });
+    return samples;
+  }
+
+  [[nodiscard]] std::vector<runtime::Metrics::LaneSample> lane_samples() {
+    using Health = runtime::Lane::Health;
+    std::vector<runtime::Metrics::LaneSample> samples;
+    for (const auto& [health, load] : workforce_.rotations().lane_loads()) {
+      const char* name = health == Health::answering  ? "answering"
+                         : health == Health::unproven ? "unproven"
+                                                      : "failing";
+      samples.push_back({name, load.lanes, load.waiting, load.oldest});
+    }
     return samples;
   }
 

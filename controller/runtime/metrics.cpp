@@ -112,6 +112,25 @@ void add_connections(const std::vector<Metrics::ConnectionSample>& samples, std:
   for (const auto& connection : samples) ready.add(connection.key, connection.ready ? 1 : 0);
 }
 
+void add_lanes(const std::vector<Metrics::LaneSample>& lanes, std::vector<MetricFamily>& all) {
+  const auto add = [&](std::string name, std::string help, const auto& value) {
+    std::vector<ClientMetric> samples;
+    for (const Metrics::LaneSample& each : lanes) {
+      samples.push_back(
+          sample(value(each), MetricType::Gauge, {{"health", std::string(each.health)}}));
+    }
+    all.push_back(family(std::move(name), std::move(help), MetricType::Gauge, std::move(samples)));
+  };
+  add("quay_rotator_lanes", "Connections that resources use, by whether their Quay answers",
+      [](const auto& each) { return static_cast<double>(each.lanes); });
+  add("quay_rotator_lane_waiting",
+      "Resources of those connections that wait for a worker or for the rate limit",
+      [](const auto& each) { return static_cast<double>(each.waiting); });
+  add("quay_rotator_lane_oldest_wait_seconds",
+      "For how long the first of them has waited since it was due",
+      [](const auto& each) { return seconds(each.oldest); });
+}
+
 // The fields of /proc/self/stat from the third on: the second is the program's name in brackets,
 // which may hold anything.
 std::vector<double> read_process_stat() {
@@ -200,6 +219,8 @@ struct Metrics::Families {
                             .Register(registry)
                             .Add({})),
         queue_depth(gauge("quay_rotator_workqueue_depth", "Resources that wait for a worker")),
+        unreadable_namespaces(gauge("quay_rotator_unreadable_namespaces",
+                                    "Namespaces where nothing is rotated for want of a right")),
         leader(gauge("quay_rotator_leader", "1 while this replica leads")) {
     prometheus::BuildGauge()
         .Name("quay_rotator_build_info")
@@ -226,6 +247,7 @@ struct Metrics::Families {
   prometheus::Histogram& queue_work;
   prometheus::Counter& internal_errors;
   prometheus::Gauge& queue_depth;
+  prometheus::Gauge& unreadable_namespaces;
   prometheus::Gauge& leader;
 
   std::mutex mutex;
@@ -233,6 +255,7 @@ struct Metrics::Families {
   std::function<double()> now;
   std::function<std::vector<ConnectionSample>()> connections;
   std::function<std::uint64_t()> dropped_lines;
+  std::function<std::vector<LaneSample>()> lanes;
 };
 
 Metrics::Metrics(std::string_view version) : families_(std::make_unique<Families>(version)) {}
@@ -277,6 +300,10 @@ void Metrics::internal_error() {
   families_->internal_errors.Increment();
 }
 
+void Metrics::unreadable_namespaces(std::size_t count) {
+  families_->unreadable_namespaces.Set(static_cast<double>(count));
+}
+
 void Metrics::leader(bool leading) {
   families_->leader.Set(leading ? 1 : 0);
 }
@@ -293,6 +320,11 @@ void Metrics::set_connection_source(std::function<std::vector<ConnectionSample>(
   families_->connections = std::move(source);
 }
 
+void Metrics::set_lane_source(std::function<std::vector<LaneSample>()> source) {
+  const std::lock_guard lock(families_->mutex);
+  families_->lanes = std::move(source);
+}
+
 void Metrics::set_log_source(std::function<std::uint64_t()> dropped) {
   const std::lock_guard lock(families_->mutex);
   families_->dropped_lines = std::move(dropped);
@@ -304,13 +336,16 @@ std::string Metrics::text() const {
   std::function<double()> now;
   std::function<std::vector<ConnectionSample>()> connections;
   std::function<std::uint64_t()> dropped_lines;
+  std::function<std::vector<LaneSample>()> lanes;
   {
     const std::lock_guard lock(families_->mutex);
     connections = families_->connections;
     source = families_->source;
     now = families_->now;
     dropped_lines = families_->dropped_lines;
+    lanes = families_->lanes;
   }
+  if (lanes) add_lanes(lanes(), all);
   if (dropped_lines) {
     all.push_back(family("quay_rotator_log_lines_dropped_total",
                          "Log lines that were given up because nobody read them",

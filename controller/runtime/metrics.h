@@ -36,6 +36,8 @@ class Metrics {
   void kube_request(std::string_view verb, std::string_view resource, int status);
   // quay_rotator_internal_errors_total: looks that an exception ended
   void internal_error();
+  // quay_rotator_unreadable_namespaces: nothing is rotated there, because a right is missing
+  void unreadable_namespaces(std::size_t count);
   // quay_rotator_leader: 1 while leading
   void leader(bool leading);
 
@@ -60,6 +62,18 @@ class Metrics {
   // long as text() is called.
   void set_rotation_source(std::function<std::vector<RotationSample>()> source,
                            std::function<double()> now);
+
+  // Of all lanes together, computed at scrape time: quay_rotator_lanes{health},
+  // quay_rotator_lane_waiting{health} (resources that wait in them for a worker or for the rate
+  // limit), quay_rotator_lane_oldest_wait_seconds{health}. Which lane is a tenant's to name; see
+  // quay_rotator_connection_ready for that.
+  struct LaneSample {
+    std::string_view health;  // "answering", "unproven", "failing"
+    std::size_t lanes = 0;
+    std::size_t waiting = 0;
+    base::Duration oldest{};  // since the longest of them was due
+  };
+  void set_lane_source(std::function<std::vector<LaneSample>()> source);
 
   // quay_rotator_log_lines_dropped_total, asked for at scrape time like the above.
   void set_log_source(std::function<std::uint64_t()> dropped);

@@ -614,6 +614,28 @@ std::size_t WorkQueue::depth() const {
   return state_->ready;
 }
 
+std::map<Lane::Health, WorkQueue::LaneLoad> WorkQueue::lane_loads() const {
+  std::map<Health, LaneLoad> loads{
+      {Health::answering, {}}, {Health::unproven, {}}, {Health::failing, {}}};
+  const base::MonotonicTime now = executor_.now();
+  const std::lock_guard lock(state_->mutex);
+  const Lane* before = nullptr;  // one lane may have tracks in several namespaces, side by side
+  for (const auto& [place, track] : state_->tracks) {
+    if (!track->lane) continue;
+    LaneLoad& load = loads[track->lane->health(now)];
+    if (track->lane.get() != std::exchange(before, track->lane.get())) ++load.lanes;
+    const auto count = [&](base::MonotonicTime since) {
+      ++load.waiting;
+      load.oldest = std::max(load.oldest, now - since);
+    };
+    for (const auto& keys : track->ready) {
+      for (const auto& [ticket, node] : keys) count(ticket.first);
+    }
+    for (const auto& [rank, node] : track->line) count(rank.second.first);
+  }
+  return loads;
+}
+
 // Each report reads the depth anew and they come one by one, so the last one is right.
 void WorkQueue::report_depth() {
   if (!metrics_.depth) return;

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -95,6 +96,14 @@ class WorkQueue {
 
   // Keys ready to be worked on.
   [[nodiscard]] std::size_t depth() const;
+  // The lanes of that health, and their keys that are due and wait for a worker or for permits.
+  struct LaneLoad {
+    std::size_t lanes = 0;
+    std::size_t waiting = 0;
+    base::Duration oldest{};  // since the first of them was due
+  };
+  // By Lane::Health. Looks at every lane: for a scrape.
+  [[nodiscard]] std::map<Lane::Health, LaneLoad> lane_loads() const;
 
  private:
   struct State;

@@ -59,6 +59,20 @@ TEST(MetricsTest, SortsDurationsIntoBucketsOfSeconds) {
   EXPECT_EQ(value_of(text, R"(quay_rotator_workqueue_work_seconds_bucket{le="0.05"})"), 1);
 }
 
+TEST(MetricsTest, SumsUpLanesByWhetherTheyAnswer) {
+  Metrics metrics("1");
+  EXPECT_THAT(metrics.text(), Not(HasSubstr("quay_rotator_lane")));
+  metrics.set_lane_source([] {
+    return std::vector<Metrics::LaneSample>{{"answering", 7, 1, 20ms}, {"failing", 2, 30, 90s}};
+  });
+  metrics.unreadable_namespaces(3);
+  const std::string text = metrics.text();
+  EXPECT_EQ(value_of(text, R"(quay_rotator_lanes{health="answering"})"), 7);
+  EXPECT_EQ(value_of(text, R"(quay_rotator_lane_waiting{health="failing"})"), 30);
+  EXPECT_EQ(value_of(text, R"(quay_rotator_lane_oldest_wait_seconds{health="failing"})"), 90);
+  EXPECT_EQ(value_of(text, "quay_rotator_unreadable_namespaces"), 3);
+}
+
 TEST(MetricsTest, SamplesResourcesWhenScraped) {
   Metrics metrics("1");
   EXPECT_THAT(metrics.text(), Not(HasSubstr("quay_rotator_token_age_seconds")));

@@ -109,6 +109,31 @@ class WorkQueueLanes : public ::testing::Test {
   std::vector<std::unique_ptr<Workers>> workers_;
 };
 
+TEST_F(WorkQueueLanes, TellsWhatWaitsByWhetherItsLaneAnswers) {
+  const auto call = [&](const std::string& name, Heard heard) {
+    server(name).lane->begin_call(executor_.now());
+    server(name).lane->end_call(executor_.now(), heard);
+  };
+  call("good", Heard::answer);
+  call("dead", Heard::silence);
+  add("a", "good/1", Urgency::normal);
+  executor_.advance(10s);
+  for (const char* name_space : {"a", "b"}) {
+    add(name_space, "dead/1", Urgency::normal);
+    add(name_space, "dead/2", Urgency::urgent);
+  }
+  executor_.advance(5s);
+  queue_.add({"a", "laneless"}, Urgency::normal);
+  const auto loads = queue_.lane_loads();
+  EXPECT_EQ(loads.at(Health::answering).lanes, 1U);
+  EXPECT_EQ(loads.at(Health::answering).waiting, 1U);
+  EXPECT_EQ(loads.at(Health::answering).oldest, base::Duration(15s));
+  EXPECT_EQ(loads.at(Health::failing).lanes, 1U) << "of two namespaces";
+  EXPECT_EQ(loads.at(Health::failing).waiting, 4U);
+  EXPECT_EQ(loads.at(Health::failing).oldest, base::Duration(5s));
+  EXPECT_EQ(loads.at(Health::unproven).lanes, 0U);
+}
+
 TEST_F(WorkQueueLanes, SharesOfWorkers) {
   const auto shares = [](int workers) {
     const Shares of = Shares::of(workers);
