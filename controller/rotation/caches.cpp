@@ -54,6 +54,7 @@ void follow(const std::vector<NamespaceCaches>& caches, Reconciler& reconciler,
             "a namespace cannot be read: nothing is rotated in it, and in the others only for "
             "resources that have found before that nobody else owns their robot",
             {{"namespace", each->name}, {"error", each->waits_for()}});
+        reconciler.cannot_see(each->name, each->waits_for());
       }
     }
     if (!executor.sleep_for(late ? seldom : often, stop)) return;

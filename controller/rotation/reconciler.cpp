@@ -124,7 +124,11 @@ void Reconciler::see(const std::string& name_space, Sight sight) {
     complete = sight == Sight::everything && !seen.complete;
     if (!is_new && !complete) return;
     ++sights_;
-    if (complete) seen.complete = parts_.executor.wall_now();
+    if (complete) {
+      seen.complete = parts_.executor.wall_now();
+      unreadable_.erase(name_space);
+      parts_.metrics.unreadable_namespaces(unreadable_.size());
+    }
     const auto known = std::ranges::count_if(
         seen_, [](const auto& each) { return each.second.complete.has_value(); });
     owners_known_ = static_cast<std::size_t>(known) >= parts_.namespaces;
@@ -133,6 +137,35 @@ void Reconciler::see(const std::string& name_space, Sight sight) {
   }
   if (complete) parts_.queue.admit(runtime::Urgency::initial);
   for (const auto& [key, urgency] : postponed) parts_.queue.add(key, urgency);
+}
+
+void Reconciler::cannot_see(const std::string& name_space, const std::string& why) {
+  std::map<kube::ObjectKey, runtime::Urgency> postponed;
+  {
+    const std::lock_guard lock(mutex_);
+    unreadable_[name_space] = why;
+    ++sights_;
+    postponed.swap(postponed_);
+    parts_.metrics.unreadable_namespaces(unreadable_.size());
+  }
+  parts_.queue.admit(runtime::Urgency::initial);
+  for (const auto& [key, urgency] : postponed) parts_.queue.add(key, urgency);
+}
+
+void Reconciler::await_caches(const api::RobotTokenRotation& rotation, int sights,
+                              const std::stop_token& stop) {
+  std::optional<std::string> why;
+  {
+    const std::lock_guard lock(mutex_);
+    auto found = unreadable_.find("");
+    if (found == unreadable_.end()) found = unreadable_.find(rotation.meta.key.name_space);
+    if (found != unreadable_.end()) why = found->second;
+  }
+  // What a ledger or another cluster has to say of it says more.
+  if (why && !rotation.status.rotation && !rotation.deleting && looked_after(rotation)) {
+    tell(rotation, namespace_unreadable(rotation, *why, parts_.executor.wall_now()), stop);
+  }
+  postpone(rotation.meta.key, urgency_of(rotation), sights);
 }
 
 const Reconciler::Seen* Reconciler::seen(const std::string& name_space) const {
@@ -397,7 +430,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
     connections_known = seen(key.name_space) != nullptr;
     sights = sights_;
   }
-  if (!connections_known) return postpone(key, urgency_of(*cached), sights);
+  if (!connections_known) return await_caches(*cached, sights, stop);
   const std::vector<DesiredSecret> targets = desired(*cached);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
   PlanInput input = look_at(*cached, wall_now, targets, memory.drifted());
@@ -409,9 +442,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   if (const auto* task = std::get_if<Work>(&decision)) {
     return work(*cached, *task, memory, stop);
   }
-  if (std::holds_alternative<Postpone>(decision)) {
-    return postpone(key, urgency_of(*cached), sights);
-  }
+  if (std::holds_alternative<Postpone>(decision)) return await_caches(*cached, sights, stop);
   if (std::holds_alternative<Await>(decision)) {
     return parts_.queue.add_at(key, now + watch_delay, urgency_of(*cached));
   }

@@ -74,6 +74,9 @@ class Reconciler {
   // may be called again.
   enum class Sight { connections, everything };
   void see(const std::string& name_space, Sight sight);
+  // What is missing of it does not come, for the reason `why`: told on its resources, as far as
+  // they are known, until see() has told of everything. Thread-safe.
+  void cannot_see(const std::string& name_space, const std::string& why);
   void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
   // The last look ended with an exception of that type: told, and tried again after a back-off.
   void failed(const kube::ObjectKey& key, const std::string& exception);
@@ -102,6 +105,9 @@ class Reconciler {
     std::optional<base::WallTime> complete;
   };
   [[nodiscard]] const Seen* seen(const std::string& name_space) const;  // with the mutex held
+  // Waits for its caches.
+  void await_caches(const api::RobotTokenRotation& rotation, int sights,
+                    const std::stop_token& stop);
   // Looked at again when see() tells more than it had told by `sights_`.
   void postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int sights);
   void claim(const api::RobotTokenRotation& rotation, runtime::ChangeCause cause);
@@ -151,9 +157,10 @@ class Reconciler {
       memories_;                                // of those that have something to remember
   std::unordered_map<std::size_t, int> owned_;  // Secrets that name it, by the rotation's hash
   std::map<std::string, Seen> seen_;
-  int sights_ = 0;                    // how often see() told more
-  bool owners_known_ = false;         // every namespace is complete
-  std::set<kube::ObjectKey> owners_;  // until then: of whose robot it is known
+  std::map<std::string, std::string> unreadable_;  // namespaces, and why
+  int sights_ = 0;                                 // how often see() told more
+  bool owners_known_ = false;                      // every namespace is complete
+  std::set<kube::ObjectKey> owners_;               // until then: of whose robot it is known
   std::map<kube::ObjectKey, runtime::Urgency> postponed_;
   Departed departed_;
   std::string cluster_;

@@ -16,6 +16,7 @@ using Verified = Report::Verified;
 
 constexpr std::size_t most_history = 10;
 constexpr std::string_view stale_read = "StaleRead";
+constexpr std::string_view unreadable_namespace = "NamespaceUnreadable";
 
 base::WallTime whole_seconds(base::WallTime time) {
   return std::chrono::floor<std::chrono::seconds>(time);
@@ -150,7 +151,8 @@ class Writer {
 
 // Nothing was looked after, for a reason that is over when anything else is told.
 bool is_halt(std::string_view reason) {
-  return reason == "Conflict" || reason == "InvalidSpec" || reason == "OwnedByAnotherCluster";
+  return reason == "Conflict" || reason == "InvalidSpec" || reason == "OwnedByAnotherCluster" ||
+         reason == unreadable_namespace;
 }
 
 // In whole seconds, at least one.
@@ -568,6 +570,23 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
   const api::Condition* ready = rotation.status.conditions.find("Ready");
   if (!ready || ready->reason != "MetadataNotAllowed") writer.warn("MetadataNotAllowed", message);
   writer.stalled("MetadataNotAllowed", message);
+  return writer.take();
+}
+
+StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const std::string& why,
+                                  base::WallTime now) {
+  Writer writer(rotation, now);
+  const std::string message =
+      "quay-rotator cannot read what it needs to look after this resource (" + why +
+      "); nothing is rotated or healed until it can, which an administrator must allow";
+  const api::Condition* ready = rotation.status.conditions.find("Ready");
+  if (!ready || ready->reason != unreadable_namespace) {
+    writer.warn(std::string(unreadable_namespace), message);
+  }
+  writer.status().conditions.remove("Preflight");
+  writer.status().conditions.remove("Conflict");
+  writer.unknown(unreadable_namespace, "Nothing can be looked after here; see Ready.");
+  writer.retrying(unreadable_namespace, message);
   return writer.take();
 }
 

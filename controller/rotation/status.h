@@ -70,6 +70,9 @@ StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now
 // `keys`: what the administrator does not allow a target to have; not empty.
 StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
                                   const std::vector<std::string>& keys, base::WallTime now);
+// Its namespace cannot be read, for the reason `why`.
+StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const std::string& why,
+                                  base::WallTime now);
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
                                 const ConnectionProblem& problem, base::WallTime now,
                                 base::Duration retry_delay);

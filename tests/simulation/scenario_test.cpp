@@ -24,6 +24,13 @@ using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
+std::string condition(const json& status, std::string_view type, const char* field = "status") {
+  for (const json& each : status.value("conditions", json::array())) {
+    if (each.value("type", "") == type) return each.value(field, "");
+  }
+  return "";
+}
+
 class Scenario : public ::testing::Test {
  protected:
   // One replica that has adopted the robot's token.
@@ -231,6 +238,7 @@ TEST_F(CrashBeforeALongList, WhatHasALedgerIsPublishedBeforeTheSecretsAreListed)
   world.rotate_now(rotation);
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(robot), 1) << "nothing else is done before the caches are complete";
+  EXPECT_EQ(condition(world.status(rotation), "Ready", "reason"), "NamespaceUnreadable");
   world.api.unlisted.clear();
   world.advance(minutes(1));
   EXPECT_EQ(world.commits(robot), 2);
@@ -869,13 +877,6 @@ TEST_F(Scenario, RotatesForTwoWeeks) {
 
 // --- What a look at a connection learns is on every resource that it concerns.
 
-std::string condition(const json& status, std::string_view type, const char* field = "status") {
-  for (const json& each : status.value("conditions", json::array())) {
-    if (each.value("type", "") == type) return each.value(field, "");
-  }
-  return "";
-}
-
 TEST_F(Scenario, TellsAResourceWithinADriftIntervalThatItsOrganizationIsGone) {
   adopt();
   world.quay.troubles.organization_missing = true;
@@ -1082,6 +1083,7 @@ TEST_F(Neighbours, NamespaceThatCannotBeReadCostsItself) {
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(theirs.front()), 0);
   EXPECT_EQ(world.commits(younger), 0) << "somebody in team-b may own it";
+  EXPECT_THAT(world.replica(0)->metrics(), HasSubstr("\nquay_rotator_unreadable_namespaces 1\n"));
   world.api.unlisted.clear();
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(theirs.front()), 1);

@@ -554,6 +554,21 @@ TEST(Status, AConflictIsAnnouncedOnceAndEndsAtRest) {
   EXPECT_TRUE(update.status.conditions.is_true("Ready"));
 }
 
+TEST(Status, ANamespaceThatCannotBeReadIsToldOnceAndIsOverAtRest) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status = at_rest(rotation, readable, now).status;
+  StatusUpdate update = namespace_unreadable(rotation, "secrets is forbidden", now);
+  EXPECT_EQ(condition(update, "Ready").reason, "NamespaceUnreadable");
+  EXPECT_THAT(condition(update, "Ready").message, HasSubstr("secrets is forbidden"));
+  EXPECT_EQ(condition(update, "Published").status, ConditionStatus::unknown);
+  ASSERT_EQ(update.notices.size(), 1U);
+  rotation.status = update.status;
+  EXPECT_TRUE(namespace_unreadable(rotation, "secrets is forbidden", now).notices.empty());
+  update = at_rest(rotation, std::nullopt, now);
+  EXPECT_EQ(condition(update, "Ready").status, ConditionStatus::true_);
+  EXPECT_TRUE(update.notices.empty());
+}
+
 TEST(Status, NothingChangesAtRest) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = after_run(rotation, rotated()).status;
@@ -651,6 +666,9 @@ std::map<std::string, Change> changes() {
     return invalid(rotation, now);
   };
   all["another cluster"] = [](const auto& rotation) { return of_another_cluster(rotation, now); };
+  all["namespace unreadable"] = [](const auto& rotation) {
+    return namespace_unreadable(rotation, "secrets is forbidden", now);
+  };
   all["no connection"] = [](const auto& rotation) {
     return without_connection(rotation, {}, {"CredentialsNotFound", "no Secret"}, now, seconds(5));
   };
