@@ -413,7 +413,7 @@ json status_patch(const RobotTokenRotationStatus& before, const RobotTokenRotati
   json patch = status_patch(to_json(before), wanted);
   if (!before.unreadable) return patch;
   for (const std::string& member : before.unreadable->members) {
-    if (after.unreadable) {
+    if (after.unreadable && std::ranges::count(after.unreadable->members, member) > 0) {
       patch.erase(member);
       continue;
     }

@@ -32,7 +32,9 @@ void Memory::look(const std::string& uid, const api::RobotTokenRotationStatus& s
                   base::MonotonicTime now) {
   if (!uid_.empty() && uid_ != uid) *this = Memory{};
   uid_ = uid;
-  const std::string ledger = ledger_name(status.rotation);
+  const std::string ledger = status.has_unreadable_ledger()
+                                 ? "unreadable: " + status.unreadable->why
+                                 : ledger_name(status.rotation);
   if (ledger_ != ledger) {
     ledger_ = ledger;
     ledger_seen_ = now;

@@ -29,7 +29,7 @@ inline constexpr base::BackoffPolicy hold_backoff{std::chrono::milliseconds(250)
 base::Duration retry_delay(const base::BackoffPolicy& policy, int failures, std::uint64_t random,
                            std::optional<base::Duration> asked_for);
 
-// Tells one POST's ledger from the next one's.
+// Tells one POST's ledger from the next one's; "": there is none.
 std::string ledger_name(const std::optional<api::Ledger>& ledger);
 
 // Not synchronized.

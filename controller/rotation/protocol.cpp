@@ -288,6 +288,10 @@ void Protocol::finish_stale(base::Fingerprint fingerprint) {
 void Protocol::finish(Report::End end) {
   report_.end = end;
   if (end == Report::End::done) report_.clear_ledger = report_.ledger.has_value();
+  if (end == Report::End::done && input_.ledger_unreadable &&
+      input_.ledger_seen_for < input_.hold) {
+    report_.hold_left = input_.hold - input_.ledger_seen_for;
+  }
   // Those are the POSTs that nobody has seen the end of.
   const bool given_up = input_.ledger && !report_.regenerated;
   if (report_.clear_ledger && (given_up || report_.ledger->attempt > 1)) {

@@ -37,7 +37,9 @@ struct ProtocolInput {
   std::string rotation_id;                                     // rotate: for a new ledger
   std::string rotate_request;                                  // rotate: what it serves
   std::optional<api::Ledger> ledger;                           // resume
-  // resume: since this process first saw this ledger, on its own monotonic clock
+  // There is one, and nobody knows what it says: a POST may still be carried out for it.
+  bool ledger_unreadable = false;
+  // Since this process first saw this ledger, on its own monotonic clock.
   base::Duration ledger_seen_for{};
   std::optional<base::Fingerprint> known;     // status.tokenFingerprint
   std::vector<base::Fingerprint> superseded;  // that were current before it
@@ -93,7 +95,8 @@ struct Report {
   enum class Verified { not_done, good, refused, unknown };
   Verified verified = Verified::not_done;
   std::optional<quay::Error> verify_error;
-  // unclear, and Quay holds the token of before: for so long nothing is sent again.
+  // unclear, and Quay holds the token of before: for so long nothing is sent again. done, beside an
+  // unreadable ledger: it is settled by what Quay says when so long is over.
   std::optional<base::Duration> hold_left;
   // A POST that the ledger covered may still be carried out, for so long: read the robot again.
   std::optional<base::Duration> watch;

@@ -542,6 +542,7 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
   input.ledger_seen_for = memory.ledger_age(parts_.executor.now());
   input.known = rotation.status.token_fingerprint;
   input.superseded = superseded(rotation.status);
+  input.ledger_unreadable = rotation.status.has_unreadable_ledger();
   input.stale = memory.stale();
   input.stale_for = memory.stale_for(parts_.executor.now());
   input.verify = rotation.spec.verify == api::VerifyLevel::login;

@@ -253,7 +253,11 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
     writer.notice(kube::EventType::normal, "Healed",
                   "a target Secret was missing or changed; it holds token " + token + " again");
   }
-  if (status.unreadable) {
+  // A ledger that cannot be read stays until nothing can be in flight for it.
+  const bool held = report.hold_left && status.has_unreadable_ledger();
+  if (held) {
+    status.unreadable->members = {"rotation"};
+  } else if (status.unreadable) {
     writer.warn("StatusUnreadable", status.unreadable->why +
                                         ": the status could not be read; it is mended by what Quay "
                                         "holds, and nothing was regenerated for it");
@@ -289,6 +293,14 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
       break;
     case Verified::not_done:
       break;
+  }
+  if (held) {
+    writer.retrying("RotationUnclear",
+                    status.unreadable->why +
+                        ": the ledger of a rotation cannot be read, so Quay may still be "
+                        "regenerating the token; nothing is sent for another " +
+                        in_words(*report.hold_left) + asking_again(result.retry_delay));
+    return writer.fail(result.retry_delay);
   }
   writer.ready();
   if (report.verified != Verified::unknown) return;
@@ -440,7 +452,7 @@ std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& s
 
 bool needs_retry(const Report& report) {
   return report.end != End::done || report.verified == Verified::refused ||
-         report.verified == Verified::unknown;
+         report.verified == Verified::unknown || report.hold_left;
 }
 
 StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult& result) {

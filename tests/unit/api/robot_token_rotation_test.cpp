@@ -263,6 +263,10 @@ TEST(StatusPatchTest, LeavesWhatIsUnreadableAloneUntilItIsReplaced) {
   RobotTokenRotationStatus after = before;
   after.consecutive_failures += 1;
   EXPECT_EQ(status_patch(before, after), json({{"consecutiveFailures", 4}}));
+  RobotTokenRotationStatus worse = before;
+  worse.unreadable->members = {"robot", "rotation"};
+  EXPECT_EQ(status_patch(worse, after),
+            json({{"consecutiveFailures", 4}, {"robot", full_status().robot}}));
   after.unreadable.reset();
   EXPECT_EQ(status_patch(before, after), json({{"consecutiveFailures", 4}, {"rotation", nullptr}}));
 

@@ -43,6 +43,22 @@ TEST(Memory, ALedgerAgesFromWhenThisProcessFirstSawItsAttempt) {
   EXPECT_EQ(memory.ledger_failures(), 0) << "a new attempt is looked at as soon as the first was";
 }
 
+TEST(Memory, ALedgerThatCannotBeReadAgesToo) {
+  Memory memory;
+  api::RobotTokenRotationStatus status;
+  status.unreadable = api::Unreadable{{"rotation"}, "status.rotation.id: expected a string"};
+  memory.look("uid", status, start);
+  memory.look("uid", status, start + seconds(20));
+  EXPECT_EQ(memory.ledger_age(start + seconds(20)), seconds(20));
+  EXPECT_FALSE(memory.empty());
+  status.unreadable->why = "status.rotation.attempt: expected an integer";
+  memory.look("uid", status, start + seconds(30));
+  EXPECT_EQ(memory.ledger_age(start + seconds(30)), seconds(0)) << "that is another one";
+  status.unreadable->members = {"robot"};
+  memory.look("uid", status, start + seconds(40));
+  EXPECT_TRUE(memory.empty());
+}
+
 TEST(Memory, AnotherUidIsAnotherResource) {
   Memory memory;
   memory.look("uid", with_ledger(1), start);

@@ -254,6 +254,18 @@ TEST(Protocol, AfterASecondAttemptTheRobotIsReadAgainUntilTheHoldIsOver) {
       run(resume(seconds(0)), {RobotRead{new_token}, all_well(), LoggedIn{}}).report.watch);
 }
 
+TEST(Protocol, AnUnreadableLedgerIsSettledWhenTheHoldIsOver) {
+  ProtocolInput input = synchronize();
+  input.ledger_unreadable = true;
+  input.ledger_seen_for = seconds(10);
+  Trace trace = run(input, {RobotRead{old_token}, all_well()});
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_EQ(trace.report.hold_left, hold - seconds(10));
+  input.ledger_seen_for = hold;
+  trace = run(input, {RobotRead{old_token}, all_well()});
+  EXPECT_EQ(trace.report.hold_left, std::nullopt);
+}
+
 TEST(Protocol, ResumingAfterThatTimeGivesUpWhenATargetRefuses) {
   const Trace trace = run(resume(hold), {RobotRead{old_token}, refused()});
   EXPECT_EQ(trace.report.end, End::preflight_refused);

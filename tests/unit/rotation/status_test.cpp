@@ -109,6 +109,31 @@ TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
       mended.notices, [](const Notice& notice) { return notice.reason == "StatusUnreadable"; }));
 }
 
+TEST(Status, ALedgerThatCannotBeReadStaysForAsLongAsItsPostMayBeInFlight) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.status.unreadable =
+      api::Unreadable{{"robot", "rotation"}, "status.rotation.id: expected a string"};
+  RunResult result = done("new");
+  result.report.foreign = true;
+  result.report.hold_left = seconds(590);
+  EXPECT_TRUE(needs_retry(result.report));
+  const StatusUpdate held = after_run(rotation, result);
+  EXPECT_TRUE(held.status.has_unreadable_ledger());
+  EXPECT_EQ(held.status.unreadable->members.size(), 1U) << "the rest is mended";
+  EXPECT_EQ(held.status.token_fingerprint, base::Fingerprint::of("new")) << "delivered at once";
+  EXPECT_EQ(condition(held, "Published").status, ConditionStatus::true_);
+  EXPECT_EQ(condition(held, "Ready").reason, "RotationUnclear");
+  EXPECT_THAT(condition(held, "Ready").message,
+              AllOf(HasSubstr("status.rotation.id"), HasSubstr("for another 9m50s")));
+  EXPECT_EQ(held.status.consecutive_failures, 1);
+
+  rotation.status = held.status;
+  const StatusUpdate settled_now = after_run(rotation, done("new"));
+  EXPECT_FALSE(settled_now.status.unreadable);
+  EXPECT_EQ(condition(settled_now, "Ready").status, ConditionStatus::true_);
+  EXPECT_EQ(settled_now.status.consecutive_failures, 0);
+}
+
 TEST(Status, SaysWhichMetadataIsNotAllowed) {
   api::RobotTokenRotation rotation = settled();
   const StatusUpdate first = metadata_not_allowed(
