@@ -22,6 +22,7 @@
 #include <cpprest/http_client.h>
 #include <pplx/threadpool.h>
 
+#include "base/byte_budget.h"
 #include "base/error.h"
 #include "http/exchange.h"
 #include "http/origin.h"
@@ -44,6 +45,10 @@ constexpr auto idle_connection_limit = std::chrono::seconds(25);
 constexpr std::size_t idle_connections = 32;
 constexpr base::Duration longest_wait = std::chrono::hours(24 * 365);
 constexpr auto drain_limit = std::chrono::seconds(2);
+// Of all answers together: what a buffer that grows needs for a moment comes on top.
+constexpr std::size_t most_held = 4U << 20U;
+// Of each: a robot's and a login's answers need less.
+constexpr std::size_t always_held = 16U << 10U;
 
 base::MonotonicTime now() {
   return std::chrono::steady_clock::now();
@@ -412,7 +417,8 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
 
 class CpprestTransport final : public Transport {
  public:
-  explicit CpprestTransport(std::shared_ptr<const Origin> origin) : origin_(std::move(origin)) {}
+  CpprestTransport(std::shared_ptr<const Origin> origin, std::shared_ptr<base::ByteBudget> budget)
+      : origin_(std::move(origin)), budget_(std::move(budget)) {}
   ~CpprestTransport() override;
 
   tl::expected<Response, Error> send(const Request& request, const CallOptions& options) override;
@@ -453,7 +459,11 @@ class CpprestTransport final : public Transport {
   [[nodiscard]] Error interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const;
   std::unique_ptr<Client> take_client();
 
+  // Why an answer is too large.
+  [[nodiscard]] Error too_large(Exchange& exchange, std::size_t limit) const;
+
   const std::shared_ptr<const Origin> origin_;
+  const std::shared_ptr<base::ByteBudget> budget_;  // of all transports
   const std::shared_ptr<Outstanding> outstanding_ = std::make_shared<Outstanding>();
   std::mutex mutex_;
   std::vector<std::unique_ptr<Client>> idle_;  // the longest idle first
@@ -504,7 +514,8 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
     base::MonotonicTime send_until, std::unique_ptr<Client> client, const Address& address) {
   Call call;
   call.client = std::move(client);
-  call.exchange = std::make_shared<Exchange>(limits, interest, send_until);
+  call.exchange = std::make_shared<Exchange>(limits, interest, send_until,
+                                             base::ByteShare(budget_, always_held));
   const auto exchange = call.exchange;
   try {
     if (!call.client) call.client = make_client(origin_, address);
@@ -569,6 +580,14 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::start(
   return call;
 }
 
+Error CpprestTransport::too_large(Exchange& exchange, std::size_t limit) const {
+  if (!exchange.crowded_out()) return http::too_large(*origin_, limit);
+  return {Error::Kind::too_large,
+          "the answer of " + origin_->url.origin() +
+              " is large, and there is no room for it beside other large answers",
+          true};
+}
+
 Error CpprestTransport::interrupted(Call& call, Exchange::Wake wake, base::Duration waited) const {
   const bool maybe_sent = call.exchange->leave();
   return wake == Exchange::Wake::stopped ? cancelled(*origin_, maybe_sent)
@@ -601,7 +620,7 @@ tl::expected<CpprestTransport::Call, Error> CpprestTransport::open(const Request
     if (wake != Exchange::Wake::event) {
       return tl::unexpected(interrupted(*call, wake, patience.limit));
     }
-    if (exchange.too_large()) return tl::unexpected(too_large(*origin_, limits.body));
+    if (exchange.too_large()) return tl::unexpected(too_large(exchange, limits.body));
     if (exchange.status() == 0) {
       if (!exchange.sending() && now() > patience.deadline) {
         return tl::unexpected(interrupted(*call, Exchange::Wake::timeout, patience.limit));
@@ -642,7 +661,7 @@ tl::expected<Response, Error> CpprestTransport::collect(Call& call, const Patien
   if (wake != Exchange::Wake::event) {
     return tl::unexpected(interrupted(call, wake, patience.limit));
   }
-  if (exchange.too_large()) return tl::unexpected(too_large(*origin_, limits.body));
+  if (exchange.too_large()) return tl::unexpected(too_large(exchange, limits.body));
   // Its end is not waited for: the connection is dropped with the call.
   if (exchange.cut())
     return Response{exchange.status(), exchange.take_headers(), exchange.take_body()};
@@ -686,7 +705,7 @@ tl::expected<Response, Error> CpprestTransport::stream(
       return tl::unexpected(
           interrupted(*call, wake, over ? *options.deadline : options.idle_limit));
     }
-    if (exchange.too_large()) return tl::unexpected(too_large(*origin_, options.max_buffered));
+    if (exchange.too_large()) return tl::unexpected(too_large(exchange, options.max_buffered));
     Response response{exchange.status(), {}, {}};
     if (piece.empty()) {
       const auto failure = exchange.failure();
@@ -711,6 +730,7 @@ class CpprestTransportFactory final : public TransportFactory {
 
  private:
   const std::string user_agent_;
+  const std::shared_ptr<base::ByteBudget> budget_ = std::make_shared<base::ByteBudget>(most_held);
   std::once_flag system_trust_loaded_;
   TrustStore system_trust_;
 };
@@ -730,7 +750,7 @@ tl::expected<std::unique_ptr<Transport>, Error> CpprestTransportFactory::open(En
     return tl::unexpected(invalid("the origin " + (*origin)->url.origin() +
                                   " is an IPv6 address, which cannot be reached through a proxy"));
   }
-  return std::make_unique<CpprestTransport>(std::move(*origin));
+  return std::make_unique<CpprestTransport>(std::move(*origin), budget_);
 }
 
 }  // namespace

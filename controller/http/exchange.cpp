@@ -62,7 +62,7 @@ Exchange::Received Exchange::receive(std::string_view piece,
   last_bytes_ = now();
   const std::size_t before = received_.size() + taken_;
   const std::size_t room = limit() - std::min(limit(), before);
-  const bool fits = piece.size() <= room;
+  const bool fits = piece.size() <= room && afford(before + piece.size());
   if (fits || is_error()) received_.append(piece.substr(0, room));
   cut_ = !fits && is_error();
   // Only one who takes pieces makes room.
@@ -78,6 +78,12 @@ void Exchange::count_wire_bytes(std::size_t bytes) {
   const std::scoped_lock lock(mutex_);
   meter_ = nullptr;
   add_wire_bytes(bytes);
+}
+
+bool Exchange::afford(std::size_t bytes) {
+  const bool affordable = share_.hold(bytes);
+  crowded_out_ = !affordable;
+  return affordable;
 }
 
 bool Exchange::count_by(std::shared_ptr<const SocketMeter> meter, bool stop) {
@@ -98,7 +104,8 @@ void Exchange::read_meter() {
 
 void Exchange::add_wire_bytes(std::size_t bytes) {
   wire_bytes_ += bytes;
-  if (wire_bytes_ <= limit() || wire_bytes_ - limit() <= wire_slack) return;
+  const bool fits = wire_bytes_ <= limit() || wire_bytes_ - limit() <= wire_slack;
+  if (fits && afford(received_.size() + taken_ + wire_bytes_)) return;
   (is_error() ? cut_ : too_large_) = true;
   wake();
 }
@@ -191,6 +198,8 @@ Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicT
     // Nothing but the end is an empty piece.
     if (held) (piece.empty() ? piece : received_).append(held->piece);
     taken_ = piece.size();
+    // Less than before, or what was held back and is there anyway.
+    static_cast<void>(share_.hold(received_.size() + taken_));
   }
   if (held) held->resume(true);
   return wake;
@@ -208,7 +217,8 @@ bool Exchange::leave() {
     left_ = true;
     if (meter_ && stop_by_meter_) meter_->stop();
     meter_ = nullptr;
-    received_.clear();
+    received_ = {};
+    static_cast<void>(share_.hold(0));
     held = std::exchange(held_, std::nullopt);
     maybe_sent = sending_ || connecting_;
   }
@@ -219,6 +229,11 @@ bool Exchange::leave() {
 bool Exchange::too_large() {
   const std::scoped_lock lock(mutex_);
   return too_large_;
+}
+
+bool Exchange::crowded_out() {
+  const std::scoped_lock lock(mutex_);
+  return too_large_ && crowded_out_;
 }
 
 bool Exchange::cut() {

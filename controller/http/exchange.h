@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/byte_budget.h"
 #include "base/secret_string.h"
 #include "base/time.h"
 #include "http/socket_meter.h"
@@ -45,9 +46,11 @@ class Exchange {
     std::size_t error_body = 0;
   };
   // Nothing is sent after `send_until`: when a process wakes that was frozen for longer, the
-  // library's threads may get to run before the caller, who has given up by then.
-  Exchange(Limits limits, Interest interest, base::MonotonicTime send_until)
-      : limits_(limits), interest_(interest), send_until_(send_until) {}
+  // library's threads may get to run before the caller, who has given up by then. What is held of
+  // the answer, here and in the library, is of `share`.
+  Exchange(Limits limits, Interest interest, base::MonotonicTime send_until,
+           base::ByteShare share = {})
+      : limits_(limits), interest_(interest), send_until_(send_until), share_(std::move(share)) {}
 
   // --- The library's side.
 
@@ -94,6 +97,8 @@ class Exchange {
   bool leave();
 
   [[nodiscard]] bool too_large();
+  // It is so because others hold what there is to hold, not by itself.
+  [[nodiscard]] bool crowded_out();
   // Of what is no success, all that is kept is there, and there is more.
   [[nodiscard]] bool cut();
   [[nodiscard]] std::optional<Failure> failure();
@@ -112,6 +117,8 @@ class Exchange {
   [[nodiscard]] bool is_error() const { return status_ != 0 && status_ / 100 != 2; }
   [[nodiscard]] std::size_t limit() const { return is_error() ? limits_.error_body : limits_.body; }
   [[nodiscard]] bool ended() const { return finished_ || too_large_ || cut_; }
+  // So many bytes in all; false when there is no room for them.
+  bool afford(std::size_t bytes);
   void add_wire_bytes(std::size_t bytes);
   void read_meter();
   [[nodiscard]] bool may_begin() const;
@@ -120,6 +127,7 @@ class Exchange {
   const Limits limits_;
   const Interest interest_;
   const base::MonotonicTime send_until_;
+  base::ByteShare share_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
 
@@ -130,6 +138,7 @@ class Exchange {
   bool finished_ = false;
   bool released_ = false;
   bool too_large_ = false;
+  bool crowded_out_ = false;
   bool cut_ = false;
   int status_ = 0;
   std::vector<Header> headers_;

@@ -14,7 +14,7 @@ namespace {
 using base::SecretString;
 using Kind = Error::Kind;
 
-constexpr std::size_t most_body = 256U << 10U;
+constexpr std::size_t most_body = 64U << 10U;
 
 Error make(Kind kind, const Call& call, std::string_view what, std::string_view advice) {
   return {kind,

@@ -14,10 +14,10 @@ namespace {
 using base::SecretString;
 using Kind = Error::Kind;
 
-constexpr std::size_t most_robot_body = 256U << 10U;
+constexpr std::size_t most_robot_body = 64U << 10U;
 // Of a list: 190 bytes a robot are 170,000 of them, which go by and are never held.
 constexpr std::size_t most_list = 32U << 20U;
-constexpr std::size_t list_window = 256U << 10U;
+constexpr std::size_t list_window = 128U << 10U;
 constexpr std::size_t most_error_body = 16U << 10U;
 constexpr std::size_t most_api_token = 8192;
 constexpr std::size_t most_robot_token = 4096;  // Quay's have 64 characters

@@ -1,7 +1,14 @@
 #include "http/exchange.h"
 
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
 #include <gtest/gtest.h>
 
+#include "base/byte_budget.h"
 #include "base/time.h"
 #include "http/tls.h"
 
@@ -67,6 +74,77 @@ TEST(Exchange, EndsAHandshakeThatDoesNotEnd) {
   EXPECT_EQ(exchange.await_open(base::MonotonicTime::max(), {}), Exchange::Wake::event);
   exchange.finish(std::nullopt);
   EXPECT_TRUE(exchange.failure()) << "what the library says later is no news";
+}
+
+// Whatever 64 servers send at once: in bodies, in headers that the library still holds, in errors.
+TEST(Exchange, HoldsNoMoreOfAllAnswersThanTheirBudget) {
+  constexpr std::size_t most = 10'000;
+  constexpr std::size_t free = 100;
+  constexpr int calls = 64;
+  const auto budget = std::make_shared<base::ByteBudget>(most);
+  std::vector<std::unique_ptr<Exchange>> exchanges;
+  int crowded_out = 0;
+  for (int i = 0; i < calls; ++i) {
+    exchanges.push_back(
+        std::make_unique<Exchange>(Exchange::Limits{1000, 1000}, Exchange::Interest::whole,
+                                   base::MonotonicTime::max(), base::ByteShare(budget, free)));
+    Exchange& exchange = *exchanges.back();
+    if (i % 3 == 1) {
+      exchange.count_wire_bytes(900);
+    } else {
+      exchange.open(i % 3 == 2 ? 500 : 200, {});
+      for (int piece = 0; piece < 9; ++piece) exchange.receive(std::string(100, 'A'), [](bool) {});
+    }
+    EXPECT_LE(budget->taken(), most);
+    crowded_out += exchange.crowded_out() ? 1 : 0;
+    // What is no success is cut off instead, and its beginning counts.
+    EXPECT_EQ(exchange.crowded_out(), exchange.too_large());
+  }
+  EXPECT_GT(crowded_out, calls / 3);
+  EXPECT_GT(budget->taken(), most * 8 / 10);
+  exchanges.clear();
+  EXPECT_EQ(budget->taken(), 0U);
+}
+
+TEST(Exchange, AnOrdinaryAnswerNeedsNothingOfTheBudget) {
+  const auto budget = std::make_shared<base::ByteBudget>(10);
+  base::ByteShare others(budget, 0);
+  ASSERT_TRUE(others.hold(10));
+  Exchange exchange({1000, 1000}, Exchange::Interest::whole, base::MonotonicTime::max(),
+                    base::ByteShare(budget, 100));
+  exchange.open(200, {});
+  EXPECT_EQ(exchange.receive(std::string(100, 'A'), [](bool) {}), Exchange::Received::taken);
+  EXPECT_FALSE(exchange.too_large());
+}
+
+// A stream waits for its own reader, and what it holds after that is little again.
+TEST(Exchange, AStreamGoesOnWithWhatIsFreeWhileOthersHoldTheBudget) {
+  const auto budget = std::make_shared<base::ByteBudget>(50);
+  std::optional<base::ByteShare> others(std::in_place, budget, 0);
+  ASSERT_TRUE(others->hold(50));
+  Exchange exchange({1000, 1000}, Exchange::Interest::pieces, base::MonotonicTime::max(),
+                    base::ByteShare(budget, 100));
+  exchange.open(200, {});
+  base::SecretString piece;
+  const std::string late(80, 'B');
+  for (int i = 0; i < 20; ++i) {
+    bool taken = false;
+    ASSERT_EQ(exchange.receive(std::string(80, 'A'), [](bool) {}), Exchange::Received::taken);
+    ASSERT_EQ(exchange.receive(late, [&](bool was) { taken = was; }), Exchange::Received::held);
+    for (const char expected : {'A', 'B'}) {
+      ASSERT_EQ(exchange.await_piece(std::chrono::hours(1), base::MonotonicTime::max(), {}, piece),
+                Exchange::Wake::event);
+      EXPECT_EQ(piece.reveal(), std::string(80, expected));
+    }
+    EXPECT_TRUE(taken);
+    // The reader is done with it before it asks for more.
+    const std::stop_source stopped;
+    auto stopping = stopped;
+    stopping.request_stop();
+    static_cast<void>(exchange.await_piece(std::chrono::hours(1), base::MonotonicTime::max(),
+                                           stopping.get_token(), piece));
+  }
+  EXPECT_FALSE(exchange.too_large());
 }
 
 }  // namespace
