@@ -56,7 +56,7 @@ soak: ## HOURS=1 (or MINUTES=) on a real API server and DAYS=24 simulated ones: 
 	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
 	  build/bin/soak-real --minutes=$(or $(MINUTES),$(shell echo $$((60 * $(or $(HOURS),1)))))
 
-bench: ## Measure next to reference work (QUICK=1, ONLY= a section, SIZES=10,1000, STRICT=1)
+bench: ## Measure next to reference work (QUICK=1, ONLY= sections, SIZES=10,1000, STRICT=1)
 	@tests/prepare.sh bench
 	@GO=$$(tests/go.sh) QUAY_ROTATOR_BIN=$(CURDIR)/build/bin QUAY_ROTATOR_SOURCE=$(CURDIR) \
 	  build/bin/bench --quick=$(or $(QUICK),0) --strict=$(or $(STRICT),0) --only='$(ONLY)' \

@@ -65,6 +65,8 @@ void measure_load(Bench& bench);
 void measure_storm(Bench& bench);
 // What a tenant notices of neighbours whose Quays are dead, slow, dear or limited.
 void measure_neighbours(Bench& bench);
+// What hostile answers cost in memory.
+void measure_memory(Bench& bench);
 // From nothing to the first request; what is on the disk.
 void measure_start(Bench& bench);
 

@@ -1,6 +1,6 @@
-// bench [--sizes=10,1000,10000] [--only=SECTION] [--quick] [--strict]: this operator, measured next
-// to reference work in the same run. docs/performance.md explains the table that it prints.
-// QUAY_ROTATOR_BIN and QUAY_ROTATOR_SOURCE as for the cluster tests.
+// bench [--sizes=10,1000,10000] [--only=SECTION,SECTION] [--quick] [--strict]: this operator,
+// measured next to reference work in the same run. docs/performance.md explains the table that it
+// prints. QUAY_ROTATOR_BIN and QUAY_ROTATOR_SOURCE as for the cluster tests.
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
@@ -32,25 +32,31 @@ struct Section {
 const std::vector<Section>& sections() {
   using enum Section::Sizes;
   static const std::vector<Section> all{
-      {"start", measure_start, one},          {"scale", measure_scale, each},
-      {"rotations", measure_rotations, each}, {"requests", measure_requests, one},
-      {"outage", measure_outage, one},        {"recovery", measure_recovery, each},
-      {"load", measure_load, large},          {"storm", measure_storm, large},
-      {"neighbours", measure_neighbours, one}};
+      {"start", measure_start, one},           {"scale", measure_scale, each},
+      {"rotations", measure_rotations, each},  {"requests", measure_requests, one},
+      {"outage", measure_outage, one},         {"recovery", measure_recovery, each},
+      {"load", measure_load, large},           {"storm", measure_storm, large},
+      {"neighbours", measure_neighbours, one}, {"memory", measure_memory, one}};
   return all;
 }
 
 struct Options {
   std::vector<std::size_t> sizes;
-  std::string only;
+  std::vector<std::string> only;  // empty: all
   bool quick = false;
   bool strict = false;
 };
 
+std::vector<std::string> listed(const std::string& text) {
+  std::vector<std::string> all;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ',');) all.push_back(part);
+  return all;
+}
+
 std::vector<std::size_t> numbers(const std::string& text) {
   std::vector<std::size_t> all;
-  std::istringstream parts(text);
-  for (std::string part; std::getline(parts, part, ',');) all.push_back(std::stoull(part));
+  for (const std::string& part : listed(text)) all.push_back(std::stoull(part));
   std::ranges::sort(all);
   return all;
 }
@@ -68,22 +74,22 @@ Options parse(int argc, char** argv) {
     } else if (name == "--strict") {
       options.strict = on;
     } else if (name == "--only") {
-      options.only = value;
+      options.only = listed(value);
     } else if (name == "--sizes") {
       options.sizes = numbers(value);
     } else {
       throw std::runtime_error("unknown argument " + argument +
-                               ", expected --sizes=N,N --only=SECTION --quick --strict");
+                               ", expected --sizes=N,N --only=SECTION,SECTION --quick --strict");
     }
   }
   if (options.sizes.empty()) {
     options.sizes = options.quick ? std::vector<std::size_t>{10, 1000}
                                   : std::vector<std::size_t>{10, 1000, 10000};
   }
-  if (!options.only.empty() && std::ranges::none_of(sections(), [&](const Section& section) {
-        return section.name == options.only;
-      })) {
-    throw std::runtime_error("there is no section " + options.only);
+  for (const std::string& only : options.only) {
+    if (std::ranges::count(sections(), only, &Section::name) == 0) {
+      throw std::runtime_error("there is no section " + only);
+    }
   }
   return options;
 }
@@ -124,7 +130,7 @@ std::size_t run(const Options& options) {
                 in_seconds(Seconds(std::chrono::steady_clock::now() - began).count()));
     adopt(bench, before);
     for (const Section& section : sections()) {
-      if (!options.only.empty() && options.only != section.name) continue;
+      if (!options.only.empty() && std::ranges::count(options.only, section.name) == 0) continue;
       if (section.sizes == Section::Sizes::one && size != common) continue;
       if (section.sizes == Section::Sizes::large && size < common) continue;
       section.measure(bench);

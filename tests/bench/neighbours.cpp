@@ -8,6 +8,7 @@
 
 #include "bench/bench.h"
 #include "bench/journal.h"
+#include "bench/tenants.h"
 #include "cluster/cluster.h"
 #include "contract/raw_server.h"
 
@@ -57,33 +58,6 @@ class HostileQuays {
   }
 };
 
-void create(const kube::Resource& resource, const json& object) {
-  const auto made = cluster().api().create(resource, name_space, object, {});
-  if (!made) throw std::runtime_error(made.error().message);
-}
-
-json object(const char* version, const char* kind, const std::string& name) {
-  return {{"apiVersion", version}, {"kind", kind}, {"metadata", {{"name", name}}}};
-}
-
-void connect(const std::string& name, const std::string& url, const json& more = json::object()) {
-  json connection = object("quayrotator.dev/v1alpha1", "QuayConnection", name);
-  connection["spec"] = {{"url", url},
-                        {"credentialsSecretRef", {{"name", "quay-api"}}},
-                        {"ca", {{"configMapRef", {{"name", "quay-ca"}}}}}};
-  connection["spec"].update(more);
-  create(kube::connections, connection);
-}
-
-void rotate(const std::string& name, const std::string& connection, const std::string& robot) {
-  json rotation = object("quayrotator.dev/v1alpha1", "RobotTokenRotation", name);
-  rotation["spec"] = {{"connectionRef", {{"name", connection}}},
-                      {"robot", {{"organization", "elsewhere"}, {"name", robot}}},
-                      {"schedule", {{"interval", "1h"}}},
-                      {"targets", {{{"secret", {{"name", name}}}}}}};
-  create(kube::rotations, rotation);
-}
-
 // As if an operator had died right after Quay was asked.
 void open_ledger(const std::string& name) {
   const std::string fingerprint = "sha256:" + std::string(16, '0');
@@ -103,47 +77,31 @@ std::string at(const RawServer& server) {
   return "https://localhost:" + std::to_string(server.port());
 }
 
-void move_in(const HostileQuays& quays) {
-  cluster().control().post("/namespaces", {{"name", name_space}});
-  json secret = object("v1", "Secret", "quay-api");
-  secret["stringData"] = {{"token", "nobody-s"}};
-  create(kube::secrets, secret);
-  json config_map = object("v1", "ConfigMap", "quay-ca");
-  config_map["data"] = {
-      {"ca.crt", cluster::read_file(cluster().value("quayCAFile")) + quays.authority.certificate}};
-  create(kube::config_maps, config_map);
+void move_in_with(const HostileQuays& quays) {
+  move_in(name_space, quays.authority.certificate);
   for (int i = 0; i < dead_quays; ++i) {
     const std::string name = "dead-" + std::to_string(i);
-    connect(name, at(quays.silent));
-    rotate(name, name, name);
+    connect({name_space, name}, at(quays.silent));
+    rotate({name_space, name}, name);
   }
-  connect("slow", at(quays.slow));
-  rotate("slow", "slow", "slow");
+  connect({name_space, "slow"}, at(quays.slow));
+  rotate({name_space, "slow"}, "slow");
   for (int i = 0; i < 4; ++i) {
-    connect("dear-" + std::to_string(i), at(quays.dear));
-    for (int k = 0; k < 2; ++k) {
-      const std::string name = "dear-" + std::to_string(i) + "-" + std::to_string(k);
-      rotate(name, "dear-" + std::to_string(i), name);
-    }
+    const std::string dear = "dear-" + std::to_string(i);
+    connect({name_space, dear}, at(quays.dear));
+    for (int k = 0; k < 2; ++k) rotate({name_space, dear + "-" + std::to_string(k)}, dear);
   }
-  connect("limited", cluster().quay_url(),
+  connect({name_space, "limited"}, cluster().quay_url(),
           {{"rateLimit", {{"requestsPerSecond", 0.01}, {"burst", 1}}}});
   for (int i = 0; i < limited_resources; ++i) {
-    rotate("limited-" + std::to_string(i), "limited", "limited-" + std::to_string(i));
+    rotate({name_space, "limited-" + std::to_string(i)}, "limited");
   }
-  connect("open", at(quays.silent));
+  connect({name_space, "open"}, at(quays.silent));
   for (int i = 0; i < open_ledgers; ++i) {
     const std::string name = "open-" + std::to_string(i);
-    rotate(name, "open", name);
+    rotate({name_space, name}, "open");
     open_ledger(name);
   }
-}
-
-void move_out() {
-  cluster().kubectl_ok(
-      {"delete", "rtr,quayconnections", "--all", "-n", name_space, "--wait=false"});
-  (void)cluster().api().remove(kube::secrets, {name_space, "quay-api"}, {}, {});
-  (void)cluster().api().remove(kube::config_maps, {name_space, "quay-ca"}, {}, {});
 }
 
 // The leader's renewals of its Lease, as the API server saw them.
@@ -214,10 +172,10 @@ void measure_neighbours(Bench& bench) {
   const double settled_alone = settle_after_start(bench);
 
   HostileQuays quays;
-  move_in(quays);
+  move_in_with(quays);
   const auto [beside, renewals_beside, memory_beside] = measure();
   const double settled = settle_after_start(bench);
-  move_out();
+  move_out(name_space);
 
   const double p99 = percentile(beside, 0.99);
   bench.table.add({.what = "rotate-now beside 60 dead, a slow, a limited, 4 dear Quays, 24 ledgers",

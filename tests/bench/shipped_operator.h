@@ -39,7 +39,7 @@ class ShippedOperator {
   // Waits for `lines` of them; when the last one of them was written. Throws when that takes too
   // long, or it ends.
   base::WallTime wait_for(std::string_view message, std::size_t lines = 1,
-                          std::chrono::seconds limit = std::chrono::seconds(60));
+                          std::chrono::seconds limit = std::chrono::minutes(5));
   base::WallTime wait_until_synced() {
     return wait_for("caches are complete", 1, std::chrono::minutes(5));
   }
