@@ -52,6 +52,9 @@ func Generated(root, helm string) (map[string]string, error) {
 	if files[filepath.Join(chartPath, "README.md")], err = readme(root, values); err != nil {
 		return nil, err
 	}
+	if files["gitops/argo-cd/argocd-cm.yaml"], err = argoConfiguration(root); err != nil {
+		return nil, err
+	}
 	rendered, err := rendering(root, helm, files)
 	if err != nil {
 		return nil, err
@@ -91,6 +94,30 @@ func readme(root string, values []value) (string, error) {
 	return before + open + table + end + after, err
 }
 
+const customizations = "gitops/argo-cd/resource_customizations/quayrotator.dev"
+
+// argoConfiguration is a patch of Argo CD's ConfigMap with the scripts of gitops/argo-cd.
+func argoConfiguration(root string) (string, error) {
+	var text strings.Builder
+	text.WriteString("# For an Argo CD that does not know the resources yet; " + remark + ".\n" +
+		"#   kubectl --namespace argocd patch configmap argocd-cm --patch-file argocd-cm.yaml\n" +
+		"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: argocd-cm\n  namespace: argocd\ndata:\n")
+	add := func(indent int, key, path string) error {
+		script, err := os.ReadFile(filepath.Join(root, customizations, path))
+		margin := strings.Repeat(" ", indent)
+		lines := strings.ReplaceAll(strings.TrimRight(string(script), "\n"), "\n", "\n  "+margin)
+		text.WriteString(margin + key + ": |\n  " + margin + lines + "\n")
+		return err
+	}
+	err := errors.Join(
+		add(2, "resource.customizations.health.quayrotator.dev_QuayConnection", "QuayConnection/health.lua"),
+		add(2, "resource.customizations.health.quayrotator.dev_RobotTokenRotation", "RobotTokenRotation/health.lua"))
+	text.WriteString("  resource.customizations.actions.quayrotator.dev_RobotTokenRotation: |\n")
+	err = errors.Join(err, add(4, "discovery.lua", "RobotTokenRotation/actions/discovery.lua"))
+	text.WriteString("    definitions:\n    - name: rotate\n")
+	return text.String(), errors.Join(err, add(6, "action.lua", "RobotTokenRotation/actions/rotate/action.lua"))
+}
+
 // rendering is what helm makes of the chart with the generated files in it.
 func rendering(root, helm string, files map[string]string) (string, error) {
 	directory, err := os.MkdirTemp("", "chart-")
@@ -102,9 +129,9 @@ func rendering(root, helm string, files map[string]string) (string, error) {
 		return "", err
 	}
 	for path, content := range files {
-		inside, err := filepath.Rel(chartPath, path)
-		if err != nil {
-			return "", err
+		inside, found := strings.CutPrefix(path, chartPath+"/")
+		if !found {
+			continue
 		}
 		if err = os.WriteFile(filepath.Join(directory, inside), []byte(content), 0o600); err != nil {
 			return "", err

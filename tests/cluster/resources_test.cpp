@@ -267,7 +267,8 @@ TEST_F(Resources, NamespacedModeNeedsAndHasNoRightsElsewhere) {
   annotate_rotate_now("now");
   ASSERT_TRUE(wait_until_rotated(1));
   expect_event("Rotated");
-  EXPECT_FALSE(cluster().get(kube::rotations, {elsewhere, "good"}).contains("status"));
+  EXPECT_EQ(cluster().get(kube::rotations, {elsewhere, "good"}).at("status"),
+            json({{"observedGeneration", -1}}));
   EXPECT_EQ(running.terminate(), 0);
   expect_nothing_forbidden("system:serviceaccount:quay-rotator:one-quay-rotator");
 
