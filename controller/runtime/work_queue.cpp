@@ -18,6 +18,8 @@ using Health = Lane::Health;
 // Ties in time are broken by order of arrival: the same calls give the same order in every run.
 using Ticket = std::pair<base::MonotonicTime, std::uint64_t>;
 
+constexpr base::Duration youth = std::chrono::seconds(1);
+
 struct Waiting {
   Ticket ticket;
   Urgency urgency = Urgency::normal;
@@ -27,10 +29,11 @@ struct InWork {
   base::MonotonicTime since{};
   base::Duration waited{};
   std::shared_ptr<Lane> lane = nullptr;
-  Health health = Health::answering;  // when it was taken
-  int permits = 0;                    // of the lane, for this run
-  int wants = 0;                      // permits that it comes back for …
-  Urgency urgency = Urgency::normal;  // … in that class
+  Health health = Health::answering;   // when it was taken …
+  Urgency taken_as = Urgency::normal;  // … from which class
+  int permits = 0;                     // of the lane, for this run
+  int wants = 0;                       // permits that it comes back for …
+  Urgency urgency = Urgency::normal;   // … in that class
   bool failed = false;
   std::optional<Waiting> again = std::nullopt;  // added meanwhile
 };
@@ -94,8 +97,12 @@ struct Holder {
 Shares Shares::of(int workers) {
   constexpr int most_of_a_lane = 8;
   const int third = std::max(1, (workers + 2) / 3);
-  return {std::min(third, most_of_a_lane), std::max(1, (workers + 1) / 2), third,
-          std::clamp(workers - 1, 1, 2), 2};
+  return {std::min(third, most_of_a_lane),
+          std::max(1, (workers + 1) / 2),
+          third,
+          std::clamp(workers - 1, 1, 2),
+          2,
+          std::max(most_of_a_lane, workers / 4)};
 }
 
 struct WorkQueue::State {
@@ -330,11 +337,21 @@ struct WorkQueue::State {
            alike < (health == Health::failing ? shares.failing : shares.unproven);
   }
 
+  // Whether another run that nobody waits for may begin.
+  [[nodiscard]] bool has_room_for_young(base::MonotonicTime now) const {
+    const auto young = std::ranges::count_if(working, [now](const Node* node) {
+      const InWork& work = *node->second.in_work;
+      return work.taken_as >= Urgency::normal && now - work.since < youth;
+    });
+    return young < shares.young;
+  }
+
   Node* pop(Serves serves, base::MonotonicTime now) {
     const std::size_t last = index(serves == Serves::ledgers ? Urgency::outage : least);
     std::optional<std::vector<Holder>> all;
     for (std::size_t urgency = 0; urgency <= last; ++urgency) {
       auto& tracks_in_turn = turns[urgency];
+      if (urgency == index(Urgency::normal) && !has_room_for_young(now)) return nullptr;
       for (auto turn = tracks_in_turn.begin(); turn != tracks_in_turn.end(); ++turn) {
         Track& track = **turn;
         auto& keys = track.ready[urgency];
@@ -361,8 +378,8 @@ struct WorkQueue::State {
   }
   void begin(Node& node, Health health, base::MonotonicTime now) {
     Entry& entry = node.second;
-    entry.in_work = std::make_unique<InWork>(
-        InWork{now, now - entry.ready->ticket.first, entry.track->lane, health});
+    entry.in_work = std::make_unique<InWork>(InWork{
+        now, now - entry.ready->ticket.first, entry.track->lane, health, entry.ready->urgency});
     entry.in_work->permits = std::exchange(entry.permits, 0);
     if (entry.in_work->permits > 0) {
       entry.in_line.reset();
@@ -539,6 +556,10 @@ std::optional<kube::ObjectKey> WorkQueue::take(const std::stop_token& stop, Serv
         key = node->first;
         waited = node->second.in_work->waited;
         break;
+      }
+      // What was held back may be for others to take by now.
+      if (const auto urgency = state_->most_urgent(); urgency && serves == Serves::ledgers) {
+        state_->wake(*urgency);
       }
       state_->sleep(lock, now, serves, stop);
     }

@@ -43,8 +43,13 @@ struct Shares {
   int unproven;    // by all lanes that have not answered yet …
   int failing;     // … and by all that do not
   int doubtful;    // by a namespace's lanes of both kinds
+  // By runs that nobody waits for (normal, initial) and that began within the last second: where
+  // everything answers at once more of them only wait for each other, with whoever is urgent behind
+  // them. One that waits for a server soon counts no more.
+  int young;
 
-  // A lane gets a third, but no more than a server likes; a namespace half, all failing lanes two.
+  // A lane gets a third, but no more than a server likes; a namespace half, all failing lanes two;
+  // young runs a quarter.
   static Shares of(int workers);
 };
 

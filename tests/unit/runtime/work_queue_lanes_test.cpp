@@ -40,6 +40,7 @@ class WorkQueueLanes : public ::testing::Test {
     int most_in_work = 0;
   };
 
+  explicit WorkQueueLanes(int workers = 8) : queue_(executor_, backoff, {}, Shares::of(workers)) {}
   ~WorkQueueLanes() override { stop(); }
 
   void start(int workers = 8) {
@@ -99,7 +100,7 @@ class WorkQueueLanes : public ::testing::Test {
   }
 
   VirtualExecutor executor_{1};
-  WorkQueue queue_{executor_, backoff, {}, Shares::of(8)};
+  WorkQueue queue_;
   std::map<std::string, Server> servers_;
   std::map<std::string, base::MonotonicTime> began_;  // the last look at each
   std::vector<std::string> order_;
@@ -137,12 +138,52 @@ TEST_F(WorkQueueLanes, TellsWhatWaitsByWhetherItsLaneAnswers) {
 TEST_F(WorkQueueLanes, SharesOfWorkers) {
   const auto shares = [](int workers) {
     const Shares of = Shares::of(workers);
-    return std::vector{of.lane, of.name_space, of.unproven, of.failing, of.doubtful};
+    return std::vector{of.lane, of.name_space, of.unproven, of.failing, of.doubtful, of.young};
   };
-  EXPECT_THAT(shares(8), ElementsAre(3, 4, 3, 2, 2));
-  EXPECT_THAT(shares(64), ElementsAre(8, 32, 22, 2, 2));
-  EXPECT_THAT(shares(2), ElementsAre(1, 1, 1, 1, 2));
-  EXPECT_THAT(shares(1), ElementsAre(1, 1, 1, 1, 2));
+  EXPECT_THAT(shares(8), ElementsAre(3, 4, 3, 2, 2, 8));
+  EXPECT_THAT(shares(64), ElementsAre(8, 32, 22, 2, 2, 16));
+  EXPECT_THAT(shares(2), ElementsAre(1, 1, 1, 1, 2, 8));
+  EXPECT_THAT(shares(1), ElementsAre(1, 1, 1, 1, 2, 8));
+}
+
+class WorkQueueOfMany : public WorkQueueLanes {
+ protected:
+  WorkQueueOfMany() : WorkQueueLanes(64) {}
+  void add_many(const std::string& server_prefix, base::Duration takes, Urgency urgency) {
+    for (int i = 0; i < 300; ++i) {
+      const std::string name = server_prefix + std::to_string(i % 30);
+      server(name).lane->presume(Health::answering);
+      server(name).takes = takes;
+      add("team-" + std::to_string(i % 30), name + "/" + std::to_string(i), urgency);
+    }
+  }
+};
+
+TEST_F(WorkQueueOfMany, RunsThatNobodyWaitsForLeaveWorkersToWhoeverIsUrgent) {
+  add_many("a", 900ms, Urgency::initial);
+  start(64);
+  EXPECT_EQ(in_work_, 16);
+  server("b").lane->presume(Health::answering);
+  add("team-b", "b/urgent", Urgency::urgent);
+  add("team-b", "b/ledger", Urgency::outage);
+  executor_.settle();
+  EXPECT_EQ(began("b/urgent"), 0s);
+  EXPECT_EQ(began("b/ledger"), 0s);
+  executor_.advance(20s);
+  EXPECT_EQ(most_in_work_, 18);
+  EXPECT_EQ(order_.size(), 302U);
+}
+
+TEST_F(WorkQueueOfMany, RunsThatWaitForSlowServersHoldNobodyBackForLongerThanASecond) {
+  add_many("a", 4s, Urgency::normal);
+  start(64);
+  EXPECT_EQ(in_work_, 16);
+  executor_.advance(1s);
+  EXPECT_EQ(in_work_, 32);
+  executor_.advance(2s);
+  EXPECT_EQ(in_work_, 64);
+  executor_.advance(60s);
+  EXPECT_EQ(order_.size(), 300U);
 }
 
 TEST_F(WorkQueueLanes, LaneHoldsAThirdOfTheWorkers) {
