@@ -1,21 +1,24 @@
 // Conditions as Kubernetes tools read them (metav1.Condition, kstatus).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
-#include "base/error.h"
+#include "api/describe.h"
 #include "base/time.h"
-#include "kube/packing.h"
 
 namespace quay_rotator::api {
 
 enum class ConditionStatus { true_, false_, unknown };
+constexpr auto spellings(ConditionStatus /*which*/) {
+  return std::array<Spelling<ConditionStatus>, 3>{{{"True", ConditionStatus::true_},
+                                                   {"False", ConditionStatus::false_},
+                                                   {"Unknown", ConditionStatus::unknown}}};
+}
 
 struct Condition {
   std::string type;
@@ -26,12 +29,15 @@ struct Condition {
   base::WallTime last_transition_time{};
   bool operator==(const Condition&) const = default;
 };
-template <class Archive>
-void fields(Archive& archive, kube::Is<Condition> auto& condition) {
-  archive.shared(condition.type, condition.reason, condition.message);
-  archive(condition.status, condition.observed_generation, condition.last_transition_time);
+template <class V>
+void describe(V& v, kube::Is<Condition> auto& condition) {
+  v("type", condition.type, {.required = true, .shared = true});
+  v("status", condition.status, {.always = true});
+  v("reason", condition.reason, {.always = true, .shared = true});
+  v("message", condition.message, {.always = true, .shared = true});
+  v("observedGeneration", condition.observed_generation, {.always = true});
+  v("lastTransitionTime", condition.last_transition_time, {.always = true});
 }
-
 // Ordered as they were first set.
 class Conditions {
  public:
@@ -43,13 +49,8 @@ class Conditions {
   void remove(std::string_view type);
   bool operator==(const Conditions&) const = default;
 
-  static base::Expected<Conditions> from_json(const nlohmann::json& array);
-  [[nodiscard]] nlohmann::json to_json() const;
-
-  template <class Archive>
-  friend void fields(Archive& archive, kube::Is<Conditions> auto& conditions) {
-    archive(conditions.conditions_);
-  }
+  // To whoever reads, writes or keeps them (api/describe.h) they are their list.
+  friend auto& same_as(kube::Is<Conditions> auto& conditions) { return conditions.conditions_; }
 
  private:
   std::vector<Condition> conditions_;

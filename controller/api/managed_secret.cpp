@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 #include <optional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
-#include "api/field_reader.h"
+#include "api/visitors.h"
 #include "base/base64.h"
 #include "base/json.h"
 #include "base/secret_json.h"
@@ -113,6 +112,31 @@ std::uint64_t mark(std::initializer_list<std::string_view> parts) {
   return base::digest64(text);
 }
 
+// What is looked at of a Secret besides its content.
+struct OwnerUid {
+  std::string uid;
+  bool operator==(const OwnerUid&) const = default;
+};
+template <class V>
+void describe(V& v, kube::Is<OwnerUid> auto& owner) {
+  v("uid", owner.uid);
+}
+struct SecretFields {
+  std::string type;
+  bool immutable = false;
+  Texts labels;
+  Texts annotations;
+  std::vector<OwnerUid> owners;
+};
+template <class V>
+void describe(V& v, kube::Is<SecretFields> auto& fields) {
+  v("type", fields.type);
+  v("immutable", fields.immutable);
+  v("metadata.labels", fields.labels);
+  v("metadata.annotations", fields.annotations);
+  v("metadata.ownerReferences", fields.owners);
+}
+
 }  // namespace
 
 bool names_rotation(const json& owner_reference) {
@@ -148,21 +172,23 @@ std::uint64_t credentials_digest(std::vector<std::string> registries, std::strin
 }
 
 base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
-  FieldReader reader(object);
+  const auto metadata = read_metadata(object);
+  if (!metadata) return tl::unexpected(metadata.error());
+  Reader reader(object);
+  SecretFields fields;
+  describe(reader, fields);
+  if (reader.problem()) return tl::unexpected(base::Error{*reader.problem()});
+
   ManagedSecret secret;
-  secret.meta = read_metadata(reader).meta;
-  secret.docker_config = reader.text("type") == docker_config_type;
-  secret.immutable = reader.boolean("immutable", false);
-  for (const auto& [key, value] : reader.texts("metadata.labels")) {
-    secret.marks.push_back(label_mark(key, value));
-  }
-  for (const auto& [key, value] : reader.texts("metadata.annotations")) {
+  secret.meta = metadata->meta;
+  secret.docker_config = fields.type == docker_config_type;
+  secret.immutable = fields.immutable;
+  for (const auto& [key, value] : fields.labels) secret.marks.push_back(label_mark(key, value));
+  for (const auto& [key, value] : fields.annotations) {
     if (key == owner_annotation) secret.owner = value;
     secret.marks.push_back(annotation_mark(key, value));
   }
-  reader.each("metadata.ownerReferences", [&](FieldReader& element) {
-    secret.marks.push_back(owner_mark(element.text("uid")));
-  });
+  for (const OwnerUid& owner : fields.owners) secret.marks.push_back(owner_mark(owner.uid));
   if (const json* owners = base::find(object, "metadata.ownerReferences")) {
     for (const json& owner : *owners) {
       if (names_rotation(owner)) {
@@ -181,17 +207,19 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
       secret.content = content_digest(config->get_ref<const std::string&>());
     }
   }
-  if (reader.problem()) return tl::unexpected(base::Error{*reader.problem()});
   return secret;
 }
 
-template <class Archive>
-void fields(Archive& archive, kube::Is<ManagedSecret> auto& secret) {
-  archive(secret.meta);
-  archive(secret.owner, secret.docker_config, secret.immutable, secret.controlled,
-          secret.rotations);
-  archive.digest(secret.content);
-  archive.digests(secret.marks);
+template <class V>
+void describe(V& v, kube::Is<ManagedSecret> auto& secret) {
+  v.kept(secret.meta);
+  v.kept(secret.owner);
+  v.kept(secret.docker_config);
+  v.kept(secret.immutable);
+  v.kept(secret.controlled);
+  v.kept(secret.rotations);
+  v.kept(secret.content, {.digest = true});
+  v.kept(secret.marks, {.digest = true});
 }
 
 void ManagedSecret::pack(kube::Packer& packer) const {

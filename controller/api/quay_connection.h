@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "api/condition.h"
 #include "base/error.h"
+#include "base/fingerprint.h"
+#include "base/time.h"
 #include "kube/object.h"
 #include "kube/packing.h"
 
@@ -26,12 +29,19 @@ struct KeyReference {
 struct QuayConnectionSpec {
   std::string url;
   bool allow_insecure = false;
-  KeyReference credentials;        // credentialsSecretRef; key defaults to "token"
-  std::optional<KeyReference> ca;  // key defaults to "ca.crt"
+  KeyReference credentials;               // key defaults to "token"
+  std::optional<KeyReference> ca_secret;  // at most one of these two; key defaults to "ca.crt"
+  std::optional<KeyReference> ca_config_map;
   std::string proxy_url;           // "": from the environment
   double requests_per_second = 0;  // 0: no limit
-  int burst = 1;
+  int burst = 10;
   bool operator==(const QuayConnectionSpec&) const = default;
+
+  // Where the only CA is that is trusted; null: the system's are.
+  [[nodiscard]] const KeyReference* ca() const {
+    if (ca_secret) return &*ca_secret;
+    return ca_config_map ? &*ca_config_map : nullptr;
+  }
 };
 
 struct QuayConnectionStatus {
@@ -50,6 +60,8 @@ struct QuayConnection {
 
   // The error names the field, what was expected and what came.
   static base::Expected<QuayConnection> from_json(const nlohmann::json& object);
+  // "spec.url: string", …: for the check against the CRD.
+  static std::set<std::string> described();
   void pack(kube::Packer& packer) const;
   void unpack(kube::Unpacker& unpacker);
 };

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,10 @@ inline constexpr std::string_view rotate_requested_annotation =
 inline constexpr std::string_view cluster_annotation = "quayrotator.dev/cluster";
 inline constexpr std::string_view initialized_annotation = "quayrotator.dev/initialized-at";
 
+enum class ConnectionKind { quay_connection };
 enum class Initial { adopt, rotate };
 enum class VerifyLevel { none, login };
+enum class ForeignRotation { adopt };
 enum class DeletionPolicy { delete_, retain };
 
 struct RobotName {
@@ -46,16 +49,17 @@ struct SecretTarget {
 };
 
 struct RobotTokenRotationSpec {
-  std::string connection;  // connectionRef.name, of the same namespace
+  ConnectionKind connection_kind = ConnectionKind::quay_connection;
+  std::string connection;  // its name, in the same namespace
   RobotName robot;
   base::Duration interval{};
   base::Duration jitter{};
   Initial initial = Initial::adopt;
   std::vector<SecretTarget> targets;
   VerifyLevel verify = VerifyLevel::login;
+  ForeignRotation on_foreign_rotation = ForeignRotation::adopt;
   DeletionPolicy deletion_policy = DeletionPolicy::retain;
   bool suspend = false;
-  // onForeignRotation has one value, Adopt, and needs no member.
   bool operator==(const RobotTokenRotationSpec&) const = default;
 };
 
@@ -95,6 +99,13 @@ struct FailingTarget {
   bool operator==(const FailingTarget&) const = default;
 };
 
+struct Targets {
+  int total = 0;
+  int current = 0;
+  std::vector<FailingTarget> failing;
+  bool operator==(const Targets&) const = default;
+};
+
 struct HistoryEntry {
   base::WallTime time{};
   std::string reason;  // Interval, Requested, Initial, Adopted, ForeignRotation
@@ -122,9 +133,7 @@ struct RobotTokenRotationStatus {
   std::optional<base::WallTime> token_known_since;
   std::optional<Ledger> rotation;
   std::optional<Ownership> ownership;
-  int targets_total = 0;
-  int targets_current = 0;
-  std::vector<FailingTarget> failing;
+  Targets targets;
   std::vector<HistoryEntry> history;  // newest first, at most 10
   std::string last_handled_rotate_request;
   int consecutive_failures = 0;
@@ -153,6 +162,8 @@ struct RobotTokenRotation {
 
   // An error only when the metadata is unreadable.
   static base::Expected<RobotTokenRotation> from_json(const nlohmann::json& object);
+  // "spec.robot.name: string", …: for the check against the CRD.
+  static std::set<std::string> described();
   void pack(kube::Packer& packer) const;
   void unpack(kube::Unpacker& unpacker);
 };

@@ -76,8 +76,8 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   auto token = read_api_token(client_, name_space, spec.credentials, stop);
   if (!token) return tl::unexpected(token.error());
   std::optional<std::string> ca;
-  if (spec.ca) {
-    auto pem = read_ca(client_, name_space, *spec.ca, stop);
+  if (const api::KeyReference* reference = spec.ca()) {
+    auto pem = read_ca(client_, name_space, *reference, stop);
     if (!pem) return tl::unexpected(pem.error());
     ca = std::move(*pem);
   }

@@ -256,7 +256,7 @@ tenancy::Way Reconciler::way_of(const api::RobotTokenRotation& rotation) const {
   const auto url = http::parse_url(spec.url);
   if (!url) return way;
   way.quay = tenancy::quay_key(url->host, url->port);
-  way.forgeable = !spec.proxy_url.empty() && (spec.ca.has_value() || url->scheme == "http");
+  way.forgeable = !spec.proxy_url.empty() && (spec.ca() != nullptr || url->scheme == "http");
   return way;
 }
 

@@ -78,9 +78,9 @@ class Writer {
   }
   void published() {
     set("Published", ConditionStatus::true_, "AllTargetsCurrent",
-        held_by(update_.status.targets_total) + " the token that Quay holds.");
+        held_by(update_.status.targets.total) + " the token that Quay holds.");
   }
-  void ready() { ready(held_by(update_.status.targets_total) + " the robot's current token."); }
+  void ready() { ready(held_by(update_.status.targets.total) + " the robot's current token."); }
   // The status is not what it should be, and what would mend it has just failed.
   void unreadable() {
     const api::Condition* ready = update_.status.conditions.find("Ready");
@@ -111,13 +111,14 @@ class Writer {
   void failing(const std::vector<TargetProblem>& problems) {
     std::vector<api::FailingTarget> list;
     for (const TargetProblem& problem : problems) {
-      const auto before = std::ranges::find_if(rotation_.status.failing, [&](const auto& old) {
-        return old.secret == problem.secret && old.reason == problem.reason;
-      });
+      const auto before =
+          std::ranges::find_if(rotation_.status.targets.failing, [&](const auto& old) {
+            return old.secret == problem.secret && old.reason == problem.reason;
+          });
       list.push_back({problem.secret, problem.reason, problem.message,
-                      before == rotation_.status.failing.end() ? now_ : before->since});
+                      before == rotation_.status.targets.failing.end() ? now_ : before->since});
     }
-    update_.status.failing = std::move(list);
+    update_.status.targets.failing = std::move(list);
   }
   void remember(std::string_view reason, std::string_view result,
                 std::optional<base::Duration> outage, std::optional<base::Fingerprint> fingerprint,
@@ -265,8 +266,8 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
     if (!status.token_known_since) status.token_known_since = writer.now();
   }
   status.token_fingerprint = report.fingerprint;
-  status.targets_current = result.targets_total;
-  status.failing.clear();
+  status.targets.current = result.targets_total;
+  status.targets.failing.clear();
   writer.published();
 
   if (rotation.spec.verify == api::VerifyLevel::none) status.conditions.remove("Verified");
@@ -409,7 +410,7 @@ void unpublished(Writer& writer, const RunResult& result) {
   const auto& problems = result.report.problems;
   const int failed = static_cast<int>(problems.size());
   writer.failing(problems);
-  writer.status().targets_current = std::max(0, result.targets_total - failed);
+  writer.status().targets.current = std::max(0, result.targets_total - failed);
   const std::string message = secrets(failed) + " of " + std::to_string(result.targets_total) +
                               " could not be written; " + summary(problems);
   const api::Condition* before = writer.status().conditions.find("Published");
@@ -458,7 +459,7 @@ bool needs_retry(const Report& report) {
 StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult& result) {
   Writer writer(rotation, result.now);
   if (!result.robot.empty()) writer.status().robot = result.robot;
-  writer.status().targets_total = result.targets_total;
+  writer.status().targets.total = result.targets_total;
   writer.status().conditions.remove("Conflict");
   const bool read = !result.robot.empty();
   const bool refused = !read && refuses_to_read(result.report);

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "api/visitors.h"
+
 namespace quay_rotator::api {
 namespace {
 
@@ -36,7 +38,7 @@ TEST(ConditionsTest, KeepsTheOrderAndRemoves) {
   conditions.set("Ready", ConditionStatus::true_, "Done", "", 1, noon);
   conditions.remove("Preflight");
   conditions.remove("Absent");
-  const json array = conditions.to_json();
+  const json array = Writer::json_of(conditions);
   ASSERT_EQ(array.size(), 2U);
   EXPECT_EQ(array[0]["type"], "Ready");
   EXPECT_EQ(array[1]["type"], "Conflict");
@@ -47,9 +49,12 @@ TEST(ConditionsTest, RoundTrips) {
   Conditions conditions;
   conditions.set("Ready", ConditionStatus::true_, "Rotated", "all is well", 7, noon);
   conditions.set("Verified", ConditionStatus::unknown, "RegistryUnavailable", "later", 7, noon);
-  const auto read = Conditions::from_json(conditions.to_json());
-  ASSERT_TRUE(read.has_value());
-  EXPECT_EQ(*read, conditions);
+  Conditions read;
+  const json object{{"conditions", Writer::json_of(conditions)}};
+  Reader reader(object);
+  reader("conditions", read);
+  EXPECT_EQ(reader.problem(), std::nullopt);
+  EXPECT_EQ(read, conditions);
 }
 
 TEST(ConditionsTest, ShortensALongMessageAtAWholeCharacter) {
@@ -62,13 +67,17 @@ TEST(ConditionsTest, ShortensALongMessageAtAWholeCharacter) {
     EXPECT_LE(kept.size(), 1024U);
     EXPECT_GT(kept.size(), 1010U);
     EXPECT_TRUE(kept.ends_with("…"));
-    EXPECT_NO_THROW(conditions.to_json().dump());  // throws on invalid UTF-8
+    EXPECT_NO_THROW(Writer::json_of(conditions).dump());  // throws on invalid UTF-8
   }
 }
 
 TEST(ConditionsTest, SaysWhatIsUnreadable) {
   const auto error = [](const char* text) {
-    return Conditions::from_json(json::parse(text)).error().message;
+    const json object{{"conditions", json::parse(text)}};
+    Reader reader(object);
+    Conditions conditions;
+    reader("conditions", conditions);
+    return reader.problem().value_or("none");
   };
   EXPECT_EQ(error("{}"), "conditions: expected an array, got an object");
   EXPECT_EQ(error("[1]"), "conditions[0]: expected an object, got a number");

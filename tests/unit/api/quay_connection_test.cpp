@@ -56,7 +56,8 @@ TEST(QuayConnectionTest, ReadsEveryField) {
   EXPECT_TRUE(spec.allow_insecure);
   EXPECT_EQ(spec.proxy_url, "http://proxy:3128");
   EXPECT_EQ(spec.credentials, (KeyReference{KeyReference::Kind::secret, "api", "oauth"}));
-  EXPECT_EQ(spec.ca, (KeyReference{KeyReference::Kind::config_map, "ca", "ca.crt"}));
+  ASSERT_NE(spec.ca(), nullptr);
+  EXPECT_EQ(*spec.ca(), (KeyReference{KeyReference::Kind::config_map, "ca", "ca.crt"}));
   EXPECT_EQ(spec.requests_per_second, 2.5);
   EXPECT_EQ(spec.burst, 4);
 }
@@ -83,14 +84,15 @@ TEST(QuayConnectionTest, SaysWhichFieldIsWrong) {
   };
   EXPECT_EQ(error("/spec/url", 5), "spec.url: expected a string, got a number");
   EXPECT_EQ(error("/spec/url", ""), "spec.url: expected a string, it is empty");
-  EXPECT_EQ(error("/spec", nullptr), "spec.url: expected a string, it is missing");
-  EXPECT_EQ(error("/metadata", nullptr), "metadata.name: expected a string, it is missing");
+  EXPECT_EQ(error("/spec", nullptr), "spec: expected an object, it is missing");
+  EXPECT_EQ(error("/metadata", nullptr), "metadata: expected an object, it is missing");
   EXPECT_EQ(error("/spec/credentialsSecretRef", json::object()),
             "spec.credentialsSecretRef.name: expected a string, it is missing");
   EXPECT_EQ(error("/spec/ca", json::object()),
             "spec.ca: expected exactly one of secretRef and configMapRef");
-  EXPECT_EQ(error("/spec/ca", json::parse(R"({"secretRef":{"name":"a"},"configMapRef":{}})")),
-            "spec.ca: expected exactly one of secretRef and configMapRef");
+  EXPECT_EQ(
+      error("/spec/ca", json::parse(R"({"secretRef":{"name":"a"},"configMapRef":{"name":"b"}})")),
+      "spec.ca: expected exactly one of secretRef and configMapRef");
   EXPECT_EQ(error("/spec/rateLimit", json::object()),
             "spec.rateLimit.requestsPerSecond: expected a number above 0");
   EXPECT_EQ(error("/spec/rateLimit", json::parse(R"({"requestsPerSecond":1,"burst":0})")),

@@ -37,9 +37,9 @@ RobotTokenRotationStatus full_status() {
   status.token_known_since = noon;
   status.rotation = Ledger{"7f3a", RotationReason::requested, noon, base::Fingerprint::of("B"), 2,
                            "now",  std::chrono::seconds(30)};
-  status.targets_total = 2;
-  status.targets_current = 1;
-  status.failing = {{"quay-pull", "Forbidden", "not allowed", noon}};
+  status.targets.total = 2;
+  status.targets.current = 1;
+  status.targets.failing = {{"quay-pull", "Forbidden", "not allowed", noon}};
   status.history = {{noon, "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A"),
                      base::Fingerprint::of("B")},
                     {noon - hours(1), "Requested", "Failed", std::nullopt, std::nullopt}};
@@ -151,8 +151,10 @@ TEST(RobotTokenRotationTest, AnUnusableSpecIsSaidAndTheStatusStillRead) {
     EXPECT_EQ(rotation->status, full_status());
     return rotation->invalid.value_or("none");
   };
-  EXPECT_EQ(invalid("/spec", nullptr), "spec.connectionRef.name: expected a string, it is missing");
-  EXPECT_EQ(invalid("/spec", "x"), "spec.connectionRef.name: expected a string, it is missing");
+  EXPECT_EQ(invalid("/spec", nullptr), "spec: expected an object, it is missing");
+  EXPECT_EQ(invalid("/spec", "x"), "spec: expected an object, got a string");
+  EXPECT_EQ(invalid("/spec/connectionRef", nullptr),
+            "spec.connectionRef.name: expected a string, it is missing");
   EXPECT_EQ(invalid("/spec/connectionRef/kind", "ClusterQuayConnection"),
             "spec.connectionRef.kind: expected QuayConnection, got \"ClusterQuayConnection\"");
   EXPECT_EQ(invalid("/spec/robot", json::object()),
@@ -276,7 +278,7 @@ TEST(StatusPatchTest, LeavesWhatIsUnreadableAloneUntilItIsReplaced) {
       with_status("/status/targets/failing/0/since", "yesterday").status;
   RobotTokenRotationStatus mended = odd;
   mended.unreadable.reset();
-  mended.targets_total = 2;
+  mended.targets.total = 2;
   stored.merge_patch(status_patch(odd, mended));
   EXPECT_EQ(stored, to_json(mended));
 }
@@ -317,8 +319,8 @@ TEST(StatusPatchTest, ContainsOnlyWhatChangedAndNullsForWhatWent) {
   const RobotTokenRotationStatus before = full_status();
   RobotTokenRotationStatus after = before;
   after.rotation.reset();
-  after.targets_current = 2;
-  after.failing.clear();
+  after.targets.current = 2;
+  after.targets.failing.clear();
   after.history.pop_back();
   after.last_rotation_time = noon + seconds(1);
   EXPECT_EQ(status_patch(to_json(before), to_json(after)),
@@ -348,8 +350,8 @@ TEST(StatusPatchTest, TurnsAnyStatusIntoAnyOther) {
     }
     status.ownership = one_of(full.ownership);
     if (status.ownership) status.ownership->refused_since = one_of(full.ownership->refused_since);
-    status.targets_total = one_of(2);
-    status.failing = one_of(full.failing);
+    status.targets.total = one_of(2);
+    status.targets.failing = one_of(full.targets.failing);
     status.history = one_of(full.history);
     status.consecutive_failures = static_cast<int>(random() % 3);
     return to_json(status);

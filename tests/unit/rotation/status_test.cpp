@@ -253,7 +253,7 @@ TEST(Status, ARefusedPreflightSaysWhichSecretAndThatNothingHappened) {
   EXPECT_EQ(update.status.consecutive_failures, 1);
   EXPECT_EQ(update.status.retry_after, now + seconds(5));
   EXPECT_EQ(update.notices[0].reason, "PreflightFailed");
-  EXPECT_EQ(update.status.failing[0].secret, "pull");
+  EXPECT_EQ(update.status.targets.failing[0].secret, "pull");
 }
 
 TEST(Status, AQuayThatRefusesClearsTheLedgerAndIsRememberedOnce) {
@@ -300,8 +300,8 @@ TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
   rotation.status = after_run(rotation, result).status;
   result.now = now + seconds(60);
   const StatusUpdate update = after_run(rotation, result);
-  EXPECT_EQ(update.status.targets_current, 2);
-  EXPECT_EQ(update.status.failing[0].since, now);
+  EXPECT_EQ(update.status.targets.current, 2);
+  EXPECT_EQ(update.status.targets.failing[0].since, now);
   EXPECT_EQ(condition(update, "Published").status, ConditionStatus::false_);
   EXPECT_TRUE(update.status.rotation);
 }
