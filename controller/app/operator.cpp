@@ -1,24 +1,19 @@
 #include "app/operator.h"
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <unistd.h>
 #include <utility>
-#include <vector>
 
 #include <sys/utsname.h>
 
-#include "api/managed_secret.h"
-#include "api/quay_connection.h"
-#include "api/robot_token_rotation.h"
+#include "app/controllers.h"
 #include "app/process.h"
 #include "app/shutdown.h"
 #include "base/executor.h"
@@ -27,35 +22,14 @@
 #include "http/cpprest_transport.h"
 #include "http/probe_server.h"
 #include "kube/api_server.h"
-#include "kube/client.h"
 #include "kube/cluster_identity.h"
 #include "kube/configuration.h"
-#include "kube/event_recorder.h"
-#include "rotation/caches.h"
-#include "rotation/connection_reconciler.h"
-#include "rotation/driver.h"
-#include "rotation/publisher.h"
-#include "rotation/quay_session.h"
-#include "rotation/reconciler.h"
-#include "rotation/status_writer.h"
-#include "rotation/workforce.h"
-#include "runtime/election.h"
 #include "runtime/health.h"
-#include "runtime/heartbeat.h"
-#include "runtime/metrics.h"
-#include "runtime/reflector.h"
-#include "runtime/store.h"
 
 namespace quay_rotator::app {
 
 namespace {
 
-using std::chrono::minutes;
-using std::chrono::seconds;
-
-// Minutes more than the longest look at a resource: a dozen calls to Quay, and rounds of writes.
-constexpr base::Duration longest_requests = minutes(15);
-constexpr int most_quay_calls = 12;
 // Lets the log catch up before the process ends at once.
 constexpr base::Duration last_words = std::chrono::milliseconds(200);
 
@@ -75,10 +49,6 @@ std::string host_name() {
   return gethostname(host.data(), host.size() - 1) == 0 ? host.data() : "unknown";
 }
 
-double unix_seconds(base::WallTime time) {
-  return std::chrono::duration<double>(time.time_since_epoch()).count();
-}
-
 // Two, with nothing in common: what a tenant's Quay does to one cannot reach the API server's.
 struct Transports {
   std::unique_ptr<http::TransportFactory> api_server;
@@ -95,20 +65,10 @@ class Operator {
         hooks_(std::move(hooks)),
         transports_(std::move(transports)),
         executor_(executor),
-        identity_(runtime::election_identity(environment("POD_NAME").value_or(""), host_name(),
-                                             executor.random())),
         sink_(sink),
         log_(sink, options.log_level),
         api_server_(std::move(configuration), std::move(load), *transports_.api_server, executor,
                     log_) {}
-
-  ~Operator() {
-    leader_.reset();
-    workforce_.request_stop();
-    workforce_.join();
-  }
-  Operator(const Operator&) = delete;
-  Operator& operator=(const Operator&) = delete;
 
   // What may fail: transports and servers. An error is one line for the user.
   base::Expected<void> open() {
@@ -117,15 +77,6 @@ class Operator {
       if (!opened) return tl::unexpected(base::Error{opened.error().message});
       *transport = std::move(*opened);
     }
-    const auto observer = [this](std::string_view verb, std::string_view resource, int status) {
-      metrics_.kube_request(verb, resource, status);
-    };
-    client_.emplace(*requests_transport_, api_server_, executor_, log_,
-                    kube::ClientOptions{seconds(15), observer});
-    watch_client_.emplace(*watches_transport_, api_server_, executor_, log_,
-                          kube::ClientOptions{seconds(30), observer});
-    lease_client_.emplace(*lease_transport_, api_server_, executor_, log_,
-                          kube::ClientOptions{election_options().renew_deadline / 2, observer});
     assemble();
 
     http::ProbeHandlers probes;
@@ -138,7 +89,8 @@ class Operator {
     if (options_.metrics_bind_address == "0") return {};
     http::ProbeHandlers handlers;
     handlers["/metrics"] = [this] {
-      return http::ProbeAnswer{200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text()};
+      return http::ProbeAnswer{200, "text/plain; version=0.0.4; charset=utf-8",
+                               controllers_->metrics().text()};
     };
     served = http::serve_probes(executor_, options_.metrics_bind_address, std::move(handlers));
     if (!served) return tl::unexpected(served.error());
@@ -152,34 +104,15 @@ class Operator {
                            {"configuration", api_server_.source()},
                            {"probes_port", probe_server_->port()},
                            {"metrics_port", metrics_server_ ? metrics_server_->port() : 0}});
-    start_reflectors();
-    if (options_.leader_elect) {
-      election_ =
-          std::make_unique<runtime::Election>(election_options(), *lease_client_, executor_, log_);
-      health_.add_liveness("lease", [this] { return election_->stuck(); });
-      election_->on_lost([this] {
-        log_.error("the lease is lost: another replica may lead; ending at once");
-        sink_.flush(last_words);
-        // Anything orderly would take time in which two replicas act.
-        std::_Exit(1);
-      });
-    }
-    leader_ =
-        executor_.spawn("leader", [this](const std::stop_token& stopping) { lead(stopping); });
+    controllers_->start();
   }
 
   // What cuts off whatever is under way.
-  [[nodiscard]] std::stop_source abandon() const { return abandon_; }
+  [[nodiscard]] std::stop_source abandon() const { return controllers_->abandon(); }
 
   void stop(const char* signal) {
     log_.info("stopping: finishing what is under way", {{"signal", signal}});
-    leader_->request_stop();
-    leader_->join();
-    workforce_.request_stop();
-    workforce_.join();
-    // Only now: whoever leads next may assume that we do nothing any more.
-    if (election_) election_->release();
-    metrics_.leader(false);
+    controllers_->stop();
     log_.info("stopped");
   }
 
@@ -188,234 +121,71 @@ class Operator {
     return {report.ok ? 200 : 503, "text/plain; charset=utf-8", report.text};
   }
 
-  [[nodiscard]] runtime::ElectionOptions election_options() const {
-    runtime::ElectionOptions election;
-    election.lease = {options_.leader_election_namespace.empty()
-                          ? api_server_.name_space()
-                          : options_.leader_election_namespace,
-                      options_.leader_election_id};
-    election.identity = identity_;
-    return election;
+  [[nodiscard]] ControllersOptions controllers_options() const {
+    ControllersOptions options;
+    options.version = version();
+    options.leader_elect = options_.leader_elect;
+    options.election.lease = {options_.leader_election_namespace.empty()
+                                  ? api_server_.name_space()
+                                  : options_.leader_election_namespace,
+                              options_.leader_election_id};
+    options.election.identity = runtime::election_identity(environment("POD_NAME").value_or(""),
+                                                           host_name(), executor_.random());
+    options.workers = options_.workers;
+    options.namespaces = options_.namespaces;
+    options.drift_interval = options_.drift_interval;
+    options.quay_timeout = options_.quay_timeout;
+    options.regenerate_hold = options_.regenerate_hold;
+    options.allowed_quay_hosts = options_.allowed_quay_hosts;
+    options.allowed_target_metadata = options_.allowed_target_metadata;
+    return options;
   }
 
   void assemble() {
-    events_ = std::make_unique<kube::EventRecorder>(*client_, executor_, log_, identity_);
-    sessions_ = std::make_unique<rotation::QuaySessions>(
-        connections_, *client_, *transports_.quay, &environment, executor_, workforce_.lanes(),
-        [this](std::string_view call, std::string_view outcome) {
-          metrics_.quay_request(call, outcome);
-        },
-        options_.quay_timeout, options_.allowed_quay_hosts);
-    status_ = std::make_unique<rotation::StatusWriter>(*client_, rotations_, connections_);
-    publisher_ = std::make_unique<rotation::Publisher>(*client_, secrets_, executor_, log_);
-    driver_ = std::make_unique<rotation::Driver>(
-        *status_, *publisher_, executor_,
-        rotation::DriverOptions{options_.quay_timeout, options_.regenerate_hold,
-                                [this] { return !election_ || election_->leading(); },
-                                hooks_.after_step});
-    reconciler_ = std::make_unique<rotation::Reconciler>(rotation::ReconcilerParts{
-        rotations_, connections_, secrets_, workforce_.rotations(), workforce_.lanes(), *sessions_,
-        findings_, *driver_, *publisher_, *status_, *events_, metrics_, executor_, log_,
-        options_.allowed_target_metadata, std::max<std::size_t>(1, options_.namespaces.size())});
-    connection_reconciler_ =
-        std::make_unique<rotation::ConnectionReconciler>(rotation::ConnectionReconcilerParts{
-            connections_, rotations_, workforce_.connections(), workforce_.lanes(), *sessions_,
-            *status_, findings_, metrics_, executor_, log_, options_.drift_interval,
-            [this](const kube::ObjectKey& key, const auto& listed) {
-              reconciler_->note_drift(key, listed);
-            },
-            [this](const api::RobotTokenRotation& rotation) {
-              return reconciler_->looked_after(rotation);
-            },
-            [this](const kube::ObjectKey& key) { reconciler_->note_refusal(key); },
-            [this](const kube::ObjectKey& key) { reconciler_->note_news(key); }});
-    metrics_.set_connection_source([this] { return connection_samples(); });
-    metrics_.set_rotation_source([this] { return samples(); },
-                                 [this] { return unix_seconds(executor_.wall_now()); });
-    metrics_.set_log_source([this] { return sink_.dropped(); });
-    metrics_.set_lane_source([this] { return lane_samples(); });
-    health_.add_liveness("ping", [] { return std::string(); });
-    health_.add_liveness("workers", [this] { return heartbeats_.trouble(executor_.now()); });
-    health_.add_liveness("reflectors", [this] { return stuck_reflector(); });
-    health_.add_readiness("caches", [this] { return unsynced(); });
-  }
-
-  void start_reflectors() {
-    const std::string ours =
-        std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
-    std::vector<std::string> namespaces = options_.namespaces;
-    if (namespaces.empty()) namespaces.emplace_back();  // all of them
-    const std::lock_guard lock(reflectors_mutex_);
-    for (const std::string& name : namespaces) {
-      reflectors_.push_back(reflect(kube::connections, {name, "", nullptr}, connections_));
-      const runtime::Reflector* connections = reflectors_.back().get();
-      // What has a ledger must not wait until everything is listed.
-      const auto hurries = [](const auto& rotation) {
-        return rotation.status.rotation.has_value();
-      };
-      reflectors_.push_back(reflect<api::RobotTokenRotation>(kube::rotations, {name, "", nullptr},
-                                                             rotations_, hurries));
-      // Secrets are many, and their list would hold up the one that tells of ledgers.
-      const runtime::Reflector* rotations = reflectors_.back().get();
-      reflectors_.push_back(reflect(kube::secrets, {name, ours, rotations}, secrets_));
-      caches_.push_back({name, connections, {rotations, reflectors_.back().get()}});
-    }
-  }
-
-  template <class T>
-  std::unique_ptr<runtime::Reflector> reflect(const kube::Resource& resource,
-                                              runtime::ReflectorOptions options,
-                                              runtime::Store<T>& store,
-                                              std::function<bool(const T&)> hurries = {}) {
-    return std::make_unique<runtime::Reflector>(
-        resource, std::move(options), *watch_client_,
-        std::make_unique<runtime::TypedStoreWriter<T>>(store, std::move(hurries)), executor_, log_);
-  }
-
-  // What the caches still wait for; empty when they are complete.
-  [[nodiscard]] std::string unsynced() const {
-    const std::lock_guard lock(reflectors_mutex_);
-    if (caches_.empty()) return "not started";
-    std::string all;
-    for (const rotation::NamespaceCaches& each : caches_) {
-      const std::string waits = each.waits_for();
-      if (!waits.empty()) all += (all.empty() ? "" : "; ") + waits;
-    }
-    return all;
-  }
-
-  [[nodiscard]] std::string stuck_reflector() const {
-    const std::lock_guard lock(reflectors_mutex_);
-    for (const auto& reflector : reflectors_) {
-      if (std::string trouble = reflector->stuck(); !trouble.empty()) return trouble;
-    }
-    return "";
-  }
-
-  void lead(const std::stop_token& stopping) {
-    if (election_ && !election_->wait_until_leading(stopping)) return;
-    metrics_.leader(true);
-    if (!identify_cluster(stopping)) return;
-    workforce_.serve_rotations([this] { return task(*reconciler_); });
-    rotation::follow(
-        caches_, *reconciler_, executor_, log_,
-        [this] { workforce_.serve_connections([this] { return task(*connection_reconciler_); }); },
-        stopping);
-    if (stopping.stop_requested()) return;
-    log_.info("caches are complete", {{"resources", static_cast<std::int64_t>(rotations_.size())},
-                                      {"secrets", static_cast<std::int64_t>(secrets_.size())}});
-    trim_heap();
-  }
-
-  // False when stopped. Nothing is done before: it may all belong to another cluster.
-  bool identify_cluster(const std::stop_token& stopping) {
+    ControllersOptions options = controllers_options();
     const std::string name_space =
-        options_.namespaces.empty() ? kube::system_namespace : election_options().lease.name_space;
-    for (std::string last;;) {
-      const auto identity = kube::cluster_identity(*client_, name_space, stopping);
-      if (identity) {
-        log_.info("cluster", {{"namespace", name_space}, {"uid", *identity}});
-        reconciler_->look_after(*identity);
-        return true;
-      }
-      std::string error = kube::explain(identity.error());
-      if (error != last) {
-        log_.error("cannot tell which cluster this is; nothing is rotated", {{"error", error}});
-      }
-      last = std::move(error);
-      if (!executor_.sleep_for(seconds(1), stopping)) return false;
+        options.namespaces.empty() ? kube::system_namespace : options.election.lease.name_space;
+    controllers_.emplace(
+        std::move(options),
+        Surroundings{executor_, log_, *requests_transport_, *watches_transport_, *lease_transport_,
+                     api_server_, *transports_.quay, &environment,
+                     [name_space](kube::Client& client, const std::stop_token& stop) {
+                       return kube::cluster_identity(client, name_space, stop);
+                     },
+                     [this] { lease_lost(); }, hooks_.after_step,
+                     /*after_look=*/{}, [] { trim_heap(); }});
+    controllers_->metrics().set_log_source([this] { return sink_.dropped(); });
+    health_.add_liveness("ping", [] { return std::string(); });
+    health_.add_liveness("workers", [this] { return controllers_->stuck_worker(); });
+    health_.add_liveness("reflectors", [this] { return controllers_->stuck_reflector(); });
+    if (options_.leader_elect) {
+      health_.add_liveness("lease", [this] { return controllers_->stuck_election(); });
     }
+    health_.add_readiness("caches", [this] { return controllers_->unsynced(); });
   }
 
-  template <class R>
-  runtime::WorkerTask task(R& reconciler) {
-    runtime::Heartbeat& heartbeat =
-        heartbeats_.add("worker", longest_requests + most_quay_calls * options_.quay_timeout);
-    return {[this, &reconciler, &heartbeat](const kube::ObjectKey& key) {
-              const runtime::Heartbeat::Work work(heartbeat, executor_.now());
-              reconciler.reconcile(key, abandon_.get_token());
-            },
-            [&reconciler](const kube::ObjectKey& key, const std::string& exception) {
-              reconciler.failed(key, exception);
-            }};
-  }
-
-  [[nodiscard]] std::vector<runtime::Metrics::RotationSample> samples() const {
-    const auto seconds_of = [](const std::optional<base::WallTime>& time) {
-      return time ? unix_seconds(*time) : 0;
-    };
-    std::vector<runtime::Metrics::RotationSample> samples;
-    samples.reserve(rotations_.size());
-    rotations_.each([&](const api::RobotTokenRotation& rotation) {
-      const auto& status = rotation.status;
-      samples.push_back({rotation.meta.key, seconds_of(status.token_known_since),
-                         seconds_of(status.next_rotation_time), status.conditions.is_true("Ready"),
-                         status.conditions.is_true("Published"), status.unreadable.has_value()});
-    });
-    return samples;
-  }
-
-  [[nodiscard]] std::vector<runtime::Metrics::LaneSample> lane_samples() {
-    using Health = runtime::Lane::Health;
-    std::vector<runtime::Metrics::LaneSample> samples;
-    for (const auto& [health, load] : workforce_.rotations().lane_loads()) {
-      const char* name = health == Health::answering  ? "answering"
-                         : health == Health::unproven ? "unproven"
-                                                      : "failing";
-      samples.push_back({name, load.lanes, load.waiting, load.oldest});
-    }
-    return samples;
-  }
-
-  [[nodiscard]] std::vector<runtime::Metrics::ConnectionSample> connection_samples() const {
-    std::vector<runtime::Metrics::ConnectionSample> samples;
-    connections_.each([&](const api::QuayConnection& connection) {
-      samples.push_back({connection.meta.key, connection.status.conditions.is_true("Ready")});
-    });
-    return samples;
+  [[noreturn]] void lease_lost() {
+    log_.error("the lease is lost: another replica may lead; ending at once");
+    sink_.flush(last_words);
+    // Anything orderly would take time in which two replicas act.
+    std::_Exit(1);
   }
 
   const Options& options_;
   Hooks hooks_;
   Transports transports_;
   base::Executor& executor_;
-  const std::string identity_;
   base::LogWriter& sink_;
   base::Log log_;
   kube::ApiServer api_server_;
-  runtime::Metrics metrics_{version()};
   runtime::Health health_;
-  runtime::Heartbeats heartbeats_;  // of the workers
-  std::stop_source abandon_;
 
-  // One stuck pool of connections must not cost the lease, nor hold up requests.
   std::unique_ptr<http::Transport> requests_transport_;
   std::unique_ptr<http::Transport> watches_transport_;
   std::unique_ptr<http::Transport> lease_transport_;
-  std::optional<kube::Client> client_;
-  std::optional<kube::Client> watch_client_;
-  std::optional<kube::Client> lease_client_;
-
-  runtime::Store<api::RobotTokenRotation> rotations_;
-  runtime::Store<api::QuayConnection> connections_;
-  runtime::Store<api::ManagedSecret> secrets_;
-  rotation::Findings findings_;
-  rotation::Workforce workforce_{executor_, options_.workers, metrics_};
-  std::unique_ptr<kube::EventRecorder> events_;
-  std::unique_ptr<rotation::QuaySessions> sessions_;
-  std::unique_ptr<rotation::StatusWriter> status_;
-  std::unique_ptr<rotation::Publisher> publisher_;
-  std::unique_ptr<rotation::Driver> driver_;
-  std::unique_ptr<rotation::Reconciler> reconciler_;
-  std::unique_ptr<rotation::ConnectionReconciler> connection_reconciler_;
-
-  std::unique_ptr<runtime::Election> election_;
-  mutable std::mutex reflectors_mutex_;
-  std::vector<std::unique_ptr<runtime::Reflector>> reflectors_;
-  std::vector<rotation::NamespaceCaches> caches_;
+  std::optional<Controllers> controllers_;
   std::unique_ptr<http::ProbeServer> probe_server_;
   std::unique_ptr<http::ProbeServer> metrics_server_;
-  std::unique_ptr<base::Thread> leader_;
 };
 
 int fail(const std::string& message) {

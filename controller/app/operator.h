@@ -1,4 +1,4 @@
-// The composition root: makes every part, runs them, and takes them apart in reverse order.
+// The program around the controllers: configuration, transports, probes, signals.
 #pragma once
 
 #include <functional>

@@ -20,7 +20,7 @@ std::optional<api::RotationReason> wanted(const PlanInput& input,
 bool is_damaged(const PlanInput& input) {
   const api::RobotTokenRotationStatus& status = input.rotation.status;
   return !input.targets_current && !input.drifted && status.conditions.is_true("Published") &&
-         status.failing.empty() && status.observed_generation == input.rotation.generation;
+         status.targets.failing.empty() && status.observed_generation == input.rotation.generation;
 }
 
 Plan decide(const PlanInput& input) {

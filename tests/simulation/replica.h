@@ -1,4 +1,4 @@
-// One replica of the operator: the shipped parts, composed as app/operator.cpp composes them.
+// One replica of the operator: the shipped controllers (app/controllers.h) in a simulated process.
 #pragma once
 
 #include <functional>

@@ -258,9 +258,9 @@ TEST(Plan, OnlyDamageIsHealed) {
   rotation.generation = 2;
   EXPECT_FALSE(heals()) << "the spec has changed";
   rotation.generation = 1;
-  rotation.status.failing = {{"pull", "NotOwned", "", start}};
+  rotation.status.targets.failing = {{"pull", "NotOwned", "", start}};
   EXPECT_FALSE(heals()) << "it was never written";
-  rotation.status.failing.clear();
+  rotation.status.targets.failing.clear();
   rotation.status.conditions.remove("Published");
   EXPECT_FALSE(heals()) << "the token was never delivered";
   rotation.status.conditions = settled().status.conditions;

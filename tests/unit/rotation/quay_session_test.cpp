@@ -281,7 +281,7 @@ TEST_F(QuaySessionTest, RefusesATokenThatNoHeaderCanCarry) {
 
 TEST_F(QuaySessionTest, TrustsTheCaOfASecret) {
   put_secret("quay-ca", "ca.crt", "PEM of the Secret");
-  connection_.spec.ca = {api::KeyReference::Kind::secret, "quay-ca", "ca.crt"};
+  connection_.spec.ca_secret = {api::KeyReference::Kind::secret, "quay-ca", "ca.crt"};
   store();
   session();
   EXPECT_EQ(factory_.opened[0].ca_certificates, "PEM of the Secret");
@@ -293,12 +293,12 @@ TEST_F(QuaySessionTest, TrustsTheCaOfAConfigMap) {
                {"metadata", {{"name", "quay-ca"}, {"namespace", "team-a"}}},
                {"data", {{"ca.crt", "PEM of the ConfigMap"}}},
                {"binaryData", {{"der", "AAAA"}}}});
-  connection_.spec.ca = {api::KeyReference::Kind::config_map, "quay-ca", "ca.crt"};
+  connection_.spec.ca_config_map = {api::KeyReference::Kind::config_map, "quay-ca", "ca.crt"};
   store();
   session();
   EXPECT_EQ(factory_.opened[0].ca_certificates, "PEM of the ConfigMap");
 
-  connection_.spec.ca->key = "ca.pem";
+  connection_.spec.ca_config_map->key = "ca.pem";
   store();
   const auto found = problem();
   EXPECT_EQ(found.reason, "CANotFound");
@@ -307,11 +307,12 @@ TEST_F(QuaySessionTest, TrustsTheCaOfAConfigMap) {
 }
 
 TEST_F(QuaySessionTest, NeedsTheCaThatIsNamed) {
-  connection_.spec.ca = {api::KeyReference::Kind::config_map, "quay-ca", "ca.crt"};
+  connection_.spec.ca_config_map = {api::KeyReference::Kind::config_map, "quay-ca", "ca.crt"};
   store();
   EXPECT_EQ(problem().reason, "CANotFound");
   put_secret("quay-ca", "ca.crt", "no PEM");
-  connection_.spec.ca->kind = api::KeyReference::Kind::secret;
+  connection_.spec.ca_config_map.reset();
+  connection_.spec.ca_secret = {api::KeyReference::Kind::secret, "quay-ca", "ca.crt"};
   store();
   EXPECT_EQ(problem().reason, "CAInvalid");
 }
@@ -418,7 +419,7 @@ TEST_F(QuaySessionTest, TakesAReplacedTokenAtARefresh) {
 
 TEST_F(QuaySessionTest, IsReplacedWhenItsCaOrSpecChanges) {
   put_secret("quay-ca", "ca.crt", "old PEM");
-  connection_.spec.ca = {api::KeyReference::Kind::secret, "quay-ca", "ca.crt"};
+  connection_.spec.ca_secret = {api::KeyReference::Kind::secret, "quay-ca", "ca.crt"};
   store();
   const auto first = session();
   put_secret("quay-ca", "ca.crt", "new PEM");
