@@ -15,6 +15,7 @@ cd "$(dirname "$0")/.."
 . tests/step.sh
 what=${1:?program, simulate, mutants, micro, instructions, demo, install-check, bench or test}
 
+command -v flock >/dev/null || tests/packages.sh build # no Linux: it says what to do instead
 mkdir -p build
 exec 9>build/.lock # two at once: the second finds everything done
 flock -n 9 || { echo "Another build is under way here, waiting for it" >&2; flock 9; }

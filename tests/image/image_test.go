@@ -97,6 +97,7 @@ func decode(t *testing.T, content []byte, into any) {
 // images reads every platform's.
 func images(t *testing.T) []image {
 	t.Helper()
+	_ = os.Getenv("UNCACHED") // go test sees what a test asks for: `make test` has these run anew each time
 	content, err := os.ReadFile(filepath.Join(layoutFolder(t), "index.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		t.Skip("there is no image in build/image: make image")
@@ -448,4 +449,22 @@ func TestAnotherFolderMakesTheSameImage(t *testing.T) {
 		t.Errorf("%s here, %s there", first, second)
 	}
 	t.Logf("%s", second)
+}
+
+func TestContainerfileSaysTheSame(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(repository(t), "Containerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := images(t)[0]
+	wanted := []string{"USER " + one.config.User, `ENTRYPOINT ["` + one.config.Entrypoint[0] + `"]`}
+	for _, label := range []string{"title", "description", "version", "source", "licenses"} {
+		name := "org.opencontainers.image." + label
+		wanted = append(wanted, name+`="`+one.config.Labels[name]+`"`)
+	}
+	for _, line := range wanted {
+		if !bytes.Contains(content, []byte(line)) {
+			t.Errorf("it lacks %s", line)
+		}
+	}
 }
