@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build image demo test install-check simulate mutants fuzz torture soak bench bench-micro \
+.PHONY: help build image image-check demo test install-check simulate mutants fuzz torture soak bench bench-micro \
   instructions lint generate format clean
 SHELL := /bin/bash
 
@@ -15,8 +15,12 @@ build: ## Build the program: build/bin/quay-rotator
 	@tests/prepare.sh program
 	@echo "Built build/bin/quay-rotator"
 
-image: ## Build the container image, without a daemon: build/image
-	@image/build.sh
+image: ## Build the container image, without a daemon: build/image (PLATFORMS="amd64 arm64")
+	@image/build.sh $(PLATFORMS)
+
+image-check: ## Before a release: the Containerfile on a bare Debian, and arm64 under qemu (ONLY=one of them)
+	@$(if $(filter arm64,$(ONLY)),,image/containerfile-check.sh)
+	@$(if $(filter containerfile,$(ONLY)),,image/arm64-check.sh)
 
 demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up to explore)
 	@tests/prepare.sh demo
@@ -26,7 +30,7 @@ test: ## Run every test, up to a real API server, registry and node
 	@tests/prepare.sh test
 	@image/build.sh
 	@echo "==> Testing the Go programs"
-	@export GO=$$(tests/go.sh) && $$GO test -C tests ./...
+	@export GO=$$(tests/go.sh) UNCACHED=$$(date +%s) && $$GO test -C tests ./...
 	@echo "==> Testing the program"
 	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 4 --output-on-failure --no-tests=error
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes the container image without any daemon: an OCI layout and an archive of it, with one index over
 # all platforms. The same commit gives the same digest, in any folder.
-#   image/build.sh [-o FOLDER]     default: build/image
+#   image/build.sh [-o FOLDER] [amd64] [arm64]     default: build/image, this machine's platform
 # FOLDER/oci            the layout; its only reference is the version
 # FOLDER/quay-rotator-VERSION.oci.tar
 # FOLDER/digest         of the index: what a cluster pins
@@ -44,10 +44,22 @@ archive() { # FOLDER: the same tar for the same content
 entries=
 for platform in "${platforms[@]}"; do
   case $platform in
-    "$here") build=build tree=/ && tests/prepare.sh program ;;
+    "$here")
+      build=build tree=/
+      tests/prepare.sh program
+      ;;
+    arm64)
+      build=build/arm64 tree=$(image/sysroot.sh arm64)
+      image/cross.sh arm64 quay-rotator
+      ;;
     *) echo "build.sh: no way from $here to $platform" >&2; exit 2 ;;
   esac
   step "Collecting what the image for $platform holds" image/rootfs.sh $build "$tree" "$work/rootfs"
+  if [ "$tree" = / ]; then
+    mapfile -t inside < <(ls "$work/rootfs/var/lib/dpkg/status.d")
+    newer=$(apt-get -qq --simulate -o Debug::NoLocking=true install --only-upgrade "${inside[@]}" 2>/dev/null | sed -n 's/^Inst \([^ ]*\) .*/ \1/p' | tr -d '\n') || true
+    [ -z "$newer" ] || echo "Debian has newer versions of:$newer. Before publishing: apt-get update && apt-get install --only-upgrade$newer" >&2
+  fi
   archive "$work/rootfs" >"$work/layer"
   rm -rf "$work/rootfs"
   content=sha256:$(sha256sum <"$work/layer" | cut -d ' ' -f 1)

@@ -10,9 +10,8 @@ program=$build/bin/quay-rotator
 admin=$tree/var/lib/dpkg
 umask 022
 mkdir "$destination" # on purpose without -p
-mkdir -p "$destination"/{etc/ssl/certs,usr/bin,usr/lib/ssl,usr/lib64,usr/share/doc/quay-rotator,var/lib/dpkg/status.d}
+mkdir -p "$destination"/{etc/ssl/certs,usr/bin,usr/lib/ssl,usr/share/doc/quay-rotator,var/lib/dpkg/status.d}
 ln -s usr/lib "$destination/lib"
-ln -s usr/lib64 "$destination/lib64"
 
 machine=$(readelf -h "$program" | sed -n 's/^ *Machine: *//p')
 case $machine in
@@ -45,7 +44,11 @@ while [ ${#queue[@]} -gt 0 ]; do
 done
 loader=$(readelf -lW "$program" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
 [ -e "$destination$libraries/${loader##*/}" ] || take "$libraries/${loader##*/}"
-ln -s "$libraries/${loader##*/}" "$destination$loader"
+if [[ $loader == /lib64/* ]]; then
+  mkdir "$destination/usr/lib64"
+  ln -s usr/lib64 "$destination/lib64"
+fi
+ln -s "$(realpath -m --relative-to="/usr${loader%/*}" "$libraries/${loader##*/}")" "$destination$loader"
 
 # The certificates of the package alone: a machine may have more, which are its own business.
 while read -r certificate; do
@@ -81,7 +84,9 @@ done >"$destination.paths"
 mapfile -t paths <"$destination.paths"
 rm "$destination.paths"
 mapfile -t packages < <(owners "${paths[@]}")
-for package in "${packages[@]}"; do cat "$admin/info/$package.md5sums"; done >"$destination.sums"
+for package in "${packages[@]}"; do # a name there has the architecture only where several can be installed
+  cat "$admin/info/$package.md5sums" 2>/dev/null || cat "$admin/info/${package%:*}.md5sums"
+done >"$destination.sums"
 declare -A recorded=()
 while read -r _ path; do recorded[/$path]=yes; done <"$destination.sums"
 for path in "${taken[@]}"; do

@@ -2,7 +2,7 @@
 # Installs what is missing from Debian 12, by need. Touches nothing when all of it is there.
 #   tests/packages.sh build        to compile the program and its tests
 #   tests/packages.sh build test   … and to run the cluster tests and the demonstration
-# Groups: build, image, test, fuzz, lint, and go (only needed where there is no Go to start from).
+# Groups: build, image, arm64, containerfile, test, fuzz, lint, and go (only needed where there is no Go to start from).
 set -euo pipefail
 . "$(dirname "$0")/step.sh"
 
@@ -15,6 +15,8 @@ packages_of() {
         libgtest-dev libgmock-dev librapidcheck-dev libmimalloc-dev libbenchmark-dev valgrind patch
       ;;
     image) echo libdeflate-tools ca-certificates tzdata binutils ;;
+    arm64) echo g++-12-aarch64-linux-gnu qemu-user-static ;;
+    containerfile) echo mmdebstrap buildah crun ;;
     test) echo containerd runc docker-registry skopeo iproute2 ;;
     go) echo python3-venv ;;
     fuzz) echo clang libclang-rt-14-dev ;; # Debian 12's clang is 14
@@ -42,6 +44,8 @@ debian=$(. /etc/os-release 2>/dev/null && echo "${ID:-} ${VERSION_ID:-}") || tru
 if [ "$debian" != "debian 12" ] || ! command -v apt-get >/dev/null; then
   echo "packages.sh: this needs Debian 12 and apt; here is '${debian:-an unknown system}'." >&2
   echo "Missing, by their names in Debian 12: ${missing[*]}" >&2
+  echo "On any other system docker or podman build the image, with a Debian of its own (docs/image.md):" >&2
+  echo "  docker build -f Containerfile -t quay-rotator ." >&2
   exit 1
 fi
 root=()
