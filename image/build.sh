@@ -17,7 +17,7 @@ version=$(sed -n 's/^project(quay-rotator VERSION \([^ ]*\) .*/\1/p' CMakeLists.
 revision=unknown
 if git rev-parse -q --verify HEAD >/dev/null 2>&1; then
   revision=$(git rev-parse HEAD)
-  git diff-index --quiet HEAD || revision+=-dirty
+  [ -z "$(git status --porcelain --untracked-files=no)" ] || revision+=-dirty
   SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 fi
 epoch=${SOURCE_DATE_EPOCH:-0}
