@@ -45,11 +45,11 @@ struct Controllers::Parts {
       : options(std::move(options_given)), with(std::move(surroundings)) {
     reconciler.emplace(rotation::ReconcilerParts{
         rotations, connections, secrets, workforce.rotations(), workforce.lanes(), sessions,
-        findings, driver, publisher, status, events, metrics, with.executor, with.log,
+        findings, newcomers, driver, publisher, status, events, metrics, with.executor, with.log,
         options.allowed_target_metadata, std::max<std::size_t>(1, options.namespaces.size())});
     connection_reconciler.emplace(rotation::ConnectionReconcilerParts{
         connections, rotations, workforce.connections(), workforce.lanes(), sessions, status,
-        findings, metrics, with.executor, with.log, options.drift_interval,
+        findings, newcomers, metrics, with.executor, with.log, options.drift_interval,
         [this](const kube::ObjectKey& key, const auto& listed) {
           reconciler->note_drift(key, listed);
         },
@@ -246,6 +246,9 @@ struct Controllers::Parts {
                                   options.quay_timeout,
                                   options.allowed_quay_hosts};
   rotation::Findings findings;
+  rotation::Newcomers newcomers{with.executor, [this](const kube::ObjectKey& key) {
+                                  workforce.rotations().add(key, runtime::Urgency::normal);
+                                }};
   rotation::StatusWriter status{client, rotations, connections};
   rotation::Publisher publisher{client, secrets, with.executor, with.log};
   rotation::Driver driver{status,

@@ -85,6 +85,16 @@ class RobotReader : public base::JsonVisitor {
   SecretString token;
 };
 
+bool can_log_in(const SecretString& token) {
+  return is_graphic(token.reveal()) && token.size() <= most_robot_token;
+}
+
+// The user part of a user's robot is the server's own word, and goes into the status.
+bool names_a_secret(std::string_view name, const SecretString& api_token,
+                    const SecretString& token) {
+  return base::betrays(name, api_token.reveal()) || base::betrays(name, token.reveal());
+}
+
 Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
                                      const SecretString& api_token,
                                      const http::Response& response) {
@@ -94,12 +104,10 @@ Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
   }
   if (!is_name_of(robot, reader.name)) return tl::unexpected(wrong_robot(call));
   if (reader.token.empty()) return tl::unexpected(token_missing(call));
-  if (!is_graphic(reader.token.reveal()) || reader.token.size() > most_robot_token) {
+  if (!can_log_in(reader.token)) {
     return tl::unexpected(unexpected(call, "answered with a token that no login could carry"));
   }
-  // The user part of a user's robot is the server's own word, and goes into the status.
-  if (robot.organization.empty() && (base::betrays(reader.name, api_token.reveal()) ||
-                                     base::betrays(reader.name, reader.token.reveal()))) {
+  if (robot.organization.empty() && names_a_secret(reader.name, api_token, reader.token)) {
     return tl::unexpected(unexpected(call, "answered with a user's name that holds a secret"));
   }
   return RobotCredential{std::move(reader.name), std::move(reader.token)};
@@ -108,9 +116,14 @@ Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
 // {"robots": [{"name", "token", …}, …]}
 class RobotListReader : public base::JsonVisitor {
  public:
-  RobotListReader(const std::string& organization,
-                  std::function<void(const std::string&, base::Fingerprint)> on_robot)
-      : prefix_(organization.empty() ? "" : organization + "+"), on_robot_(std::move(on_robot)) {}
+  RobotListReader(const std::string& organization, const SecretString& api_token,
+                  std::function<void(const std::string&, base::Fingerprint)> on_robot,
+                  TokenSeeker* seeker)
+      : organization_(organization),
+        prefix_(organization.empty() ? "" : organization + "+"),
+        api_token_(api_token),
+        on_robot_(std::move(on_robot)),
+        seeker_(seeker) {}
 
   void on_string(const base::JsonPath& path, std::string_view value) override {
     if (!is_member(path)) return;
@@ -118,6 +131,7 @@ class RobotListReader : public base::JsonVisitor {
     if (path[2] == "token") {
       tokens = true;
       token_ = base::Fingerprint::of(value);
+      if (seeker_ != nullptr) secret_ = SecretString::copy_of(value);
     }
   }
   void on_other(const base::JsonPath& path) override {
@@ -131,9 +145,13 @@ class RobotListReader : public base::JsonVisitor {
     if (path.size() != 2 || path[0] != "robots") return;
     robots = true;
     const bool ours = name_.size() <= most_full_name && name_.starts_with(prefix_);
-    if (token_ && ours) on_robot_(name_, *token_);
+    if (token_ && ours) {
+      on_robot_(name_, *token_);
+      if (seeker_ != nullptr) offer();
+    }
     name_.clear();
     token_.reset();
+    secret_.clear();
   }
 
   bool list = false;    // there is one
@@ -145,10 +163,23 @@ class RobotListReader : public base::JsonVisitor {
     return path.size() == 3 && path[0] == "robots";
   }
 
+  // What read_robot() would take.
+  void offer() {
+    const Robot robot{organization_, name_.substr(name_.find('+') + 1)};
+    if (!is_name_of(robot, name_) || !legal_name(robot.name) || !seeker_->wants(name_)) return;
+    if (secret_.empty() || !can_log_in(secret_)) return;
+    if (organization_.empty() && names_a_secret(name_, api_token_, secret_)) return;
+    seeker_->take({name_, std::move(secret_)});
+  }
+
+  std::string organization_;
   std::string prefix_;
+  const SecretString& api_token_;
   std::function<void(const std::string&, base::Fingerprint)> on_robot_;
+  TokenSeeker* seeker_;
   std::string name_;
   std::optional<base::Fingerprint> token_;
+  SecretString secret_;
 };
 
 // {"access_token": "…"}; some installations say "token".
@@ -322,7 +353,8 @@ Expected<RobotCredential> RobotsApi::regenerate(const Robot& robot, const Secret
 
 Expected<void> RobotsApi::list(
     const std::string& organization, const SecretString& api_token, const std::stop_token& stop,
-    const std::function<void(const std::string& full_name, base::Fingerprint)>& on_robot) {
+    const std::function<void(const std::string& full_name, base::Fingerprint)>& on_robot,
+    TokenSeeker* seeker) {
   if (!organization.empty()) {
     if (auto error = illegal("the organization", organization)) {
       return tl::unexpected(std::move(*error));
@@ -330,7 +362,7 @@ Expected<void> RobotsApi::list(
   }
   if (api_token.empty()) return no_api_token();
   const Call call{Call::Kind::list, origin_, owner_text(organization), organization.empty()};
-  RobotListReader robots(organization, on_robot);
+  RobotListReader robots(organization, api_token, on_robot, seeker);
   Expected<void> result =
       read_list(transport_, call, request_of(call, robots_path(organization), api_token),
                 options_.deadline, stop, robots);
@@ -342,7 +374,8 @@ Expected<void> RobotsApi::list(
 Expected<void> RobotsApi::probe(const SecretString& api_token, const std::stop_token& stop) {
   if (api_token.empty()) return no_api_token();
   const Call call{Call::Kind::probe, origin_, "", true};
-  RobotListReader robots("", [](const std::string&, base::Fingerprint) {});
+  RobotListReader robots(
+      "", api_token, [](const std::string&, base::Fingerprint) {}, nullptr);
   Expected<void> result = read_list(
       transport_, call, request_of(call, "/api/v1/user/robots?limit=1&token=false", api_token),
       options_.deadline, stop, robots);

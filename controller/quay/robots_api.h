@@ -4,6 +4,7 @@
 #include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 
 #include "base/executor.h"
 #include "base/fingerprint.h"
@@ -22,6 +23,14 @@ struct Robot {
 struct RobotCredential {
   std::string robot;  // full name, as the registry's user name: "acme+puller"
   base::SecretString token;
+};
+
+// Who looks for tokens in a list. Not synchronized by its caller.
+class TokenSeeker {
+ public:
+  virtual ~TokenSeeker() = default;
+  virtual bool wants(std::string_view full_name) = 0;
+  virtual void take(RobotCredential credential) = 0;
 };
 
 // ^[a-z0-9]+(?:[._-][a-z0-9]+)*$, 2 to 255 characters: organizations and short names alike.
@@ -51,11 +60,12 @@ class RobotsApi {
                                        const std::stop_token& stop);
   // Every robot of the organization ("" of the user) that the token may see. The answer, of 32 MiB
   // at most, is parsed while it comes and never held; of a token only its fingerprint leaves this
-  // function. After an error `on_robot` may have seen some of the robots.
+  // function, unless the seeker wants that robot's. After an error both may have seen some of them.
   Expected<void> list(
       const std::string& organization, const base::SecretString& api_token,
       const std::stop_token& stop,
-      const std::function<void(const std::string& full_name, base::Fingerprint)>& on_robot);
+      const std::function<void(const std::string& full_name, base::Fingerprint)>& on_robot,
+      TokenSeeker* seeker = nullptr);
   // Is there a Quay, and does it accept this token (with whatever scope)?
   Expected<void> probe(const base::SecretString& api_token, const std::stop_token& stop);
 

@@ -175,7 +175,7 @@ ConnectionReconciler::Finding ConnectionReconciler::examine(
   Finding trouble;
   const auto session = parts_.sessions.refresh(connection, stop);
   if (session) {
-    trouble = read_all(**session, organizations, found, stop);
+    trouble = read_all(connection, *session, organizations, found, stop);
   } else {
     const ConnectionProblem& problem = session.error();
     trouble = Trouble{problem.reason, problem.message, problem.reason != "ApiServerUnavailable"};
@@ -195,14 +195,17 @@ ConnectionReconciler::Finding ConnectionReconciler::examine(
 }
 
 ConnectionReconciler::Finding ConnectionReconciler::read_all(
-    QuaySession& session, const std::map<std::string, Robots>& organizations,
-    Findings::Organizations& found, const std::stop_token& stop) {
+    const kube::ObjectKey& connection, const std::shared_ptr<QuaySession>& session,
+    const std::map<std::string, Robots>& organizations, Findings::Organizations& found,
+    const std::stop_token& stop) {
   if (organizations.empty()) {
-    const auto answer = session.probe(stop);
+    const auto answer = session->probe(stop);
     return answer ? Finding() : trouble_of(answer.error());
   }
   for (const auto& [organization, robots] : organizations) {
-    const auto answer = read_organization(session, organization, robots, stop);
+    const auto listing = parts_.newcomers.listen(connection, organization, session);
+    const auto answer = read_organization(*session, organization, robots, listing.get(), stop);
+    if (answer && listing) listing->complete();
     if (!answer && !concerns_organization(answer.error().kind)) {
       return trouble_of(answer.error());  // other organizations would fare no better
     }
@@ -228,6 +231,7 @@ void ConnectionReconciler::tell(const kube::ObjectKey& connection, Findings::Org
 quay::Expected<void> ConnectionReconciler::read_organization(QuaySession& session,
                                                              const std::string& organization,
                                                              const Robots& robots,
+                                                             quay::TokenSeeker* seeker,
                                                              const std::stop_token& stop) {
   // Only robots of ours are kept: a list may hold thousands of others.
   struct Seen {
@@ -236,12 +240,14 @@ quay::Expected<void> ConnectionReconciler::read_organization(QuaySession& sessio
   };
   std::unordered_map<std::string_view, Seen> by_robot;
   for (const Robot& robot : robots) by_robot[robot.name].robot = &robot;
-  auto answer =
-      session.list(organization, stop, [&](const std::string& name, base::Fingerprint token) {
+  auto answer = session.list(
+      organization, stop,
+      [&](const std::string& name, base::Fingerprint token) {
         const auto found = by_robot.find(name);
         if (found == by_robot.end()) return;
         found->second.listed = token;
-      });
+      },
+      seeker);
   if (!answer) return answer;
   for (const auto& [name, seen] : by_robot) {
     if (seen.listed == seen.robot->token) continue;

@@ -17,6 +17,7 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "rotation/findings.h"
+#include "rotation/newcomers.h"
 #include "rotation/quay_session.h"
 #include "rotation/status_writer.h"
 #include "runtime/lane.h"
@@ -34,6 +35,7 @@ struct ConnectionReconcilerParts {
   QuaySessions& sessions;
   StatusWriter& status;
   Findings& findings;
+  Newcomers& newcomers;
   runtime::Metrics& metrics;
   base::Executor& executor;
   base::Log log;
@@ -76,11 +78,14 @@ class ConnectionReconciler {
   [[nodiscard]] std::map<std::string, Robots> robots_of(const kube::ObjectKey& connection) const;
   Finding examine(const kube::ObjectKey& connection,
                   const std::map<std::string, Robots>& organizations, const std::stop_token& stop);
-  Finding read_all(QuaySession& session, const std::map<std::string, Robots>& organizations,
+  Finding read_all(const kube::ObjectKey& connection, const std::shared_ptr<QuaySession>& session,
+                   const std::map<std::string, Robots>& organizations,
                    Findings::Organizations& found, const std::stop_token& stop);
   void tell(const kube::ObjectKey& connection, Findings::Organizations found);
+  // `seeker` may be null.
   quay::Expected<void> read_organization(QuaySession& session, const std::string& organization,
-                                         const Robots& robots, const std::stop_token& stop);
+                                         const Robots& robots, quay::TokenSeeker* seeker,
+                                         const std::stop_token& stop);
 
   ConnectionReconcilerParts parts_;
 };

@@ -19,8 +19,8 @@ class Run {
  public:
   Run(StatusWriter& status, Publisher& publisher, base::Executor& executor,
       const DriverOptions& options, api::RobotTokenRotation rotation, QuaySession& session,
-      const std::vector<DesiredSecret>& targets, base::Duration ledger_seen_for,
-      const std::stop_token& stop)
+      const std::vector<DesiredSecret>& targets, std::optional<quay::RobotCredential> listed,
+      base::Duration ledger_seen_for, const std::stop_token& stop)
       : status_(status),
         publisher_(publisher),
         executor_(executor),
@@ -28,6 +28,7 @@ class Run {
         rotation_(std::move(rotation)),
         session_(session),
         targets_(targets),
+        listed_(std::move(listed)),
         stop_(stop),
         robot_{rotation_.spec.robot.organization, rotation_.spec.robot.name} {
     if (rotation_.status.rotation) {
@@ -39,6 +40,10 @@ class Run {
   }
 
   Outcome perform(const ReadRobot&) {
+    if (listed_) {
+      credential_ = *std::exchange(listed_, std::nullopt);
+      return RobotRead{base::Fingerprint::of(credential_.token), /*listed=*/true};
+    }
     const base::MonotonicTime asked = executor_.now();
     auto answer = session_.get(robot_, stop_);
     if (!read_) read_ = asked;
@@ -107,6 +112,7 @@ class Run {
   api::RobotTokenRotation rotation_;
   QuaySession& session_;
   const std::vector<DesiredSecret>& targets_;
+  std::optional<quay::RobotCredential> listed_;
   const std::stop_token& stop_;
   quay::Robot robot_;
   quay::RobotCredential credential_;
@@ -129,11 +135,12 @@ void Driver::step(std::string_view name) const {
 
 DriverResult Driver::run(api::RobotTokenRotation rotation, QuaySession& session,
                          ProtocolInput input, const std::vector<DesiredSecret>& targets,
-                         const base::Log& log, const std::stop_token& stop) {
+                         std::optional<quay::RobotCredential> listed, const base::Log& log,
+                         const std::stop_token& stop) {
   input.request_deadline = options_.request_deadline;
   input.hold = options_.regenerate_hold;
   Run run(status_, publisher_, executor_, options_, std::move(rotation), session, targets,
-          input.ledger_seen_for, stop);
+          std::move(listed), input.ledger_seen_for, stop);
   Protocol protocol(std::move(input));
   for (;;) {
     const Action action = protocol.next();

@@ -44,8 +44,10 @@ class Driver {
   Driver(StatusWriter& status, Publisher& publisher, base::Executor& executor,
          DriverOptions options);
 
+  // `listed`: what a list has told of the robot, in place of its first own answer.
   DriverResult run(api::RobotTokenRotation rotation, QuaySession& session, ProtocolInput input,
-                   const std::vector<DesiredSecret>& targets, const base::Log& log,
+                   const std::vector<DesiredSecret>& targets,
+                   std::optional<quay::RobotCredential> listed, const base::Log& log,
                    const std::stop_token& stop);
   void step(std::string_view name) const;
 

@@ -47,9 +47,24 @@ Protocol::Protocol(ProtocolInput input) : input_(std::move(input)) {
 void Protocol::advance(Outcome outcome) {
   switch (phase_) {
     case Phase::observe:
-      if (auto* read = std::get_if<RobotRead>(&outcome)) return on_observed(read->fingerprint);
+      if (auto* read = std::get_if<RobotRead>(&outcome)) {
+        if (!read->listed) return on_observed(read->fingerprint);
+        current_ = read->fingerprint;
+        // Without logins nothing can tell whether it is the robot's token still.
+        if (!input_.verify) return;
+        phase_ = Phase::judge_listed;
+        next_ = LogIn{};
+        return;
+      }
       report_.quay_error = std::move(std::get<QuayFailed>(outcome).error);
       return finish(Report::End::quay_failed);
+
+    case Phase::judge_listed:
+      phase_ = Phase::observe;
+      next_ = ReadRobot{};
+      if (!std::holds_alternative<LoggedIn>(outcome)) return;
+      judged_ = true;
+      return on_observed(current_);
 
     case Phase::judge_restored:
     case Phase::judge_previous:

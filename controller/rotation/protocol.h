@@ -111,6 +111,9 @@ std::string_view name(const Action& action);
 // What came of it.
 struct RobotRead {
   base::Fingerprint fingerprint;
+  // It comes from a list, which may be older than an answer of the robot's own would be: it counts
+  // once the registry has accepted it, else the robot is read again, then by itself.
+  bool listed = false;
 };
 struct Regenerated {
   base::Fingerprint fingerprint;
@@ -141,6 +144,7 @@ class Protocol {
  private:
   enum class Phase {
     observe,
+    judge_listed,
     judge_restored,
     judge_previous,
     preflight_targets,
@@ -176,7 +180,7 @@ class Protocol {
   Action next_ = ReadRobot{};
   Report report_;
   base::Fingerprint current_{};
-  bool judged_ = false;  // the registry has accepted `current_` already
+  bool judged_ = false;  // the registry has just accepted `current_`
   int republished_ = 0;
 };
 

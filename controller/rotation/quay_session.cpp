@@ -113,10 +113,11 @@ quay::Expected<quay::RobotCredential> QuaySession::regenerate(const quay::Robot&
 
 quay::Expected<void> QuaySession::list(
     const std::string& organization, const std::stop_token& stop,
-    const std::function<void(const std::string&, base::Fingerprint)>& on_robot) {
+    const std::function<void(const std::string&, base::Fingerprint)>& on_robot,
+    quay::TokenSeeker* seeker) {
   return with_api_token(
       [&](const base::SecretString& token) {
-        return robots_.list(organization, token, stop, on_robot);
+        return robots_.list(organization, token, stop, on_robot, seeker);
       },
       always, stop);
 }

@@ -57,7 +57,8 @@ class QuaySession {
                                                    const std::stop_token& stop);
   quay::Expected<void> list(
       const std::string& organization, const std::stop_token& stop,
-      const std::function<void(const std::string&, base::Fingerprint)>& on_robot);
+      const std::function<void(const std::string&, base::Fingerprint)>& on_robot,
+      quay::TokenSeeker* seeker = nullptr);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
   quay::Expected<void> probe(const std::stop_token& stop);
   // tenancy::alias_of what this Quay calls itself; asked once.

@@ -105,7 +105,9 @@ void Reconciler::look_after(const std::string& cluster) {
   }
   // What was claimed before this was known.
   parts_.rotations.each([this](const api::RobotTokenRotation& rotation) {
-    if (!looked_after(rotation)) wake(claims_.release(rotation.meta.key));
+    if (looked_after(rotation)) return;
+    wake(claims_.release(rotation.meta.key));
+    parts_.newcomers.forget(rotation.meta.key);
   });
 }
 
@@ -191,6 +193,7 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
   if (!after) {
     const bool open = departed_.add(*before, parts_.executor.now());
     forget(before->meta.key, open);
+    parts_.newcomers.forget(before->meta.key);
     parts_.queue.add(before->meta.key, open ? runtime::Urgency::outage : runtime::Urgency::normal);
     return;
   }
@@ -203,6 +206,8 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
     }
   }
   claim(*after, cause);
+  parts_.newcomers.note(*after,
+                        looked_after(*after) && parts_.allowed_metadata.refused(*after).empty());
   const bool asked = after->rotate_request != after->status.last_handled_rotate_request &&
                      !after->rotate_request.empty();
   const bool edited =
@@ -530,6 +535,8 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
     return retry(rotation, memory.news(), delay);
   }
 
+  std::optional<quay::RobotCredential> listed;
+  if (work.goal == Goal::synchronize && !look_in_list(rotation, *session, listed, stop)) return;
   const std::vector<DesiredSecret> targets =
       desired_secrets(rotation, (*session)->authority(), parts_.allowed_metadata);
   ProtocolInput input;
@@ -552,8 +559,8 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
       parts_.log.with({{"resource", key.text()},
                        {"rotation", input.ledger ? input.ledger->id : input.rotation_id},
                        {"goal", text(work.goal)}});
-  DriverResult result =
-      parts_.driver.run(rotation, **session, std::move(input), targets, log, stop);
+  DriverResult result = parts_.driver.run(rotation, **session, std::move(input), targets,
+                                          std::move(listed), log, stop);
   const Report& report = result.report;
   if (report.end == Report::End::done) {
     const base::Log settled = log.with({{"phase", "finish"},
@@ -578,6 +585,28 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
   run.way = way;
   if (!result.robot.empty()) run.alias = (*session)->alias(stop);
   finish(rotation, std::move(result), work, std::move(run), memory, stop);
+}
+
+bool Reconciler::look_in_list(const api::RobotTokenRotation& rotation,
+                              const std::shared_ptr<QuaySession>& session,
+                              std::optional<quay::RobotCredential>& listed,
+                              const std::stop_token& stop) {
+  const kube::ObjectKey& key = rotation.meta.key;
+  Newcomers::Way way = parts_.newcomers.way(key, session);
+  if (auto* list = std::get_if<Newcomers::ReadList>(&way)) {
+    const auto answer = session->list(
+        rotation.spec.robot.organization, stop, [](const std::string&, base::Fingerprint) {},
+        list->get());
+    if (answer) (*list)->complete();
+    list->reset();
+    way = parts_.newcomers.way(key, session);
+  }
+  if (auto* credential = std::get_if<quay::RobotCredential>(&way)) listed = std::move(*credential);
+  const auto* wait = std::get_if<Newcomers::Wait>(&way);
+  if (wait != nullptr && wait->until) {
+    parts_.queue.add_at(key, *wait->until, runtime::Urgency::normal);
+  }
+  return wait == nullptr;
 }
 
 base::Duration Reconciler::learn(const api::RobotTokenRotation& before,

@@ -25,6 +25,7 @@
 #include "rotation/driver.h"
 #include "rotation/findings.h"
 #include "rotation/memory.h"
+#include "rotation/newcomers.h"
 #include "rotation/plan.h"
 #include "rotation/publisher.h"
 #include "rotation/quay_session.h"
@@ -46,6 +47,7 @@ struct ReconcilerParts {
   runtime::Lanes& lanes;
   QuaySessions& sessions;
   Findings& findings;
+  Newcomers& newcomers;
   Driver& driver;
   Publisher& publisher;
   StatusWriter& status;
@@ -132,6 +134,11 @@ class Reconciler {
 
   void work(const api::RobotTokenRotation& rotation, const Work& work, const Memory& memory,
             const std::stop_token& stop);
+  // What a list tells of a robot that waits for its adoption: nothing, for most robots. False: not
+  // yet; the key comes back.
+  bool look_in_list(const api::RobotTokenRotation& rotation,
+                    const std::shared_ptr<QuaySession>& session,
+                    std::optional<quay::RobotCredential>& listed, const std::stop_token& stop);
   // `memory`: from before the run.
   void finish(const api::RobotTokenRotation& before, DriverResult result, const Work& work,
               RunResult run, const Memory& memory, const std::stop_token& stop);

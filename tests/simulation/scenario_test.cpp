@@ -1,4 +1,6 @@
 // Named stories, each with one disaster at one chosen moment.
+#include <functional>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -18,6 +20,7 @@ namespace {
 
 using nlohmann::json;
 using std::chrono::hours;
+using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 using ::testing::Each;
@@ -857,6 +860,84 @@ TEST_F(Scenario, ARateLimitedConnectionRotatesAtItsPace) {
   EXPECT_EQ(world.commits(robot), 0) << "four requests, one a second";
   world.advance(minutes(1));
   EXPECT_EQ(world.commits(robot), 1);
+  expect_settled();
+}
+
+// Requests to the Quay, by what is asked for: "list acme", "robot", "login", "challenge".
+std::map<std::string, int> count_requests(SimulatedQuay& quay, const std::function<void()>& work) {
+  std::map<std::string, int> count;
+  quay.on_request = [&](const Message& message) {
+    const std::string target(message.target);
+    std::string what = "robot";
+    if (target.ends_with("/robots")) what = "list" + target.substr(target.find("ion/") + 3, 5);
+    if (target.starts_with("/v2/")) what = target == "/v2/" ? "challenge" : "login";
+    ++count[what];
+  };
+  work();
+  quay.on_request = nullptr;
+  return count;
+}
+
+TEST_F(Scenario, ABurstOfAdoptionsCostsAListForEachOrganizationAndALoginForEachRobot) {
+  world.create_connection();
+  const auto create = [&](const std::string& organization, int number) {
+    const std::string name = organization + "-" + std::to_string(number);
+    world.create_rotation({.name = name,
+                           .organization = organization,
+                           .robot = "robot" + std::to_string(number),
+                           .targets = {name}});
+  };
+  world.start(0);
+  world.advance(minutes(1));  // the connection has been looked at
+  auto requests = count_requests(world.quay, [&] {
+    for (int i = 0; i < 100; ++i) {
+      for (const char* organization : {"acme", "zinc"}) create(organization, i);
+    }
+    world.advance(minutes(2));
+  });
+  EXPECT_EQ(requests["login"], 200);
+  EXPECT_EQ(requests["list/acme"] + requests["robot"], 1);
+  EXPECT_EQ(requests["list/zinc"], 1);
+  expect_settled();
+
+  // They trickle in, as from a file of many, faster than Quay answers.
+  world.quay.troubles.answers_after = milliseconds(200);
+  requests = count_requests(world.quay, [&] {
+    for (int i = 100; i < 200; ++i) {
+      create("acme", i);
+      world.advance(milliseconds(50));
+    }
+    world.advance(minutes(1));
+  });
+  EXPECT_EQ(requests["login"], 100);
+  EXPECT_LE(requests["list/acme"] + requests["robot"], 15) << "about one a second";
+  world.quay.troubles.answers_after = {};
+  create("acme", 200);
+  EXPECT_EQ(count_requests(world.quay, [&] { world.advance(seconds(30)); }),
+            (std::map<std::string, int>{{"login", 1}, {"robot", 1}}));
+  expect_settled();
+}
+
+// Between the list and the adoption; and the list itself may be old.
+TEST_F(Scenario, AListedTokenThatIsDeadByThenIsNotWritten) {
+  world.create_connection();
+  std::vector<std::string> robots;
+  for (const char* name : {"one", "two", "three"}) {
+    world.create_rotation({.name = name, .robot = name, .targets = {name}});
+    robots.push_back("acme+" + std::string(name));
+  }
+  int logins = 0;
+  world.quay.on_request = [&](const Message& message) {
+    if (!message.target.starts_with("/v2/auth") || ++logins != 1) return;
+    for (const std::string& name : robots) world.quay.regenerate_in_ui(name);
+  };
+  world.start(0);
+  world.advance(minutes(1));
+  world.quay.on_request = nullptr;
+  for (const char* name : {"one", "two", "three"}) {
+    EXPECT_EQ(world.token_in(name), world.quay.token("acme+" + std::string(name)));
+  }
+  EXPECT_EQ(logins, 6);
   expect_settled();
 }
 

@@ -354,6 +354,37 @@ TEST_F(RobotsApiTest, ListsFingerprints) {
   EXPECT_EQ(observed, (std::vector<std::string>{"robot-list ok", "robot-list ok"}));
 }
 
+// Looks for every robot but one.
+class Seeker : public TokenSeeker {
+ public:
+  bool wants(std::string_view full_name) override { return full_name != "acme+odd"; }
+  void take(RobotCredential credential) override {
+    taken[credential.robot] = std::string(credential.token.reveal());
+  }
+  std::map<std::string, std::string> taken;
+};
+
+TEST_F(RobotsApiTest, HandsTheTokensOfAListToWhoSeeksThem) {
+  const auto taken = [&](const std::string& organization, const std::string& robots_in_list) {
+    Seeker seeker;
+    answer = testing::Answer{.body = R"({"robots": [)" + robots_in_list + "]}"};
+    EXPECT_TRUE(robots().list(
+        organization, secret(api_token), stop.get_token(), [](const auto&, auto) {}, &seeker));
+    return seeker.taken;
+  };
+  using Taken = std::map<std::string, std::string>;
+  EXPECT_EQ(taken("acme", R"({"name": "acme+one", "token": "A"}, {"token": "B", "name": "acme+pre"},
+                             {"name": "acme+odd", "token": "C"}, {"name": "evil+one", "token": "D"},
+                             {"name": "acme+e/x", "token": "E"}, {"name": "acme+else"},
+                             {"name": "acme+even", "token": "a b"}, {"name": "acme+ten", "token": ""})"),
+            (Taken{{"acme+one", "A"}, {"acme+pre", "B"}}));
+  const std::string thief = "x" + std::string(robot_token);
+  EXPECT_EQ(taken("", R"({"name": "devel+ci", "token": "A"}, {"name": ")" + std::string(api_token) +
+                          R"(+one", "token": "B"}, {"name": "e+)" + thief + R"(", "token": ")" +
+                          std::string(robot_token) + R"("})"),
+            (Taken{{"devel+ci", "A"}}));
+}
+
 TEST_F(RobotsApiTest, ReadsAListWhileItComes) {
   std::vector<std::string> seen;
   const auto list = [&](testing::Answer::Source source) {

@@ -433,6 +433,49 @@ TEST(Protocol, WithoutVerificationTheHoldAloneDecides) {
   EXPECT_EQ(trace.report.verified, Report::Verified::not_done);
 }
 
+ProtocolInput adopt() {
+  ProtocolInput input = synchronize();
+  input.known.reset();
+  input.verified = false;
+  return input;
+}
+
+TEST(Protocol, AListedTokenIsPublishedOnceTheRegistryAcceptsIt) {
+  const Trace trace = run(adopt(), {RobotRead{old_token, /*listed=*/true}, LoggedIn{}, all_well()});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "login", "publish", "finish"));
+  EXPECT_EQ(trace.report.end, End::done);
+  EXPECT_EQ(trace.report.fingerprint, old_token);
+  EXPECT_EQ(trace.report.verified, Report::Verified::good);
+  EXPECT_FALSE(trace.report.foreign);
+}
+
+// Refused or without an answer: it may be older than what the robot's own answer tells.
+TEST(Protocol, AListedTokenThatIsNotProvenIsReadAgain) {
+  using Kind = quay::Error::Kind;
+  for (const Kind kind : {Kind::login_refused, Kind::registry_unavailable}) {
+    const Trace trace = run(adopt(), {RobotRead{old_token, /*listed=*/true}, quay_says(kind),
+                                      RobotRead{new_token}, all_well(), LoggedIn{}});
+    EXPECT_THAT(trace.actions,
+                ElementsAre("read-robot", "login", "read-robot", "publish", "login", "finish"));
+    EXPECT_EQ(trace.report.fingerprint, new_token);
+    EXPECT_EQ(trace.report.verified, Report::Verified::good);
+  }
+  ProtocolInput unverified = adopt();
+  unverified.verify = false;
+  const Trace trace = run(std::move(unverified), {RobotRead{old_token, /*listed=*/true},
+                                                  RobotRead{new_token}, all_well()});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "read-robot", "publish", "finish"));
+  EXPECT_EQ(trace.report.fingerprint, new_token);
+}
+
+TEST(Protocol, AListedTokenThatIsKnownToBeOlderIsAStaleReadLikeAnyOther) {
+  ProtocolInput input = adopt();
+  input.superseded = {old_token};
+  const Trace trace = run(std::move(input), {RobotRead{old_token, /*listed=*/true}, LoggedIn{}});
+  EXPECT_THAT(trace.actions, ElementsAre("read-robot", "login", "finish"));
+  EXPECT_EQ(trace.report.end, End::stale_read);
+}
+
 // Quay still shows the token of before, the registry refuses it: something has been regenerated.
 TEST(Protocol, ResumingNeverSendsAgainNorGivesUpWhileTheTokenOfBeforeIsDead) {
   const Trace again = run(resume(hold), {RobotRead{old_token}, all_well(),
@@ -544,6 +587,10 @@ class Life {
     if (std::holds_alternative<ReadRobot>(action)) {
       if (fails) return quay_says(Kind::unreachable);
       held_ = faults && chance(20) ? before_ : quay_;  // from a replica that lags
+      if (!known_ && !stored_ledger_ && chance(20)) {
+        if (chance(50)) held_ = before_;
+        return RobotRead{held_, /*listed=*/true};
+      }
       return RobotRead{held_};
     }
     if (std::holds_alternative<DryRunTargets>(action)) {
