@@ -60,7 +60,7 @@ func redirect(status int, location string) answer {
 
 // problem is an error of the API proper.
 func problem(host string, status int, kind, detail string) answer {
-	a := jsonAnswer(status, struct {
+	return jsonAnswer(status, struct {
 		Detail       string `json:"detail"`
 		ErrorMessage string `json:"error_message"`
 		ErrorType    string `json:"error_type"`
@@ -68,10 +68,6 @@ func problem(host string, status int, kind, detail string) answer {
 		Type         string `json:"type"`
 		Status       int    `json:"status"`
 	}{detail, detail, kind, kind, "https://" + host + "/api/v1/error/" + kind, status})
-	if status == 401 {
-		a.header = http.Header{"Www-Authenticate": {fmt.Sprintf("Bearer error=%q error_description=%q", kind, detail)}}
-	}
-	return a
 }
 
 // registryError is the shape of the registry's errors.

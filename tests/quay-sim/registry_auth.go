@@ -289,6 +289,9 @@ func (q *Quay) registryRoot(x *exchange) answer {
 		return jsonAnswer(200, true)
 	}
 	a := registryError(401, "UNAUTHORIZED", "access to the requested resource is not authorized")
+	if scheme == "" { // nobody asks yet
+		a.contentType, a.body = htmlType, []byte("true")
+	}
 	a.header.Set("WWW-Authenticate", q.challenge(x.request))
 	return a
 }

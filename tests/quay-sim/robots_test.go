@@ -90,10 +90,11 @@ func TestEveryErrorOfTheRobotsAPI(t *testing.T) {
 			before := s.robot("acme+puller")
 			post := s.send("POST", path+"/regenerate", authorization)
 			s.check(t, post, row.want[0])
-			if post.Header.Get("WWW-Authenticate") != "" {
-				t.Error("POST has a WWW-Authenticate")
+			get := s.send("GET", path, authorization)
+			s.check(t, get, row.want[1])
+			if post.Header.Get("WWW-Authenticate")+get.Header.Get("WWW-Authenticate") != "" {
+				t.Error("there is a WWW-Authenticate")
 			}
-			s.check(t, s.send("GET", path, authorization), row.want[1])
 			if after := s.robot("acme+puller"); after.Token != before.Token || after.Regenerations != 0 {
 				t.Error("the token changed")
 			}
@@ -103,6 +104,14 @@ func TestEveryErrorOfTheRobotsAPI(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAUsersNameAsOrganizationIsListedAllTheSame(t *testing.T) {
+	s := start(t)
+	r := s.send("GET", "/api/v1/organization/admin/robots", s.bearer())
+	if r.StatusCode != 200 || !strings.Contains(string(r.body), `"name":"admin+ci"`) {
+		t.Errorf("%d %s", r.StatusCode, r.body)
 	}
 }
 

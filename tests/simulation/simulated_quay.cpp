@@ -336,7 +336,7 @@ Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& mes
 
 Reply SimulatedQuay::registry(const Message& message, std::string_view path, Process& caller) {
   if (path.empty()) {
-    Reply reply = unauthorized("authentication required");
+    Reply reply{401, "true", {{"Content-Type", "text/html; charset=utf-8"}}};
     reply.headers.push_back({"WWW-Authenticate", "Bearer realm=\"" + origin() +
                                                      "/v2/auth\",service=\"" + service + "\""});
     return reply;
