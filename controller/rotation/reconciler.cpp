@@ -663,6 +663,7 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
 
   run.report = report;
   run.robot = result.robot;
+  run.rotates = work.goal != Goal::synchronize;
   run.targets_current = targets_current(before, desired(before));
   run.outage = result.outage;
   run.start_overs = start_overs;

@@ -377,8 +377,9 @@ void quay_failed(Writer& writer, const RunResult& result) {
                       result.report.fingerprint);
     }
   }
-  writer.retrying(quay::reason(error.kind), message);
-  writer.warn("RotationFailed", message);
+  const std::string reason(quay::reason(error.kind));
+  writer.retrying(reason, message);
+  writer.warn(result.rotates ? "RotationFailed" : reason, message);
 }
 
 void unclear(Writer& writer, const RunResult& result) {

@@ -322,7 +322,7 @@ TEST_F(BadInput, WorkGoesOnWhenTheApiTokenIsPutRight) {
   const OperatorProcess running;
   apply_rotation({.more = {{"initial", "Rotate"}}});
   ASSERT_TRUE(wait_until_failing("ApiTokenRefused"));
-  expect_event("RotationFailed");
+  expect_event("ApiTokenRefused");
   wait_for_connection("quay", "ApiTokenRefused");
   cluster().kubectl_ok({"-n", ns(), "patch", "secret", "quay-api", "-p",
                         json{{"stringData", {{"token", token}}}}.dump()});

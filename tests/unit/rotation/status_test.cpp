@@ -222,6 +222,14 @@ TEST(Status, ARobotThatWasMadeAnewIsToldAsThat) {
   EXPECT_EQ(update.status.history[0].reason, "RobotRecreated");
 }
 
+TEST(Status, AnnouncesAFailedRotationOnlyWhereThereWasOne) {
+  RunResult result = failed(Report::End::quay_failed);
+  result.report.quay_error = quay_error(quay::Error::Kind::robot_not_found);
+  EXPECT_EQ(after_run(settled(), result).notices.at(0).reason, "RobotNotFound");
+  result.rotates = true;
+  EXPECT_EQ(after_run(settled(), result).notices.at(0).reason, "RotationFailed");
+}
+
 TEST(Status, NamesTheRobotBeforeQuayHasToldIt) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
