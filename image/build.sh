@@ -102,8 +102,8 @@ done
 printf '{"schemaVersion":2,"mediaType":"%s.index.v1+json","manifests":[%s]}' $type "$entries" >"$work/index"
 digest=sha256:$(sha256sum <"$work/index" | cut -d ' ' -f 1)
 printf '{"imageLayoutVersion":"1.0.0"}' >"$work/oci/oci-layout"
-printf '{"schemaVersion":2,"manifests":[{"mediaType":"%s.index.v1+json",%s,"annotations":{"org.opencontainers.image.ref.name":"%s"}}]}' \
-  $type "$(add "$work/index")" "$version" >"$work/oci/index.json"
+printf '{"schemaVersion":2,"manifests":[{"mediaType":"%s.index.v1+json",%s,"annotations":{"org.opencontainers.image.ref.name":"%s","io.containerd.image.name":"docker.io/library/quay-rotator:%s"}}]}' \
+  $type "$(add "$work/index")" "$version" "$version" >"$work/oci/index.json"
 archive "$work/oci" >"$work/quay-rotator-$version.oci.tar"
 echo "$digest" >"$work/digest"
 

@@ -33,10 +33,11 @@ const (
 )
 
 type descriptor struct {
-	MediaType string            `json:"mediaType"`
-	Digest    string            `json:"digest"`
-	Size      int64             `json:"size"`
-	Platform  map[string]string `json:"platform"`
+	MediaType   string            `json:"mediaType"`
+	Digest      string            `json:"digest"`
+	Size        int64             `json:"size"`
+	Platform    map[string]string `json:"platform"`
+	Annotations map[string]string `json:"annotations"`
 }
 
 // An image is one platform's.
@@ -109,6 +110,10 @@ func images(t *testing.T) []image {
 	decode(t, content, &index)
 	if len(index.Manifests) != 1 {
 		t.Fatalf("the layout has %d references, not one", len(index.Manifests))
+	}
+	names := index.Manifests[0].Annotations // what skopeo asks for, and what containerd calls it
+	if names["io.containerd.image.name"] != "docker.io/library/quay-rotator:"+names["org.opencontainers.image.ref.name"] {
+		t.Errorf("the layout's names are %v", names)
 	}
 	decode(t, blob(t, index.Manifests[0]), &index)
 	var all []image
