@@ -166,9 +166,9 @@ void connections_and_resources(const std::string& prefix, const std::string& url
 }
 
 void delete_all(const std::string& kinds) {
-  for (int n = 0; n < namespaces; ++n) {
-    cluster().kubectl_ok({"delete", kinds, "--all", "-n", name_space(n)});
-  }
+  in_parallel(namespaces, [&](std::size_t n) {
+    cluster().kubectl_ok({"delete", kinds, "--all", "-n", name_space(static_cast<int>(n))});
+  });
 }
 
 void report(Bench& bench, const std::string& what, const Memory& memory) {
@@ -185,7 +185,7 @@ void report(Bench& bench, const std::string& what, const Memory& memory) {
 void measure_beside(Bench& bench, const std::string& what) {
   ShippedOperator running({.leader_elect = false});
   running.wait_until_synced();
-  usleep(bench.quick ? 12'000'000 : 30'000'000);  // nothing tells that an attack is over
+  usleep(bench.quick ? 10'000'000 : 30'000'000);  // nothing tells that an attack is over
   report(bench, what, running.memory());
 }
 
@@ -198,16 +198,16 @@ void report_servers(Bench& bench, const contract::Identity& authority) {
   const auto play = [act](Connection& peer) { act->play(peer); };
   RawServer server(play, options);
   RawServer proxy(play);
-  connections_and_resources("quay-", "https://localhost:" + std::to_string(server.port()),
-                            json::object());
-  bool by_proxy = false;
   for (const Attack& attack : attacks()) {
-    if (attack.by_proxy && !by_proxy) {
-      delete_all("rtr,quayconnections");
+    // New ones: whoever has met with failure before would wait first.
+    delete_all("rtr,quayconnections");
+    if (attack.by_proxy) {
       connections_and_resources("proxied-", "https://localhost:1",
                                 {{"proxyURL", "http://localhost:" + std::to_string(proxy.port())}});
+    } else {
+      connections_and_resources("quay-", "https://localhost:" + std::to_string(server.port()),
+                                json::object());
     }
-    by_proxy = attack.by_proxy;
     act->set(attack.script);
     const std::size_t before = server.requests().size() + proxy.requests().size();
     measure_beside(bench, attack.what);
@@ -218,7 +218,6 @@ void report_servers(Bench& bench, const contract::Identity& authority) {
   delete_all("rtr,quayconnections");
 }
 
-// As many labels as the API server takes.
 json labels(int count) {
   json all = json::object();
   for (int i = 0; i < count; ++i) all["l" + std::to_string(i)] = "";
@@ -252,19 +251,15 @@ void report_secrets(Bench& bench) {
   measure_beside(bench, "API tokens' Secrets of 1 MB");
   delete_all("rtr,quayconnections,secrets");
 
-  for (int most = 100'000;; most = most * 4 / 5) {
-    json labelled = ours;
-    labelled["metadata"]["labels"].update(labels(most));
-    try {
-      create_secrets(labelled, 1);
-    } catch (const std::runtime_error&) {
-      continue;  // more than the API server takes
-    }
-    delete_all("secrets");
+  // With ten times as many the API server itself takes longer than anybody waits for it.
+  json labelled = ours;
+  labelled["metadata"]["labels"].update(labels(10'000));
+  try {
     create_secrets(labelled, count);
-    measure_beside(bench, "120 Secrets with " + std::to_string(most) + " labels");
-    break;
+  } catch (const std::runtime_error& error) {
+    return Table::note(std::string("Secrets with 10,000 labels are not measured: ") + error.what());
   }
+  measure_beside(bench, "120 Secrets with 10,000 labels");
   for (int n = 0; n < namespaces; ++n) {
     for (int c = 0; c < connections_each; ++c) {
       const std::string name = "large-" + std::to_string(c * namespaces + n);
@@ -273,7 +268,7 @@ void report_secrets(Bench& bench) {
       resources(name, n);
     }
   }
-  measure_beside(bench, "API tokens' Secrets with so many labels");
+  measure_beside(bench, "API tokens' Secrets with 10,000 labels");
 }
 
 }  // namespace
