@@ -22,6 +22,7 @@
 #include <cpprest/http_client.h>
 #include <pplx/threadpool.h>
 
+#include "base/base64.h"
 #include "base/byte_budget.h"
 #include "base/error.h"
 #include "http/exchange.h"
@@ -363,6 +364,17 @@ web::uri library_uri(const Url& url, const std::string& host) {
   return builder.to_uri();
 }
 
+// "user:password" for the proxy. The library, which makes a header of it again, keeps it in plain
+// text as long as there is a client.
+std::optional<base::SecretString> proxy_credential(const Origin& origin) {
+  constexpr std::string_view basic = "Basic ";
+  const std::string_view header = origin.proxy_authorization.reveal();
+  if (!header.starts_with(basic)) return std::nullopt;
+  auto pair = base::base64_decode(header.substr(basic.size()));
+  if (!pair || pair->reveal().find(':') == std::string_view::npos) return std::nullopt;
+  return pair;
+}
+
 // The library would look names up by itself, wherever they lead: it gets an address. A proxy's
 // clients still get the origin's name, for the proxy to look up.
 std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
@@ -373,7 +385,14 @@ std::unique_ptr<Client> make_client(const std::shared_ptr<const Origin>& origin,
   config.set_timeout(library_timeout);
   config.set_tlsext_sni_enabled(false);  // TlsSettings knows the name
   if (origin->proxy) {
-    config.set_proxy(web::web_proxy(library_uri(*origin->proxy, address_text(address))));
+    web::web_proxy proxy(library_uri(*origin->proxy, address_text(address)));
+    if (const auto pair = proxy_credential(*origin)) {
+      const std::string_view text = pair->reveal();
+      const auto colon = text.find(':');
+      proxy.set_credentials(
+          {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))});
+    }
+    config.set_proxy(proxy);
   }
 
   const bool tls = origin->url.scheme == "https";
@@ -741,10 +760,9 @@ tl::expected<std::unique_ptr<Transport>, Error> CpprestTransportFactory::open(En
     return system_trust_;
   });
   if (!origin) return tl::unexpected(std::move(origin.error()));
-  // The library keeps a proxy's password in plain text for each request.
-  if (!(*origin)->proxy_authorization.empty()) {
-    return tl::unexpected(invalid("a proxy with a user and a password is not supported for " +
-                                  (*origin)->url.origin() + "; use one without"));
+  if (!(*origin)->proxy_authorization.empty() && !proxy_credential(**origin)) {
+    return tl::unexpected(invalid("for " + (*origin)->url.origin() +
+                                  " a proxy's user and password are supported, and nothing else"));
   }
   if (endpoint.proxy && (*origin)->url.host.find(':') != std::string::npos) {
     return tl::unexpected(invalid("the origin " + (*origin)->url.origin() +

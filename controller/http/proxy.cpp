@@ -1,8 +1,12 @@
 #include "http/proxy.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
+#include <system_error>
+#include <utility>
 
+#include "base/base64.h"
 #include "http/address.h"
 
 namespace quay_rotator::http {
@@ -52,6 +56,27 @@ std::string first_of(const Environment& environment, std::string_view upper,
   return environment(lower).value_or("");
 }
 
+base::Expected<base::SecretString> percent_decoded(std::string_view text) {
+  base::SecretString all;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] != '%') {
+      all.append(text.substr(at, 1));
+      continue;
+    }
+    unsigned byte = 0;
+    const std::string_view digits = text.substr(at + 1, 2);
+    const char* const end = digits.data() + digits.size();
+    const auto [rest, error] = std::from_chars(digits.data(), end, byte, 16);
+    if (digits.size() != 2 || error != std::errc() || rest != end) {
+      return tl::unexpected(base::Error{"has a % that no two hexadecimal digits follow"});
+    }
+    const char character = static_cast<char>(byte);
+    all.append({&character, 1});
+    at += 2;
+  }
+  return all;
+}
+
 }  // namespace
 
 std::optional<std::string> proxy_for(const Url& url, const Environment& environment) {
@@ -71,6 +96,24 @@ std::optional<std::string> proxy_for(const Url& url, const Environment& environm
     left = comma == std::string_view::npos ? std::string_view{} : left.substr(comma + 1);
   }
   return proxy.find("://") == std::string::npos ? "http://" + proxy : proxy;
+}
+
+base::Expected<ProxyAddress> read_proxy(std::string_view url) {
+  const std::size_t scheme = url.find("://");
+  const std::size_t host = scheme == std::string_view::npos ? 0 : scheme + 3;
+  const std::size_t at = url.substr(0, url.find_first_of("/?#", host)).rfind('@');
+  ProxyAddress result;
+  if (at == std::string_view::npos || at < host) {
+    result.url = url;
+    return result;
+  }
+  auto pair = percent_decoded(url.substr(host, at - host));
+  if (!pair) return tl::unexpected(std::move(pair.error()));
+  if (pair->reveal().find(':') == std::string_view::npos) pair->append(":");
+  result.authorization.append("Basic ");
+  result.authorization.append(base::base64_encode(pair->reveal()).reveal());
+  result.url = std::string(url.substr(0, host)) + std::string(url.substr(at + 1));
+  return result;
 }
 
 }  // namespace quay_rotator::http

@@ -1,18 +1,17 @@
 #include "kube/kubeconfig.h"
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 #include <yaml-cpp/yaml.h>
 
 #include "base/base64.h"
+#include "http/proxy.h"
 #include "http/url.h"
 #include "kube/credentials.h"
 #include "kube/exec_plugin.h"
@@ -146,28 +145,6 @@ void refuse_unsupported(const Entry& entry, std::initializer_list<const char*> f
   }
 }
 
-// "user:password" of a URL, percent-decoded; refuses an escape that is none.
-SecretString decoded(const Entry& entry, const char* field, std::string_view text) {
-  SecretString all;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] != '%') {
-      all.append(text.substr(at, 1));
-      continue;
-    }
-    unsigned byte = 0;
-    const std::string_view digits = text.substr(at + 1, 2);
-    const char* const end = digits.data() + digits.size();
-    const auto [rest, error] = std::from_chars(digits.data(), end, byte, 16);
-    if (digits.size() != 2 || error != std::errc() || rest != end) {
-      refuse(entry, field, "has a % that no two hexadecimal digits follow");
-    }
-    const char character = static_cast<char>(byte);
-    all.append({&character, 1});
-    at += 2;
-  }
-  return all;
-}
-
 void read_proxy(const Entry& cluster, http::Endpoint& endpoint) {
   constexpr const char* field = "proxy-url";
   std::string proxy = text(cluster, field);
@@ -180,18 +157,11 @@ void read_proxy(const Entry& cluster, http::Endpoint& endpoint) {
                " is not supported by quay-rotator; expected http://host:port");
   }
   if (scheme != "http") refuse(cluster, field, "expected http://host:port");
-  const std::size_t host = begin + 3;
-  const std::size_t at = proxy.substr(0, proxy.find_first_of("/?#", host)).rfind('@');
-  if (at != std::string::npos) {
-    SecretString pair = decoded(cluster, field, std::string_view(proxy).substr(host, at - host));
-    if (pair.reveal().find(':') == std::string_view::npos) pair.append(":");
-    endpoint.proxy_authorization.append("Basic ");
-    endpoint.proxy_authorization.append(base::base64_encode(pair.reveal()).reveal());
-    std::string rest = proxy.substr(at + 1);
-    base::wipe(proxy);
-    proxy = "http://" + rest;
-  }
-  const auto url = http::parse_url(proxy);
+  auto parts = http::read_proxy(proxy);
+  base::wipe(proxy);
+  if (!parts) refuse(cluster, field, parts.error().message);
+  endpoint.proxy_authorization = std::move(parts->authorization);
+  const auto url = http::parse_url(parts->url);
   if (!url) refuse(cluster, field, url.error().message);
   endpoint.proxy = url->origin();
 }

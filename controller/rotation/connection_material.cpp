@@ -78,13 +78,32 @@ MaterialExpected<std::optional<std::string>> connection_proxy(
   const bool from_spec = !spec.proxy_url.empty();
   auto proxy = from_spec ? std::optional(spec.proxy_url) : http::proxy_for(url, environment);
   if (proxy) {
+    const auto refused = [&](const std::string& why) {
+      return problem(
+          "ProxyInvalid",
+          (from_spec ? "spec.proxyURL: " : "the proxy of the operator's environment: ") + why);
+    };
+    if (!from_spec) {
+      auto parts = http::read_proxy(*proxy);
+      base::wipe(*proxy);
+      if (!parts) return refused(parts.error().message);
+      *proxy = std::move(parts->url);
+    }
     if (const auto parsed = http::parse_url(*proxy); !parsed) {
-      return problem("ProxyInvalid",
-                     (from_spec ? "spec.proxyURL: " : "the proxy of the operator's environment: ") +
-                         parsed.error().message);
+      return refused(parsed.error().message);
     }
   }
   return proxy;
+}
+
+base::SecretString connection_proxy_authorization(const api::QuayConnectionSpec& spec,
+                                                  const http::Url& url,
+                                                  const http::Environment& environment) {
+  auto proxy = spec.proxy_url.empty() ? http::proxy_for(url, environment) : std::nullopt;
+  if (!proxy) return {};
+  auto parts = http::read_proxy(*proxy);
+  base::wipe(*proxy);
+  return parts ? std::move(parts->authorization) : base::SecretString();
 }
 
 MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& spec,

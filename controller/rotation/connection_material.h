@@ -35,6 +35,12 @@ MaterialExpected<std::optional<std::string>> connection_proxy(const api::QuayCon
                                                               const http::Url& url,
                                                               const http::Environment& environment);
 
+// User and password of the environment's proxy, as it wants them; empty: it has none, or the proxy
+// is the spec's, which can have none.
+base::SecretString connection_proxy_authorization(const api::QuayConnectionSpec& spec,
+                                                  const http::Url& url,
+                                                  const http::Environment& environment);
+
 // How far the server that is connected to (the proxy, where there is one) may lead: a proxy of the
 // environment is the administrator's, all else the tenant's. HostNotAllowed, also for plain http
 // and for a proxy of the tenant's whose host no administrator has named.

@@ -96,6 +96,7 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   endpoint.origin = url->origin();
   endpoint.ca_certificates = ca;
   endpoint.proxy = *proxy;
+  endpoint.proxy_authorization = connection_proxy_authorization(spec, *url, environment_);
   endpoint.allow_insecure = spec.allow_insecure;
   endpoint.reach = *reach;
   auto transport = transports_.open(std::move(endpoint));
@@ -143,6 +144,7 @@ RealmOpener QuaySessions::realm_opener(const api::QuayConnectionSpec& spec,
         endpoint.origin = realm.origin();
         endpoint.ca_certificates = ca;
         endpoint.proxy = *proxy;
+        endpoint.proxy_authorization = connection_proxy_authorization(spec, realm, environment_);
         endpoint.allow_insecure = spec.allow_insecure;
         endpoint.reach = *reach;
         auto transport = transports_.open(std::move(endpoint));

@@ -89,5 +89,20 @@ INSTANTIATE_TEST_SUITE_P(Proxy, NoProxy,
                                          Exception{"fd12::1", "https://[fd12::1]", true},
                                          Exception{":443,,[", "https://quay.io", false}));
 
+TEST(Proxy, IsReadWithUserAndPassword) {
+  const auto with = read_proxy("http://me:p%40ss%3aword@proxy.test:3128");
+  ASSERT_TRUE(with);
+  EXPECT_EQ(with->url, "http://proxy.test:3128");
+  EXPECT_EQ(with->authorization.reveal(), "Basic bWU6cEBzczp3b3Jk");  // me:p@ss:word
+  const auto without = read_proxy("http://proxy.test:3128");
+  ASSERT_TRUE(without);
+  EXPECT_EQ(without->url, "http://proxy.test:3128");
+  EXPECT_TRUE(without->authorization.empty());
+  EXPECT_EQ(read_proxy("http://me@proxy.test")->authorization.reveal(), "Basic bWU6");
+  const auto bad = read_proxy("http://me:hunter2%@proxy.test");
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().message.find("hunter2"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace quay_rotator::http

@@ -321,11 +321,29 @@ TEST_F(QuaySessionTest, TakesTheProxyOfTheEnvironmentUnlessTheSpecNamesOne) {
   environment_["HTTPS_PROXY"] = "http://environment:3128";
   session();
   EXPECT_EQ(factory_.opened[0].proxy, "http://environment:3128");
+  EXPECT_TRUE(factory_.opened[0].proxy_authorization.empty());
   connection_.spec.proxy_url = "http://spec:3128";
   store();
   allow_hosts({"*", "spec:3128"});
   session();
   EXPECT_EQ(factory_.opened[1].proxy, "http://spec:3128");
+}
+
+TEST_F(QuaySessionTest, GivesThePasswordOfTheEnvironmentsProxyToThatProxyAlone) {
+  environment_["HTTPS_PROXY"] = "http://me:hunter2@environment:3128";
+  session();
+  EXPECT_EQ(factory_.opened[0].proxy, "http://environment:3128");
+  EXPECT_EQ(factory_.opened[0].proxy_authorization.reveal(), "Basic bWU6aHVudGVyMg==");
+  connection_.spec.proxy_url = "http://spec:3128";
+  store();
+  allow_hosts({"*", "spec:3128"});
+  session();
+  EXPECT_TRUE(factory_.opened[1].proxy_authorization.empty());
+  environment_["HTTPS_PROXY"] = "http://me:hunter2%@environment:3128";
+  connection_.spec.proxy_url = "";
+  store();
+  EXPECT_EQ(problem().reason, "ProxyInvalid");
+  EXPECT_THAT(problem().message, Not(HasSubstr("hunter2")));
 }
 
 TEST_F(QuaySessionTest, UsesAProxyOfTheSpecOnlyWhereItsHostIsNamed) {
