@@ -224,6 +224,7 @@ func TestActionForArgoCD(t *testing.T) {
 
 // What the operator writes, as GitOps controllers see it; and none of them sees a difference for ever.
 func TestGitOpsOfALiveTeam(t *testing.T) {
+	t.Parallel()
 	cluster := bringUp(t)
 	defer func() {
 		if err := cluster.Down(); err != nil {

@@ -231,8 +231,12 @@ func (c *cluster) state(t *testing.T) map[string]string {
 }
 
 func TestALifeOfARelease(t *testing.T) {
+	t.Parallel()
 	for _, helm := range helms() {
-		t.Run(helm.name, func(t *testing.T) { life(t, helm) })
+		t.Run(helm.name, func(t *testing.T) {
+			t.Parallel()
+			life(t, helm)
+		})
 	}
 }
 
