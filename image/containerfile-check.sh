@@ -39,12 +39,12 @@ layer=$(find build/image/oci/blobs -size +1M)
 tar -C "$work/ours" -xzf "$layer"
 list() { (cd "$1" && find . -mindepth 1 -printf '%P %y %m %U %G %l\n' | LC_ALL=C sort); }
 diff <(list "$work/ours") <(list "$theirs") || { echo "containerfile-check.sh: other files" >&2; exit 1; }
-packages=$(diff -rq "$work/ours/var/lib/dpkg/status.d" "$theirs/var/lib/dpkg/status.d" | sed 's/.*status.d\/\([^ ]*\) .*/\1/' | tr '\n' ' ')
-different=$(diff -rq --no-dereference "$work/ours" "$theirs" | grep -v status.d || true)
+packages=$({ diff -rq "$work/ours/var/lib/dpkg/status.d" "$theirs/var/lib/dpkg/status.d" || true; } | sed 's/.*status.d\/\([^ ]*\) .*/\1/' | tr '\n' ' ')
+different=$(diff -rq --no-dereference "$work/ours" "$theirs" | sed "s|^Files $work/ours\(/[^ ]*\) .*|\1|" | grep -v status.d || true)
 cmp "$work/ours/usr/bin/quay-rotator" "$theirs/usr/bin/quay-rotator"
 if [ -n "$packages" ]; then
-  echo "Debian has other versions here and there: $packages; these files differ, and no other:"
-  echo "$different"
+  echo "Debian's versions here and there differ: $packages"
+  echo "So do these files, and no other:" $different
 elif [ -n "$different" ]; then
   echo "$different" >&2
   exit 1
