@@ -358,6 +358,9 @@ TEST_F(Program, CrdsThatAreNotInstalledAreNamedAndWaitedFor) {
   };
   {
     const Restore restore;
+    // The chart guards them: their deletion takes every resource along.
+    cluster().kubectl_ok(
+        {"annotate", "-f", cluster().source("crds"), "quayrotator.dev/allow-deletion=true"});
     cluster().kubectl_ok({"delete", "-f", cluster().source("crds")});
     OperatorProcess without({.wait_until_ready = false});
     expect_readiness(without,

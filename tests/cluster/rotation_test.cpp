@@ -1,4 +1,5 @@
 // The main job: adopt, rotate, heal, follow, let go.
+#include "api/robot_token_rotation.h"
 #include "cluster/audit_log.h"
 #include "cluster/cluster_test.h"
 
@@ -60,6 +61,13 @@ TEST_F(Rotation, CostsFourRequestsToQuayAndFiveToTheApiServer) {
   apply_rotation();
   ASSERT_TRUE(wait_until_ready());
   expect_event("Adopted");
+  // The last request of its beginning.
+  ASSERT_TRUE(cluster().wait_for("the mark of a beginning that is over", kube::rotations,
+                                 key("puller"), [](const json& marked) {
+                                   return marked.at("metadata")
+                                       .value("annotations", json::object())
+                                       .contains(std::string(api::initialized_annotation));
+                                 }));
   cluster().quay().remove("/journal");
   AuditLog audit(cluster().value("auditLog"));
   annotate_rotate_now("now");
