@@ -1,6 +1,6 @@
 # Everything works on a bare Debian 12, as root or as a user with sudo. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help build image image-check demo test install-check simulate mutants fuzz torture soak bench bench-micro \
+.PHONY: help build image image-check release demo test install-check simulate mutants fuzz torture soak bench bench-micro \
   instructions lint generate format clean
 SHELL := /bin/bash
 
@@ -21,6 +21,9 @@ image: ## Build the container image, without a daemon: build/image (PLATFORMS="a
 image-check: ## Before a release: the Containerfile on a bare Debian, and arm64 under qemu (ONLY=one of them)
 	@$(if $(filter arm64,$(ONLY)),,image/containerfile-check.sh)
 	@$(if $(filter containerfile,$(ONLY)),,image/arm64-check.sh)
+
+release: ## Make the files of a release: build/release (VERSION=1.2.3, RELEASE_KEY= gpg's key or SIGN=0)
+	@release/release.sh "$(VERSION)" $(PLATFORMS)
 
 demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up to explore)
 	@tests/prepare.sh demo

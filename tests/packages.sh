@@ -2,7 +2,7 @@
 # Installs what is missing from Debian 12, by need. Touches nothing when all of it is there.
 #   tests/packages.sh build        to compile the program and its tests
 #   tests/packages.sh build test   … and to run the cluster tests and the demonstration
-# Groups: build, image, arm64, containerfile, test, fuzz, lint, and go (only needed where there is no Go to start from).
+# Groups: build, image, release, arm64, containerfile, test, fuzz, lint, and go (only needed where there is no Go to start from).
 set -euo pipefail
 . "$(dirname "$0")/step.sh"
 
@@ -15,9 +15,10 @@ packages_of() {
         libgtest-dev libgmock-dev librapidcheck-dev libmimalloc-dev libbenchmark-dev valgrind patch
       ;;
     image) echo libdeflate-tools ca-certificates tzdata binutils ;;
+    release) echo gnupg ;;
     arm64) echo g++-12-aarch64-linux-gnu qemu-user-static ;;
     containerfile) echo mmdebstrap buildah crun ;;
-    test) echo containerd runc docker-registry skopeo iproute2 ;;
+    test) echo containerd runc docker-registry skopeo iproute2 gnupg ;;
     go) echo python3-venv ;;
     fuzz) echo clang libclang-rt-14-dev ;; # Debian 12's clang is 14
     lint) echo clang-format clang-tidy libclang-rt-14-dev shellcheck ;; # sanitizer/*.h as clang has them
