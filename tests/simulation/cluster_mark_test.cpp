@@ -4,12 +4,11 @@
 #include <string>
 #include <tuple>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "api/robot_token_rotation.h"
-#include "simulation/world.h"
+#include "simulation/story.h"
 
 namespace quay_rotator::simulation {
 namespace {
@@ -18,28 +17,15 @@ using nlohmann::json;
 using std::chrono::hours;
 using std::chrono::minutes;
 using std::chrono::seconds;
-using ::testing::IsEmpty;
 
-class ClusterMark : public ::testing::Test {
+class ClusterMark : public Story {
  protected:
-  void live(const RotationOptions& options) {
-    world.create_connection();
-    rotation = world.create_rotation(options);
-    world.start(0);
-    world.advance(minutes(2));
-  }
   json annotations() const {
     return (*world.api.find(kube::rotations, rotation))["metadata"].value("annotations",
                                                                           json::object());
   }
   std::string annotation(std::string_view name) const {
     return annotations().value(std::string(name), "");
-  }
-  std::string reason() const {
-    for (const json& condition : world.status(rotation).value("conditions", json::array())) {
-      if (condition["type"] == "Ready") return condition["reason"];
-    }
-    return "";
   }
   // As a backup brings it: with its annotations, another UID and no status.
   void restore() {
@@ -60,13 +46,6 @@ class ClusterMark : public ::testing::Test {
     });
   }
   int commits() { return world.commits("acme+puller"); }
-  void expect_settled() {
-    EXPECT_THAT(world.observer.unsettled(), IsEmpty());
-    EXPECT_THAT(world.observer.violations(), IsEmpty());
-  }
-
-  World world{1};
-  kube::ObjectKey rotation;
 };
 
 TEST_F(ClusterMark, IsWrittenOnceTheBeginningIsOver) {
@@ -90,12 +69,12 @@ TEST_F(ClusterMark, ARestoreWithoutStatusBeginsNothingAgain) {
     world.advance(minutes(5));
     EXPECT_EQ(commits(), 2);
   }
-  EXPECT_EQ(reason(), "Current");
+  EXPECT_EQ(reason(rotation), "Current");
   // Its life goes on.
   world.rotate_now(rotation);
   world.advance(minutes(2));
   EXPECT_EQ(commits(), 3);
-  EXPECT_THAT(world.observer.violations(), IsEmpty());
+  expect_no_violation();
 }
 
 TEST_F(ClusterMark, ARestoreWhileTheOperatorIsDownBeginsNothingAgain) {
@@ -124,7 +103,7 @@ TEST_F(ClusterMark, AnotherClusterDoesNothingUntilThePersonSaysSo) {
   world.rotate_now(rotation);
   world.quay.regenerate_in_ui("acme+puller");  // what the first cluster does
   world.advance(hours(5));
-  EXPECT_EQ(reason(), "OwnedByAnotherCluster");
+  EXPECT_EQ(reason(rotation), "OwnedByAnotherCluster");
   EXPECT_EQ(commits(), 1);
   EXPECT_EQ(world.token_in("quay-pull"), secret);
   EXPECT_EQ(world.quay.requests(), asked);
@@ -137,7 +116,7 @@ TEST_F(ClusterMark, AnotherClusterDoesNothingUntilThePersonSaysSo) {
   EXPECT_EQ(world.token_in("quay-pull"), world.quay.token("acme+puller"));
   world.advance(minutes(61));
   EXPECT_EQ(commits(), 2);
-  EXPECT_THAT(world.observer.violations(), IsEmpty());
+  expect_no_violation();
 }
 
 // etcd was copied: the status too, in the middle of a rotation.
@@ -154,7 +133,7 @@ TEST_F(ClusterMark, AnotherClusterSettlesNoLedgerEither) {
   world.advance(hours(1));
   EXPECT_EQ(world.quay.requests(), asked);
   EXPECT_TRUE(world.status(rotation).contains("rotation"));
-  EXPECT_EQ(reason(), "OwnedByAnotherCluster");
+  EXPECT_EQ(reason(rotation), "OwnedByAnotherCluster");
   start_in("this-cluster");
   world.advance(hours(1));
   EXPECT_EQ(commits(), 1);

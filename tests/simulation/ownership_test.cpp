@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "http/allowed_hosts.h"
-#include "simulation/world.h"
+#include "simulation/story.h"
 
 namespace quay_rotator::simulation {
 namespace {
@@ -20,28 +20,19 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-class Ownership : public ::testing::Test {
+class Ownership : public Story {
  protected:
   static constexpr const char* wrong_token = "QRSIMTOKENWRONG";
 
-  // The victim: team-a, by the Quay's own name.
+  // The victim is `rotation`: team-a, by the Quay's own name.
   void adopt() {
-    world.create_connection();
-    victim = world.create_rotation({});
-    world.start(0, options);
-    world.advance(minutes(2));
-    expect_owner(victim);
+    live({}, options);
+    expect_owner(rotation);
   }
   // Another namespace with a claim to the same robot.
   kube::ObjectKey claim_elsewhere(const ConnectionOptions& connection, bool verify = true) {
     world.create_connection(connection);
     return world.create_rotation({.verify = verify, .name_space = connection.name_space});
-  }
-  std::string reason(const kube::ObjectKey& key) const {
-    for (const json& condition : world.status(key).value("conditions", json::array())) {
-      if (condition["type"] == "Ready") return condition["reason"];
-    }
-    return "";
   }
   void expect_owner(const kube::ObjectKey& key) {
     EXPECT_NE(reason(key), "Conflict") << key.text();
@@ -50,17 +41,14 @@ class Ownership : public ::testing::Test {
   void expect_conflict(const kube::ObjectKey& key) { EXPECT_EQ(reason(key), "Conflict"); }
   // The victim's rotations go on.
   void expect_undisturbed() {
-    const int before = world.commits(victim);
-    world.rotate_now(victim);
+    const int before = world.commits(rotation);
+    world.rotate_now(rotation);
     world.advance(minutes(1));
-    EXPECT_EQ(world.commits(victim), before + 1);
-    expect_owner(victim);
+    EXPECT_EQ(world.commits(rotation), before + 1);
+    expect_owner(rotation);
   }
-  void expect_no_violation() { EXPECT_THAT(world.observer.violations(), IsEmpty()); }
 
-  World world{1};
   ReplicaOptions options;
-  kube::ObjectKey victim;
 };
 
 TEST_F(Ownership, WhoMayNotReadTheRobotBlocksNobodyHoweverOld) {
@@ -94,7 +82,7 @@ TEST_F(Ownership, LapsesWhenQuayHasRefusedForLong) {
   expect_conflict(next);
   world.advance(hours(2));
   expect_owner(next);
-  expect_conflict(victim);
+  expect_conflict(rotation);
   expect_no_violation();
 }
 
@@ -103,14 +91,14 @@ TEST_F(Ownership, StaysWhileQuayIsAway) {
   const auto next = claim_elsewhere({.name_space = "team-b"});
   world.advance(minutes(1));
   world.quay.troubles.down = true;
-  world.rotate_now(victim);
+  world.rotate_now(rotation);
   world.advance(hours(5));
   world.start(0);
   world.advance(hours(5));
   expect_conflict(next);
   world.quay.troubles.down = false;
   world.advance(minutes(10));
-  expect_owner(victim);
+  expect_owner(rotation);
   expect_conflict(next);
   expect_no_violation();
 }

@@ -13,7 +13,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "simulation/world.h"
+#include "simulation/story.h"
 
 namespace quay_rotator::simulation {
 namespace {
@@ -27,26 +27,11 @@ using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::string condition(const json& status, std::string_view type, const char* field = "status") {
-  for (const json& each : status.value("conditions", json::array())) {
-    if (each.value("type", "") == type) return each.value(field, "");
-  }
-  return "";
-}
-
-class Scenario : public ::testing::Test {
+class Scenario : public Story {
  protected:
-  // One replica that has adopted the robot's token.
   void adopt(const RotationOptions& options = {}) {
-    world.create_connection();
-    rotation = world.create_rotation(options);
-    world.start(0);
-    world.advance(minutes(2));
+    live(options);
     ASSERT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
-  }
-  void expect_settled() {
-    EXPECT_THAT(world.observer.unsettled(), IsEmpty());
-    EXPECT_THAT(world.observer.violations(), IsEmpty());
   }
   // The replica dies once, after that step.
   static Replica::DiesAfter once_after(std::string step) {
@@ -55,9 +40,7 @@ class Scenario : public ::testing::Test {
     };
   }
 
-  World world{1};
   std::string robot = "acme+puller";
-  kube::ObjectKey rotation;
 };
 
 TEST_F(Scenario, AdoptsTheTokenThatIsThere) {
@@ -197,7 +180,7 @@ TEST_P(DeletedWithALedger, LeavesNoDeadToken) {
     world.advance(minutes(1));
   }
   EXPECT_EQ(world.api.find(kube::secrets, {World::name_space, "quay-pull"}) != nullptr, stays);
-  EXPECT_THAT(world.observer.violations(), IsEmpty());
+  expect_no_violation();
 }
 
 INSTANTIATE_TEST_SUITE_P(EachWay, DeletedWithALedger,
@@ -1016,17 +999,14 @@ TEST_F(Scenario, AResourceThatItsConnectionCannotServeLeavesTheConnectionReady) 
 }
 
 // Of one tenant, the resource and the Quay that all is well with; of many others, all that is not.
-class Neighbours : public ::testing::Test {
+class Neighbours : public Story {
  protected:
   static constexpr int many = 60;
 
   // As shipped; with one replica, which adopts everything while all Quays are well.
   void settle() {
-    world.create_connection();
-    mine = world.create_rotation({});
-    world.start(0, options);
-    world.advance(minutes(2));
-    ASSERT_EQ(world.token_in(secret), world.token_of(mine));
+    live({}, options);
+    ASSERT_EQ(world.token_in(secret), world.token_of(rotation));
   }
   // A tenant with a connection of its own.
   void tenant(const std::string& name_space, std::size_t quay, int resources = 1,
@@ -1047,12 +1027,12 @@ class Neighbours : public ::testing::Test {
   // Mine is rotated within a second, now and for as long as it goes on.
   void expect_unhindered(int times = 10) {
     for (int i = 0; i < times; ++i) {
-      const int before = world.commits(mine);
-      world.rotate_now(mine);
+      const int before = world.commits(rotation);
+      world.rotate_now(rotation);
       world.advance(seconds(1));
-      EXPECT_EQ(world.commits(mine), before + 1);
-      EXPECT_EQ(world.token_in(secret), world.token_of(mine));
-      EXPECT_FALSE(world.status(mine).contains("rotation"));
+      EXPECT_EQ(world.commits(rotation), before + 1);
+      EXPECT_EQ(world.token_in(secret), world.token_of(rotation));
+      EXPECT_FALSE(world.status(rotation).contains("rotation"));
       world.advance(minutes(1));
     }
     expect_no_violations();
@@ -1066,19 +1046,17 @@ class Neighbours : public ::testing::Test {
   void expect_ledger_settled_after_a_start() {
     world.start(0, options, [](std::string_view step) { return step == "regenerate"; });
     world.advance(seconds(30));
-    world.rotate_now(mine);
+    world.rotate_now(rotation);
     world.advance(seconds(2));
-    ASSERT_TRUE(world.status(mine).contains("rotation"));
+    ASSERT_TRUE(world.status(rotation).contains("rotation"));
     world.start(0, options);
     world.advance(seconds(2));
-    EXPECT_EQ(world.token_in(secret), world.token_of(mine));
-    EXPECT_FALSE(world.status(mine).contains("rotation"));
+    EXPECT_EQ(world.token_in(secret), world.token_of(rotation));
+    EXPECT_FALSE(world.status(rotation).contains("rotation"));
     expect_no_violations();
   }
 
-  World world{1};
   ReplicaOptions options{.workers = 64};
-  kube::ObjectKey mine;
   kube::ObjectKey secret{World::name_space, "quay-pull"};
   std::vector<kube::ObjectKey> theirs;
 };
@@ -1151,18 +1129,18 @@ TEST_F(Neighbours, DriftIsReadBesideDeadConnections) {
   for (int i = 0; i < 5; ++i) {
     world.quay.regenerate_in_ui("acme+puller");
     world.advance(minutes(12));
-    EXPECT_EQ(world.token_in(secret), world.token_of(mine));
+    EXPECT_EQ(world.token_in(secret), world.token_of(rotation));
   }
 }
 
 TEST_F(Neighbours, NamespaceThatCannotBeReadCostsItself) {
   options.namespaces = {"team-a", "team-b"};
   world.create_connection();
-  mine = world.create_rotation({});
+  rotation = world.create_rotation({});
   tenant("team-b", 0);
   world.start(0, options);
   world.advance(minutes(2));
-  ASSERT_EQ(world.token_in(secret), world.token_of(mine));
+  ASSERT_EQ(world.token_in(secret), world.token_of(rotation));
   world.api.unlisted = {"team-b"};
   world.observer.calm().disturb_namespace("team-b", minutes(20));
   world.start(0, options);
@@ -1179,7 +1157,7 @@ TEST_F(Neighbours, NamespaceThatCannotBeReadCostsItself) {
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(theirs.front()), 1);
   EXPECT_EQ(world.commits(younger), 1);
-  EXPECT_THAT(world.observer.violations(), IsEmpty());
+  expect_no_violation();
 }
 
 TEST_F(Neighbours, ExceptionInOneLookCostsThatResourceABackOff) {
