@@ -342,6 +342,27 @@ TEST_F(Scenario, BelievesABackupOfQuayOnceItStays) {
   expect_settled();
 }
 
+// The token of a POST is replaced before anybody has published it, and a backup of Quay brings it
+// back in the middle of the next rotation: what that tells of its outage is compared with no more.
+TEST_F(Scenario, ATokenThatABackupBringsBackIsAnOutageFromThen) {
+  adopt();
+  world.start(0, {}, once_after("regenerate"));
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  ASSERT_EQ(world.commits(robot), 1);
+  world.quay.regenerate_in_ui(robot);
+  world.start(0, {}, once_after("ledger"));
+  world.advance(minutes(30));
+  world.rotate_now(rotation);
+  world.advance(minutes(1));
+  ASSERT_TRUE(world.quay.put_back(robot));
+  world.start(0);
+  world.advance(minutes(1));
+  EXPECT_EQ(world.commits(robot), 1);
+  EXPECT_EQ(world.token_in("quay-pull"), world.quay.token(robot));
+  expect_no_violation();
+}
+
 // "Retry-After: 3600", of a POST that may have committed: nobody waits for an hour.
 TEST_F(Scenario, AsksAgainSoonerThanToldWhilePullsMayFail) {
   adopt();

@@ -122,6 +122,14 @@ std::string SimulatedQuay::token(const std::string& full_name) {
   return found == robots_.end() || !exists(full_name) ? "" : found->second.token;
 }
 
+std::optional<base::MonotonicTime> SimulatedQuay::has_since(const std::string& full_name,
+                                                            const std::string& token) const {
+  const auto found = robots_.find(full_name);
+  if (found == robots_.end() || found->second.token != token) return std::nullopt;
+  const std::vector<Past>& past = found->second.past;
+  return past.empty() ? base::MonotonicTime{} : past.back().until;
+}
+
 int SimulatedQuay::commits(const std::string& full_name) {
   catch_up();
   return robots_.at(full_name).commits;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -95,6 +96,9 @@ class SimulatedQuay final : public Server {
   [[nodiscard]] const std::string& api_token() const { return api_token_; }
   // "" when there is no such robot.
   [[nodiscard]] std::string token(const std::string& full_name);
+  // Since when it is the robot's, by what has been looked at; nothing: the robot has another.
+  [[nodiscard]] std::optional<base::MonotonicTime> has_since(const std::string& full_name,
+                                                             const std::string& token) const;
   [[nodiscard]] bool regenerated_in_ui(const std::string& full_name) const {
     return robots_.at(full_name).in_ui;
   }

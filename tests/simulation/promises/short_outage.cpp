@@ -44,13 +44,14 @@ void ShortOutage::on_secret(const Change& change) {
       continue;
     }
     outage.pending.erase(change.key);
-    if (outage.pending.empty() && outage.same_targets) {
-      measured_[robot] = {outage.token, known().world.now() - outage.began};
-    }
-    const bool undisturbed = outage.began - known().disturbed(outage.rotation) > Calm::after;
-    if (!outage.pending.empty() || !undisturbed) continue;
-    ++timed_;
+    if (!outage.pending.empty()) continue;
+    // One that somebody replaced, and that a backup of Quay brought back, is a new token again.
+    outage.began =
+        known().quay_of(robot).has_since(robot.name, outage.token).value_or(outage.began);
     const base::Duration took = known().world.now() - outage.began;
+    if (outage.same_targets) measured_[robot] = {outage.token, took};
+    if (outage.began - known().disturbed(outage.rotation) <= Calm::after) continue;
+    ++timed_;
     if (took > outage.allowed) {
       violate("I6 the outage of " + robot.text() + " was " + base::format_duration(took));
     }
