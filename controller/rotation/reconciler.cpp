@@ -675,14 +675,15 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   std::vector<Notice> notices;
   const std::string ledger = ledger_name(rotation.status.rotation);
   const auto known = before.status.token_fingerprint;
+  bool overtaken = false;
   const auto written = parts_.status.write(
       rotation,
       [&](const api::RobotTokenRotation& current) -> std::optional<api::RobotTokenRotationStatus> {
         // Another replica may have finished the rotation, or have sent another attempt of it that
-        // this run knows nothing of: its ledger stays.
-        if (ledger_name(current.status.rotation) != ledger) return std::nullopt;
-        // … or have seen a newer token than this run did.
-        if (current.status.token_fingerprint != known) return std::nullopt;
+        // this run knows nothing of: its ledger stays. Or it has seen a newer token.
+        overtaken = ledger_name(current.status.rotation) != ledger ||
+                    current.status.token_fingerprint != known;
+        if (overtaken) return std::nullopt;
         StatusUpdate update = after_run(current, run);
         notices = std::move(update.notices);
         return std::move(update.status);
@@ -704,6 +705,16 @@ void Reconciler::finish(const api::RobotTokenRotation& before, DriverResult resu
   announce(rotation, notices, stop);
   parts_.driver.step("event");
 
+  if (overtaken) {
+    // The watch brings it; late, where the API server was put back to what is older than the cache.
+    int times = 0;
+    remember(key, [&](Memory& it) {
+      it.count_ledger_failure();
+      times = it.ledger_failures();
+    });
+    return retry(before, memory.news(),
+                 retry_delay(ledger_backoff, times, parts_.executor.random(), {}));
+  }
   if (needs_retry(report)) return retry(rotation, memory.news(), delay);
   int heals = 0;
   remember(key, [&](Memory& it) {

@@ -743,6 +743,31 @@ TEST_F(Scenario, HealsWhatABackupOfEtcdBroughtBackWhileItRan) {
   expect_settled();
 }
 
+// … in the moment in which a rotation is over, and at once it is past what was seen of it before:
+// the cache knows a ledger that is in no status any more, until everything is listed again.
+TEST_F(Scenario, WhatABackupOfEtcdUndidIsLookedAtMoreAndMoreSeldom) {
+  adopt();
+  auto backup = world.api.back_up();
+  world.start(0, {}, [&, done = false](std::string_view step) mutable {
+    if (step != "publish" || std::exchange(done, true)) return false;
+    world.api.restore(*backup);
+    for (int change = 0; change < 20; ++change) {
+      world.api.edit(kube::secrets, {World::name_space, "quay-api"}, [&](json& secret) {
+        secret["metadata"]["annotations"]["change"] = std::to_string(change);
+      });
+    }
+    return false;
+  });
+  world.advance(minutes(1));
+  backup = world.api.back_up();
+  world.rotate_now(rotation);
+  world.advance(seconds(30));
+  EXPECT_EQ(world.commits(robot), 1);
+  const auto before = world.quay.requests();
+  world.advance(minutes(1));
+  EXPECT_LT(world.quay.requests() - before, 30);
+}
+
 TEST_F(Scenario, WaitsForAQuayThatIsDown) {
   adopt();
   world.quay.troubles.down = true;
