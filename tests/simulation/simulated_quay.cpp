@@ -118,6 +118,10 @@ const std::string& SimulatedQuay::replace_api_token() {
 
 std::string SimulatedQuay::token(const std::string& full_name) {
   catch_up();
+  return token_seen(full_name);
+}
+
+std::string SimulatedQuay::token_seen(const std::string& full_name) const {
   const auto found = robots_.find(full_name);
   return found == robots_.end() || !exists(full_name) ? "" : found->second.token;
 }

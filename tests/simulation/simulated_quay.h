@@ -96,7 +96,9 @@ class SimulatedQuay final : public Server {
   [[nodiscard]] const std::string& api_token() const { return api_token_; }
   // "" when there is no such robot.
   [[nodiscard]] std::string token(const std::string& full_name);
-  // Since when it is the robot's, by what has been looked at; nothing: the robot has another.
+  // By what has been looked at: the robot's token, and since when that one is it; nothing: it has
+  // another.
+  [[nodiscard]] std::string token_seen(const std::string& full_name) const;
   [[nodiscard]] std::optional<base::MonotonicTime> has_since(const std::string& full_name,
                                                              const std::string& token) const;
   [[nodiscard]] bool regenerated_in_ui(const std::string& full_name) const {
