@@ -112,6 +112,7 @@ constexpr Reach posts_and_logins =
 constexpr Reach logins = reach({Step::preflight, Step::verify}, "the step logs in nowhere");
 constexpr Reach lists = reach({Step::idle}, "the step asks for no list");
 constexpr Reach robot_reads = reach({Step::observe}, "the step does not read one robot");
+constexpr Reach undrawn = reach({}, "it is not drawn");
 constexpr Reach after_actions = reach({Step::observe, Step::preflight, Step::record,
                                        Step::regenerate, Step::publish, Step::verify, Step::commit},
                                       "it follows an action of the protocol, and idle has none");
@@ -163,11 +164,20 @@ const Reach* reach_of(Kind kind) {
     case Kind::owner_disabled:
     case Kind::registry_nonsense:
       return &logins;
+    case Kind::versions_back:
+      return &undrawn;
     case Kind::crash_after_step:
       return &after_actions;
     default:
       return nullptr;
   }
+}
+
+template <class T, std::size_t size>
+std::optional<T> by_name(const std::array<std::string_view, size>& names, std::string_view name) {
+  const auto* const found = std::ranges::find(names, name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<T>(found - names.begin());
 }
 
 std::string seconds_text(base::Duration time) {
@@ -184,6 +194,14 @@ std::string_view name(Step step) {
 
 std::string_view name(FaultKind kind) {
   return kind_names.at(static_cast<std::size_t>(kind));
+}
+
+std::optional<FaultKind> fault_kind(std::string_view name) {
+  return by_name<FaultKind>(kind_names, name);
+}
+
+std::optional<Step> step(std::string_view name) {
+  return by_name<Step>(step_names, name);
 }
 
 std::string Fault::text() const {

@@ -101,6 +101,9 @@ inline constexpr std::size_t fault_kind_count =
 // Those before it are drawn in every schedule.
 inline constexpr FaultKind first_rare_kind = FaultKind::quay_silent;
 std::string_view name(FaultKind kind);
+// By that name; nothing: there is none.
+std::optional<FaultKind> fault_kind(std::string_view name);
+std::optional<Step> step(std::string_view name);
 
 struct Fault {
   FaultKind kind{};

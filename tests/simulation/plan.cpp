@@ -107,10 +107,10 @@ Fault wish(base::Duration at, std::uint64_t choice) {
 }
 
 // What is drawn in few schedules, so that the others stay as small as they are.
-constexpr std::array<Kind, 7> rare{Kind::quay_silent,        Kind::quay_trickles,
-                                   Kind::quay_endless_list,  Kind::quay_nonsense_list,
-                                   Kind::quay_others_robots, Kind::quay_much_later,
-                                   Kind::registry_nonsense};
+constexpr std::array<Kind, 9> rare{
+    Kind::quay_silent,        Kind::quay_trickles,           Kind::quay_endless_list,
+    Kind::quay_nonsense_list, Kind::quay_others_robots,      Kind::quay_much_later,
+    Kind::registry_nonsense,  Kind::restored_without_status, Kind::cluster_copied};
 
 void add_rare_faults(Dice& dice, Plan& plan) {
   const std::uint64_t count = 1 + dice.below(3);
@@ -123,14 +123,13 @@ void add_rare_faults(Dice& dice, Plan& plan) {
 }
 
 // Other tenants beside the first: their namespaces, connections, limits and, sometimes, their Quay.
-// `fewest`: resources of a connection.
-void add_tenants(Dice& dice, Plan& plan, std::uint64_t fewest) {
+// `count` connections, each of `fewest` resources or a few more.
+void add_tenants(Dice& dice, Plan& plan, std::uint64_t count, std::uint64_t fewest) {
   plan.quays = 1 + dice.below(2);
   plan.workers = 8;  // as shipped
   constexpr std::array<const char*, 3> name_spaces{"team-a", "team-b", "team-c"};
   constexpr std::array<double, 5> limits{0, 0, 20, 2, 0.05};
   std::vector<RotationOptions> theirs;
-  const std::uint64_t count = 1 + dice.below(3);
   for (std::uint64_t number = 1; number <= count; ++number) {
     ConnectionOptions connection;
     connection.name = "quay-" + std::to_string(number);
@@ -157,9 +156,16 @@ void add_tenants(Dice& dice, Plan& plan, std::uint64_t fewest) {
   plan.at_start += theirs.size();
 }
 
-// Nothing goes wrong for the first tenant, and everything for those whose Quay the second is.
+// Nothing goes wrong for the first tenant, and everything for those whose Quay the second is:
+// a few connections with more resources than there are workers, or more connections than that to a
+// Quay that never answers.
 void add_hostile_neighbours(Dice& dice, Plan& plan) {
-  add_tenants(dice, plan, 10);  // more than there are workers
+  const bool crowd = dice.chance(0.3);
+  if (crowd) {
+    add_tenants(dice, plan, 14, 1);
+  } else {
+    add_tenants(dice, plan, 1 + dice.below(3), 10);
+  }
   plan.quays = 2;
   plan.faults.clear();
   plan.leader_elect = true;
@@ -168,6 +174,7 @@ void add_hostile_neighbours(Dice& dice, Plan& plan) {
     ConnectionOptions& connection = plan.connections[number];
     if (connection.name_space == World::name_space) connection.name_space = "team-b";
     // A limit is a way to be in the way too.
+    if (crowd) connection.requests_per_second.reset();
     if (connection.requests_per_second.value_or(1) >= 1) connection.quay = second_quay;
   }
   for (RotationOptions& rotation : plan.rotations) {
@@ -205,6 +212,14 @@ void add_hostile_neighbours(Dice& dice, Plan& plan) {
       plan.faults.push_back(end);
     }
     plan.length += dice.between(minutes(4), minutes(12));
+  }
+  if (crowd) {
+    Fault silence = draw_fault(dice, Kind::quay_silent, {});
+    silence.step.reset();
+    silence.choice = second_quay;
+    silence.duration = plan.length;
+    silence.rate = 1;
+    plan.faults.push_back(silence);
   }
 }
 
@@ -295,8 +310,26 @@ Plan draw_plan(std::uint64_t seed) {
   Dice rare(seed ^ 0xE5U);  // so that what is drawn above stays what it was
   const std::uint64_t lot = rare.below(100);
   if (lot < 10) add_rare_faults(rare, plan);
-  if (lot >= 6 && lot < 12) add_tenants(rare, plan, 1);
+  if (lot >= 6 && lot < 12) add_tenants(rare, plan, 1 + rare.below(3), 1);
   if (lot >= 12 && lot < 16) add_hostile_neighbours(rare, plan);
+  std::ranges::stable_sort(plan.faults, {}, &Fault::at);
+  return plan;
+}
+
+Plan draw_plan(std::uint64_t seed, const std::vector<Aim>& together) {
+  Plan plan = draw_plan(seed);
+  Dice dice(seed ^ 0xF7U);
+  const std::uint64_t subject = dice.below(1'000'000);
+  for (const auto& [kind, step] : together) {
+    Fault fault = draw_fault(dice, kind, plan.length + dice.between({}, seconds(2)));
+    if (step || dice.chance(0.5)) fault.step = step;
+    fault.duration = dice.between(minutes(1), minutes(5));
+    fault.rate = 1;
+    fault.choice = subject;
+    plan.faults.push_back(fault);
+  }
+  plan.faults.push_back(wish(plan.length + dice.between({}, seconds(4)), subject));
+  plan.length += dice.between(seconds(5), minutes(8));
   std::ranges::stable_sort(plan.faults, {}, &Fault::at);
   return plan;
 }

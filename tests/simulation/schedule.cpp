@@ -208,7 +208,8 @@ class Life {
     }
     if (is_window(state.fault->kind)) return set_windows();
     happen(state);
-    if (saves_) world_.save();  // what the API server may be put back to, later
+    // What the API server may be put back to, later; a namespace that is going would go for ever.
+    if (saves_ && world_.api.terminating.empty()) world_.save();
   }
 
   void finish(State& state) {
@@ -472,14 +473,9 @@ class Life {
         finish_end_of_namespace(state.name_space);
         break;
       case Kind::secret_immutable:
-      case Kind::secret_wrong_type: {
-        const auto secret = world_.api.find(kube::secrets, state.secret);
-        if (secret &&
-            (secret->value("immutable", false) || secret->value("type", "") == "Opaque")) {
-          world_.api.remove(kube::secrets, state.secret);
-        }
+      case Kind::secret_wrong_type:
+        remove_if_broken(state.secret);
         break;
-      }
       case Kind::robot_missing:
         for (const auto& quay : world_.quays) {
           if (!quay->troubles.robots_missing.contains(state.subject)) continue;
@@ -511,6 +507,13 @@ class Life {
         return;
     }
     note("end " + std::string(name(fault.kind)));
+  }
+
+  void remove_if_broken(const kube::ObjectKey& key) {
+    const auto secret = world_.api.find(kube::secrets, key);
+    if (secret && (secret->value("immutable", false) || secret->value("type", "") == "Opaque")) {
+      world_.api.remove(kube::secrets, key);
+    }
   }
 
   void set_clock(Process& process, const Fault& jump) {
@@ -666,12 +669,19 @@ class Life {
     set_windows();
     world_.stop_faults();
     for (const kube::ObjectKey& rotation : rotations_) {
-      world_.edit_rotation(rotation, [](json& object) { object["spec"]["suspend"] = false; });
+      world_.edit_rotation(rotation, [](json& object) {
+        // An edit of who is not suspended would end its waiting.
+        if (object["spec"].value("suspend", false)) object["spec"]["suspend"] = false;
+      });
     }
     for (const ConnectionOptions& connection : plan_.connections) {
       if (connection.requests_per_second.value_or(1) >= 1) continue;
       world_.api.edit(kube::connections, connection.key(),
                       [](json& object) { object["spec"].erase("rateLimit"); });
+    }
+    // Where the API server was put back what people had mended is broken again.
+    for (const State& state : states_) {
+      if (!state.secret.name.empty()) remove_if_broken(state.secret);
     }
     world_.end_copy();
     // Mostly until everything is right; some lives go on, for what might undo it.

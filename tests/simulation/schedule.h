@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,13 @@ struct Plan {
 };
 
 Plan draw_plan(std::uint64_t seed);
+// … and then all of these together, of one resource that is asked to rotate meanwhile: for who
+// looks for what chance seldom brings together.
+struct Aim {
+  FaultKind kind{};
+  std::optional<Step> step;  // nothing: of the time, or of chance
+};
+Plan draw_plan(std::uint64_t seed, const std::vector<Aim>& together);
 
 struct Outcome {
   std::vector<std::string> violations;

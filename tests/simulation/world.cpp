@@ -236,8 +236,9 @@ void World::copy_cluster(bool with_statuses) {
   observer.watch_copy(copy);
   Process& process = *processes_.emplace_back(std::make_unique<Process>(executor, observer));
   observer.add_to_copy(process);
-  copys_replica_ = std::make_unique<Replica>(ReplicaOptions{.name = "copy", .leader_elect = false},
-                                             process, copy, quays, Replica::DiesAfter());
+  copys_replica_ = std::make_unique<Replica>(
+      ReplicaOptions{.name = "copy", .leader_elect = false, .cluster = copy.cluster()}, process,
+      copy, quays, Replica::DiesAfter());
 }
 
 Replica* World::replica(std::size_t number) {

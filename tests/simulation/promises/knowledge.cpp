@@ -17,6 +17,12 @@ const json::json_pointer ledger_pointer("/status/rotation");
 // Of one regenerate call: see ReplicaOptions.
 constexpr base::Duration request_deadline = std::chrono::seconds(30);
 
+bool is_restored(const json& rotation) {
+  const json annotations = rotation["metadata"].value("annotations", json::object());
+  return annotations.contains(std::string(api::initialized_annotation)) &&
+         text_at(rotation, "/status/tokenFingerprint").empty() && !has_ledger(rotation);
+}
+
 kube::ObjectKey key_of(const json& object) {
   return {text_at(object, "/metadata/namespace"), text_at(object, "/metadata/name")};
 }
@@ -74,7 +80,10 @@ void Knowledge::take(const Change& change) {
   take_rotation(change.key, change.after);
   if (!change.after) return;
   if (const std::string request = request_of(*change.after); !request.empty()) {
-    requested_[rotations_.at(change.key).uid()].insert(request);
+    const std::string uid = rotations_.at(change.key).uid();
+    requested_[uid].insert(request);
+    // Until it has a status nothing tells that from what it was asked for before its backup.
+    if (is_restored(*change.after)) served_[uid].insert(request);
   }
   if (!begins_ledger(change)) return;
   const Rotation& rotation = rotations_.at(change.key);
