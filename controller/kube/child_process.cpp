@@ -24,6 +24,7 @@ using namespace std::chrono_literals;
 using base::Error;
 
 constexpr std::size_t max_diagnostics = 4096;
+constexpr std::size_t pipe_capacity = 65536;  // of Linux
 // Nothing tells poll() that a child ended whose grandchildren still hold its pipes.
 constexpr base::Duration look_for_exit = 20ms;
 
@@ -203,7 +204,9 @@ base::Expected<ChildResult> run_child(
     read_all();
     if (result.output.size() > limits.max_output) break;
   }
-  read_all();  // what it wrote before it ended is in the pipes by now
+  // What it wrote before it ended is in the pipes by now, which hold no more than that; children of
+  // its own may go on for ever.
+  for (std::size_t held = 0; held < pipe_capacity; held += max_diagnostics) read_all();
   if (result.output.size() > limits.max_output) {
     return tl::unexpected(
         Error{"printed more than " + std::to_string(limits.max_output) + " bytes"});
