@@ -78,6 +78,9 @@ void Knowledge::take(const Change& change) {
   if (change.plural == kube::connections.plural) take_connection(change);
   if (change.plural != kube::rotations.plural) return;
   take_rotation(change.key, change.after);
+  const bool edited =
+      !change.before || !change.after || (*change.before)["spec"] != (*change.after)["spec"];
+  if (change.caller == nullptr && edited) edited_[change.key] = world.now();
   if (!change.after) return;
   if (const std::string request = request_of(*change.after); !request.empty()) {
     const std::string uid = rotations_.at(change.key).uid();

@@ -126,6 +126,11 @@ class Knowledge {
   // What was done, to be put back together with the API server.
   [[nodiscard]] Requests done() const { return served_; }
   void put_back(Requests done) { served_ = std::move(done); }
+  // Since that time people have changed the spec: what set out before does not know its targets.
+  [[nodiscard]] bool edited_since(const kube::ObjectKey& key, base::MonotonicTime time) const {
+    const auto edited = edited_.find(key);
+    return edited != edited_.end() && edited->second >= time;
+  }
   [[nodiscard]] base::MonotonicTime disturbed(const Rotation& rotation) const {
     return calm.disturbed(rotation.robot.host, rotation.key.name_space);
   }
@@ -150,6 +155,7 @@ class Knowledge {
   std::map<kube::ObjectKey, std::string> urls_;   // of connections, ever
   std::map<kube::ObjectKey, Rotation> rotations_;
   std::map<RobotId, std::set<kube::ObjectKey>> rotations_of_;
+  std::map<kube::ObjectKey, base::MonotonicTime> edited_;       // a rotation's spec, by people
   std::map<Sender, Ledger> ledgers_;                            // the last that each wrote
   std::map<std::pair<std::string, std::uint64_t>, Sent> sent_;  // by Quay and the POST's number
   Requests requested_;

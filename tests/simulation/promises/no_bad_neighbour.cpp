@@ -64,8 +64,11 @@ void NoBadNeighbour::look() {
 }
 
 void NoBadNeighbour::on_commit(const Sent& sent) {
-  if (!sent.holder || sent.late) {  // nobody waits for it any more: it is found as drift is
-    if (sent.holder) outages_.erase(sent.holder->key);
+  if (!sent.holder) return;
+  // Nobody waits for it any more, and it is found as drift is; or there are other targets now, that
+  // are healed.
+  if (sent.late || known().edited_since(sent.holder->key, sent.ledger->time)) {
+    outages_.erase(sent.holder->key);
     return;
   }
   Outage outage{sent.ledger->uid, sent.token, known().world.now(), {}};

@@ -1,6 +1,7 @@
 #include "simulation/promises/short_outage.h"
 
 #include "api/managed_secret.h"
+#include "simulation/api_objects.h"
 #include "support/pull_secret.h"
 
 namespace quay_rotator::simulation {
@@ -18,6 +19,11 @@ bool labelled(const json& secret) {
   return labels.value(std::string(api::managed_by_label), "") == api::managed_by_value;
 }
 
+bool has_former_owner(const json& secret, const std::string& uid) {
+  const json owners = secret["metadata"].value("ownerReferences", json::array());
+  return !owners.empty() && !is_owned_by(secret, uid);
+}
+
 }  // namespace
 
 void ShortOutage::on_commit(const Sent& sent) {
@@ -26,13 +32,15 @@ void ShortOutage::on_commit(const Sent& sent) {
     return;
   }
   Outage outage{*sent.holder, known().world.now(), one_round, sent.token, {}};
-  const auto edited = edited_.find(sent.holder->key);
-  outage.same_targets = edited == edited_.end() || edited->second < sent.ledger->time;
+  outage.same_targets = !known().edited_since(sent.holder->key, sent.ledger->time);
   for (const kube::ObjectKey& target : targets_of(*sent.holder->object)) {
     outage.pending.insert(target);
-    // Whether there is one that is not ours takes a look at it, all at once again.
+    // Whether there is one that is not ours takes a look at it, all at once again; so does it to
+    // take a former owner off.
     const auto secret = known().api.find(kube::secrets, target);
-    if (!secret || !labelled(*secret)) outage.allowed = 2 * one_round;
+    if (!secret || !labelled(*secret) || has_former_owner(*secret, sent.holder->uid())) {
+      outage.allowed = 2 * one_round;
+    }
   }
   outages_[sent.robot] = std::move(outage);
 }
@@ -59,9 +67,6 @@ void ShortOutage::on_secret(const Change& change) {
 }
 
 void ShortOutage::on_rotation(const Change& change) {
-  const bool edited =
-      !change.before || !change.after || (*change.before)["spec"] != (*change.after)["spec"];
-  if (change.caller == nullptr && edited) edited_[change.key] = known().world.now();
   const Rotation* rotation = known().rotation(change.key);
   if (!change.after || rotation == nullptr || known().clocks_lie) return;
   const auto measured = measured_.find(rotation->robot);

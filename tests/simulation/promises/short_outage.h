@@ -36,7 +36,6 @@ class ShortOutage final : public Checker {
     base::Duration took{};
   };
 
-  std::map<kube::ObjectKey, base::MonotonicTime> edited_;  // a rotation's spec, by people
   std::map<RobotId, Outage> outages_;
   std::map<RobotId, Measured> measured_;  // of the last that was over
   int timed_ = 0;
