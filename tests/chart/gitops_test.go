@@ -13,6 +13,8 @@ import (
 	lua "github.com/yuin/gopher-lua"
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"quayrotator.dev/tests/environment/environmenttest"
 )
 
 var argo = filepath.Join(root, customizations)
@@ -249,11 +251,11 @@ func TestGitOpsOfALiveTeam(t *testing.T) {
 	cluster.kubectl(t, "", "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
 	running := cluster.startOperator(t, "quay-rotator")
 	var token struct{ Token string }
-	cluster.quay(t, "GET", "/tokens/automation", nil, &token)
+	environmenttest.Call(t, cluster.QuayControlSocket, "GET", "/tokens/automation", nil, &token)
 	cluster.kubectl(t, "", "-n", "team", "create", "secret", "generic", "quay-api", "--from-literal=token="+token.Token)
 	cluster.kubectl(t, "", "-n", "team", "create", "configmap", "quay-ca", "--from-file=ca.crt="+cluster.QuayCAFile)
 	for _, robot := range []string{"acme+puller", "acme+builder", "admin+laptop"} {
-		cluster.quay(t, "PUT", "/robots/"+robot, object{}, nil)
+		environmenttest.Call(t, cluster.QuayControlSocket, "PUT", "/robots/"+robot, object{}, nil)
 	}
 	var examples []string
 	for _, name := range []string{"connection", "rotation", "rotation-full", "rotation-user-robot"} {
@@ -274,7 +276,7 @@ func TestGitOpsOfALiveTeam(t *testing.T) {
 	running = cluster.startOperator(t, "quay-rotator")
 	cluster.waitUntilReady(t, "puller")
 	cluster.waitUntilReady(t, "laptop")
-	eventually(t, func() error { // its initial: Rotate
+	environmenttest.Eventually(t, func() error { // its initial: Rotate
 		if builder := cluster.rotation(t, "builder"); at(builder, "status", "lastRotationTime") == nil || at(builder, "status", "rotation") != nil ||
 			at(builder, "metadata", "annotations", "quayrotator.dev/initialized-at") == nil {
 			return fmt.Errorf("builder: Ready is %s", readiness(builder))
@@ -329,7 +331,7 @@ func TestGitOpsOfALiveTeam(t *testing.T) {
 	uid := at(cluster.get(t, "-n", "team", "secret", "quay-pull"), "metadata", "uid")
 	running = cluster.startOperator(t, "quay-rotator")
 	apply(strings.Replace(examples[1], "name: puller\nspec", "name: renamed\nspec", 1))
-	eventually(t, func() error {
+	environmenttest.Eventually(t, func() error {
 		one := cluster.rotation(t, "renamed")
 		health, _ := runLua(t, filepath.Join(argo, "RobotTokenRotation/health.lua"), one).(object)
 		if found := kstatus(t, one); found != "Failed" || health["status"] != "Degraded" {
@@ -344,7 +346,7 @@ func TestGitOpsOfALiveTeam(t *testing.T) {
 		t.Errorf("the Secret has not changed hands: %s", toJSON(t, secret["metadata"]))
 	}
 	var robot struct{ Regenerations int }
-	if cluster.quay(t, "GET", "/robots/acme+puller", nil, &robot); robot.Regenerations != 0 {
+	if environmenttest.Call(t, cluster.QuayControlSocket, "GET", "/robots/acme+puller", nil, &robot); robot.Regenerations != 0 {
 		t.Errorf("renaming cost %d regenerations", robot.Regenerations)
 	}
 	running.stop(t)

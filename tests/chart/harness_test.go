@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"quayrotator.dev/tests/environment"
+	"quayrotator.dev/tests/environment/environmenttest"
 )
 
 const root = "../.."
@@ -25,27 +26,15 @@ var chartDirectory = filepath.Join(root, chartPath)
 // An object as the API server, helm or kubectl writes it.
 type object = map[string]any
 
-// built answers a directory of the cache of Go programs; instant once `make test` has prepared it.
-func built(t testing.TB, what string) string {
-	t.Helper()
-	build := exec.Command("../control-plane/build.sh", what)
-	build.Stderr = os.Stderr
-	output, err := build.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(output))
-}
-
 // A helm is one version of it.
 type helm struct{ name, program string }
 
 // helms are helm 4 and, in `make install-check`, helm 3.
 var helms = sync.OnceValue(func() []helm {
 	t := &failing{}
-	all := []helm{{"helm4", filepath.Join(built(t, "helm"), "helm")}}
+	all := []helm{{"helm4", filepath.Join(environmenttest.Built(t, "helm"), "helm")}}
 	if os.Getenv("QUAY_ROTATOR_HELM3") != "" {
-		all = append(all, helm{"helm3", filepath.Join(built(t, "helm3"), "helm")})
+		all = append(all, helm{"helm3", filepath.Join(environmenttest.Built(t, "helm3"), "helm")})
 	}
 	return all
 })
@@ -139,15 +128,10 @@ func bringUp(t testing.TB) *cluster {
 		t.Fatal(err)
 	}
 	defer func() { _ = os.RemoveAll(programs) }()
-	quay := filepath.Join(programs, "quay-sim")
-	goCommand := os.Getenv("GO")
-	if goCommand == "" {
-		goCommand = "go"
-	}
-	if output, err := exec.Command(goCommand, "build", "-o", quay, "../quay-sim").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	up, err := environment.Up(t.Context(), environment.Options{BinDirectory: built(t, "control-plane"), QuaySim: quay})
+	up, err := environment.Up(t.Context(), environment.Options{
+		BinDirectory: environmenttest.Built(t, "control-plane"),
+		QuaySim:      environmenttest.Program(t, programs, "quay-sim"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,8 @@
 package chart
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,43 +10,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"quayrotator.dev/tests/environment/environmenttest"
 )
 
 // previous is the chart as it was last released, or last changed before there were releases.
 const previous = "testdata/quay-rotator-0.1.0.tgz"
-
-// quay asks quay-sim as an administrator of Quay would.
-func (c *cluster) quay(t testing.TB, method, path string, body, into any) {
-	t.Helper()
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", c.QuayControlSocket)
-		},
-	}}
-	content, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://quay"+path, bytes.NewReader(content))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if content, err = io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("quay-sim: %s %s: %s: %s %v", method, path, response.Status, content, err)
-	}
-	if into != nil {
-		if err = json.Unmarshal(content, into); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // An operator runs as the pods of the release's Deployment would: with their arguments and the rights of
 // their ServiceAccount.
@@ -103,7 +66,7 @@ func (c *cluster) startOperator(t *testing.T, release string) *operator {
 			t.Logf("the operator's log:\n%s", content)
 		}
 	})
-	eventually(t, func() error {
+	environmenttest.Eventually(t, func() error {
 		content, err := os.ReadFile(started.log)
 		if err == nil && !strings.Contains(string(content), "caches are complete") {
 			err = errors.New("the operator does not lead, or waits for its caches")
@@ -118,24 +81,6 @@ func (o *operator) stop(t *testing.T) {
 	_ = o.command.Process.Signal(syscall.SIGTERM)
 	if err := o.command.Wait(); err != nil {
 		t.Errorf("the operator ended: %v", err)
-	}
-}
-
-// eventually asks until the answer is nil.
-func eventually(t *testing.T, ask func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		err := ask()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(err)
-		case <-time.After(50 * time.Millisecond):
-		}
 	}
 }
 
@@ -161,7 +106,7 @@ func readiness(one object) string {
 
 func (c *cluster) waitUntilReady(t *testing.T, name string) {
 	t.Helper()
-	eventually(t, func() error {
+	environmenttest.Eventually(t, func() error {
 		if ready := readiness(c.rotation(t, name)); !strings.HasPrefix(ready, "True") {
 			return fmt.Errorf("%s: Ready is %s", name, ready)
 		}
@@ -175,14 +120,14 @@ func (c *cluster) team(t *testing.T) {
 	t.Helper()
 	c.createNamespace(t, "team")
 	var token struct{ Token string }
-	c.quay(t, "GET", "/tokens/automation", nil, &token)
+	environmenttest.Call(t, c.QuayControlSocket, "GET", "/tokens/automation", nil, &token)
 	c.kubectl(t, "", "-n", "team", "create", "secret", "generic", "quay-api", "--from-literal=token="+token.Token)
 	c.kubectl(t, "", "-n", "team", "create", "configmap", "quay-ca", "--from-file=ca.crt="+c.QuayCAFile)
 	c.kubectl(t, toJSON(t, object{"apiVersion": "quayrotator.dev/v1alpha1", "kind": "QuayConnection",
 		"metadata": object{"name": "quay", "namespace": "team"}, "spec": object{"url": c.QuayURL,
 			"credentialsSecretRef": object{"name": "quay-api"}, "ca": object{"configMapRef": object{"name": "quay-ca"}}}}), "apply", "-f", "-")
 	for name, policy := range map[string]string{"kept": "Retain", "owned": "Delete", "canary": "Retain"} {
-		c.quay(t, "PUT", "/robots/acme+"+name, object{}, nil)
+		environmenttest.Call(t, c.QuayControlSocket, "PUT", "/robots/acme+"+name, object{}, nil)
 		c.kubectl(t, toJSON(t, object{"apiVersion": "quayrotator.dev/v1alpha1", "kind": "RobotTokenRotation",
 			"metadata": object{"name": name, "namespace": "team"}, "spec": object{"connectionRef": object{"name": "quay"},
 				"robot": object{"organization": "acme", "name": name}, "schedule": object{"interval": "720h"}, "deletionPolicy": policy,
@@ -195,7 +140,7 @@ func (c *cluster) team(t *testing.T) {
 func (c *cluster) rotateCanary(t *testing.T, request string) {
 	t.Helper()
 	c.kubectl(t, "", "-n", "team", "annotate", "rtr", "canary", "--overwrite", "quayrotator.dev/rotate-requested-at="+request)
-	eventually(t, func() error {
+	environmenttest.Eventually(t, func() error {
 		canary := c.rotation(t, "canary")
 		if at(canary, "status", "lastHandledRotateRequest") != request || at(canary, "status", "rotation") != nil {
 			return fmt.Errorf("the rotation %q has not ended: Ready is %s", request, readiness(canary))
@@ -224,7 +169,7 @@ func (c *cluster) state(t *testing.T) map[string]string {
 	}
 	for _, name := range []string{"kept", "owned"} {
 		var robot struct{ Regenerations int }
-		c.quay(t, "GET", "/robots/acme+"+name, nil, &robot)
+		environmenttest.Call(t, c.QuayControlSocket, "GET", "/robots/acme+"+name, nil, &robot)
 		all["regenerations of "+name] = fmt.Sprint(robot.Regenerations)
 	}
 	return all
@@ -307,7 +252,7 @@ func life(t *testing.T, helm helm) {
 	running.stop(t)
 	do("upgrade", release, chartDirectory, "--set", "crds.keep=false")
 	do("uninstall", release)
-	eventually(t, func() error {
+	environmenttest.Eventually(t, func() error {
 		if definitions, err := cluster.try("", "get", "crd", "-o", "name"); err != nil || strings.Contains(definitions, "quayrotator.dev") {
 			return errors.Join(err, errors.New("the definitions are still there: "+definitions))
 		}

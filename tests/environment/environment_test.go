@@ -2,89 +2,28 @@ package environment
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"quayrotator.dev/tests/environment/environmenttest"
 )
 
 // binaries answers the control plane's directory (built once, in minutes, when it is not yet) and
 // quay-sim and environment, freshly built.
 func binaries(t *testing.T) (controlPlane, quaySim, program string) {
 	t.Helper()
-	build := exec.Command("../control-plane/build.sh")
-	build.Stderr = os.Stderr
-	output, err := build.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
 	directory := t.TempDir()
-	command := exec.Command("go", "build", "-o", directory, "../quay-sim", "./cmd/environment")
-	if output, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	return strings.TrimSpace(string(output)), filepath.Join(directory, "quay-sim"), filepath.Join(directory, "environment")
-}
-
-// eventually asks until the answer is nil.
-func eventually(t *testing.T, ask func() error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
-		err := ask()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal(err)
-		case <-time.After(pollInterval):
-		}
-	}
-}
-
-// socketClient talks HTTP over a unix socket.
-func socketClient(path string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		},
-	}}
-}
-
-func call(t *testing.T, socket, method, path, body string, into any) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://unix"+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := socketClient(socket).Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %s: %s %v", method, path, response.Status, content, err)
-	}
-	if into == nil {
-		return
-	}
-	if err := json.Unmarshal(content, into); err != nil {
-		t.Fatal(err)
-	}
+	return environmenttest.Built(t, "control-plane"), environmenttest.Program(t, directory, "quay-sim"),
+		environmenttest.Program(t, directory, "environment/cmd/environment")
 }
 
 // remains tells what is left of an environment: processes that name its directory, its bridge, its
@@ -195,13 +134,13 @@ func TestWholeEnvironment(t *testing.T) {
 		if err := up.Down(); err != nil {
 			t.Error(err)
 		}
-		eventually(t, func() error { return remains(up.Directory, identifier) })
+		environmenttest.Eventually(t, func() error { return remains(up.Directory, identifier) })
 	})
 	if err := up.CreateNamespace(t.Context(), "team"); err != nil {
 		t.Fatal(err)
 	}
 	var robot struct{ Token string }
-	call(t, up.QuayControlSocket, "GET", "/robots/acme+puller", "", &robot)
+	environmenttest.Call(t, up.QuayControlSocket, "GET", "/robots/acme+puller", nil, &robot)
 
 	t.Run("a registry client logs in with the robot's token only", func(t *testing.T) {
 		skopeo, err := find("skopeo")
@@ -230,14 +169,14 @@ func TestWholeEnvironment(t *testing.T) {
 		startPod(t, up, "right", robot.Token)
 		startPod(t, up, "wrong", "X"+robot.Token)
 		for name, expected := range map[string]string{"right": "Running", "wrong": "ErrImagePull"} {
-			eventually(t, func() error {
+			environmenttest.Eventually(t, func() error {
 				if state := podState(t, up, name); state != expected {
 					return fmt.Errorf("pod %s is %s", name, state)
 				}
 				return nil
 			})
 		}
-		eventually(t, func() error {
+		environmenttest.Eventually(t, func() error {
 			output, err := kubectl(up, up.AdminKubeconfig, "-n", "team", "logs", "right")
 			if err != nil || !strings.Contains(output, "acme/app is running") {
 				return fmt.Errorf("%w: %s", err, output)
@@ -248,14 +187,14 @@ func TestWholeEnvironment(t *testing.T) {
 
 	t.Run("a ServiceAccount has its own rights only", func(t *testing.T) {
 		var answer struct{ Path string }
-		call(t, up.ControlSocket, "POST", "/kubeconfig", `{"namespace": "team", "serviceAccount": "default"}`, &answer)
+		environmenttest.Call(t, up.ControlSocket, "POST", "/kubeconfig", map[string]string{"namespace": "team", "serviceAccount": "default"}, &answer)
 		if output, err := kubectl(up, answer.Path, "auth", "whoami"); err != nil || !strings.Contains(output, "system:serviceaccount:team:default") {
 			t.Errorf("%v\n%s", err, output)
 		}
 		if output, err := kubectl(up, answer.Path, "get", "secrets"); err == nil || !strings.Contains(output, "Forbidden") {
 			t.Errorf("%v\n%s", err, output)
 		}
-		eventually(t, func() error {
+		environmenttest.Eventually(t, func() error {
 			audit, err := os.ReadFile(up.AuditLog)
 			if err != nil || !strings.Contains(string(audit), `"username":"system:serviceaccount:team:default"`) {
 				return fmt.Errorf("the audit log lacks the requests: %w", err)
@@ -271,22 +210,22 @@ func TestWholeEnvironment(t *testing.T) {
 		// The first runs on while the others come and go.
 		for _, name := range []string{"kube-controller-manager", "quay-sim", "docker-registry", "kube-apiserver", "etcd"} {
 			for _, action := range []string{"kill", "start", "stop", "start"} {
-				call(t, up.ControlSocket, "POST", "/processes/"+name+"/"+action, "", nil)
+				environmenttest.Call(t, up.ControlSocket, "POST", "/processes/"+name+"/"+action, nil, nil)
 				var pids map[string]int
-				call(t, up.ControlSocket, "GET", "/processes", "", &pids)
+				environmenttest.Call(t, up.ControlSocket, "GET", "/processes", nil, &pids)
 				if (pids[name] != 0) != (action == "start") {
 					t.Errorf("%s after %s: %v", name, action, pids)
 				}
 			}
 		}
-		eventually(t, func() error {
+		environmenttest.Eventually(t, func() error {
 			output, err := kubectl(up, up.AdminKubeconfig, "get", "namespace", "team", "-o", "name")
 			if err != nil {
 				return fmt.Errorf("%w: %s", err, output)
 			}
 			return nil
 		})
-		call(t, up.ControlSocket, "POST", "/images", `{"image": "acme/app:second"}`, nil)
+		environmenttest.Call(t, up.ControlSocket, "POST", "/images", map[string]string{"image": "acme/app:second"}, nil)
 	})
 }
 
@@ -336,9 +275,9 @@ func TestNothingOutlivesTheProgram(t *testing.T) {
 			}
 			if name == "SIGKILL" {
 				// Who is killed cannot remove the directory. Clean may come before the keeper is done.
-				eventually(t, func() error { return Clean(directory) })
+				environmenttest.Eventually(t, func() error { return Clean(directory) })
 			}
-			eventually(t, func() error { return remains(directory, identifier) })
+			environmenttest.Eventually(t, func() error { return remains(directory, identifier) })
 		})
 	}
 }

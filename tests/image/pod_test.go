@@ -2,13 +2,10 @@ package image
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +16,7 @@ import (
 	"time"
 
 	"quayrotator.dev/tests/environment"
+	"quayrotator.dev/tests/environment/environmenttest"
 )
 
 type object = map[string]any
@@ -98,7 +96,6 @@ type node struct {
 	*testing.T
 	*environment.Environment
 	helm string
-	quay *http.Client
 }
 
 // The chart in a namespace that enforces the strictest PodSecurity, its image pulled by digest, its pod
@@ -140,31 +137,15 @@ func TestRunsAsAPod(t *testing.T) {
 
 func bringUp(t *testing.T) node {
 	t.Helper()
-	root := repository(t)
-	built := func(what string) string {
-		build := exec.Command(filepath.Join(root, "tests/control-plane/build.sh"), what)
-		build.Stderr = os.Stderr
-		output, err := build.Output()
-		must(t, err)
-		return strings.TrimSpace(string(output))
-	}
-	quaySim := filepath.Join(t.TempDir(), "quay-sim")
-	if output, err := exec.Command("go", "build", "-o", quaySim, "../quay-sim").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
 	up, err := environment.Up(t.Context(), environment.Options{
-		BinDirectory: built("control-plane"), QuaySim: quaySim, Node: true,
+		BinDirectory: environmenttest.Built(t, "control-plane"), QuaySim: environmenttest.Program(t, t.TempDir(), "quay-sim"), Node: true,
 	})
 	must(t, err)
 	t.Cleanup(func() { must(t, up.Down()) })
 	if !up.Node.Available {
 		t.Skip(up.Node.Reason)
 	}
-	return node{T: t, Environment: up, helm: filepath.Join(built("helm"), "helm"), quay: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", up.QuayControlSocket)
-		},
-	}}}
+	return node{T: t, Environment: up, helm: filepath.Join(environmenttest.Built(t, "helm"), "helm")}
 }
 
 // run fails the test unless the command succeeds.
@@ -191,43 +172,15 @@ func (n node) apply(text string) {
 
 func (n node) until(what string, done func() error) {
 	n.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for {
-		err := done()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			n.Fatalf("no sign of %s: %v\n%s", what, err, n.kubectl("", "get", "events,pods,rtr", "-A", "-o", "wide"))
-		}
-		time.Sleep(100 * time.Millisecond) // other processes do it: there is nothing to wait on
-	}
-}
-
-// simulator asks quay-sim's control socket.
-func (n node) simulator(method, path string, body, into any) {
-	n.Helper()
-	content, err := json.Marshal(body)
-	must(n.T, err)
-	request, err := http.NewRequestWithContext(n.Context(), method, "http://quay"+path, bytes.NewReader(content))
-	must(n.T, err)
-	response, err := n.quay.Do(request)
-	must(n.T, err)
-	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
-	must(n.T, err)
-	if response.StatusCode >= http.StatusMultipleChoices {
-		n.Fatalf("%s %s: %s: %s", method, path, response.Status, answer)
-	}
-	if into != nil {
-		must(n.T, json.Unmarshal(answer, into))
+	if err := environmenttest.Wait(n, 2*time.Minute, done); err != nil {
+		n.Fatalf("no sign of %s: %v\n%s", what, err, n.kubectl("", "get", "events,pods,rtr", "-A", "-o", "wide"))
 	}
 }
 
 func (n node) token(path string) string {
 	n.Helper()
 	var found struct{ Token string }
-	n.simulator(http.MethodGet, path, nil, &found)
+	environmenttest.Call(n, n.QuayControlSocket, http.MethodGet, path, nil, &found)
 	return found.Token
 }
 
@@ -236,7 +189,7 @@ func (n node) apiToken() string { return n.token("/tokens/automation") }
 // push stores the image of build/image in the registry, as it is.
 func (n node) push() {
 	n.Helper()
-	n.simulator(http.MethodPut, "/repositories/acme/quay-rotator",
+	environmenttest.Call(n, n.QuayControlSocket, http.MethodPut, "/repositories/acme/quay-rotator",
 		object{"permissions": object{"acme+pusher": "write"}}, nil)
 	n.run("", "skopeo", "copy", "--all", "--preserve-digests", "--dest-cert-dir", filepath.Dir(n.QuayCAFile),
 		"--dest-creds", "acme+pusher:"+n.token("/robots/acme+pusher"),
