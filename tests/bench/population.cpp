@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "bench/tenants.h"
 #include "cluster/cluster.h"
 #include "support/pull_secret.h"
 
@@ -17,15 +18,6 @@ using cluster::cluster;
 using nlohmann::json;
 
 namespace {
-
-json manifest(const char* version, const char* kind, const std::string& name) {
-  return {{"apiVersion", version}, {"kind", kind}, {"metadata", {{"name", name}}}};
-}
-
-void create(const kube::Resource& resource, const std::string& name_space, const json& object) {
-  const auto made = cluster().api().create(resource, name_space, object, {});
-  if (!made) throw std::runtime_error(made.error().message);
-}
 
 void merge(const kube::Resource& resource, const kube::ObjectKey& key, const json& patch) {
   const auto written = cluster().api().merge_patch(resource, key, "", patch, "person", {});
