@@ -72,43 +72,33 @@ MaterialExpected<http::Url> connection_url(const api::QuayConnectionSpec& spec) 
   return std::move(*url);
 }
 
-MaterialExpected<std::optional<std::string>> connection_proxy(
+MaterialExpected<std::optional<http::ProxyAddress>> connection_proxy(
     const api::QuayConnectionSpec& spec, const http::Url& url,
     const http::Environment& environment) {
   const bool from_spec = !spec.proxy_url.empty();
-  auto proxy = from_spec ? std::optional(spec.proxy_url) : http::proxy_for(url, environment);
-  if (proxy) {
-    const auto refused = [&](const std::string& why) {
-      return problem(
-          "ProxyInvalid",
-          (from_spec ? "spec.proxyURL: " : "the proxy of the operator's environment: ") + why);
-    };
-    if (!from_spec) {
-      auto parts = http::read_proxy(*proxy);
-      base::wipe(*proxy);
-      if (!parts) return refused(parts.error().message);
-      *proxy = std::move(parts->url);
-    }
-    if (const auto parsed = http::parse_url(*proxy); !parsed) {
-      return refused(parsed.error().message);
-    }
+  const auto refused = [&](const std::string& why) {
+    return problem(
+        "ProxyInvalid",
+        (from_spec ? "spec.proxyURL: " : "the proxy of the operator's environment: ") + why);
+  };
+  http::ProxyAddress proxy{spec.proxy_url, {}};
+  if (!from_spec) {
+    auto text = http::proxy_for(url, environment);
+    if (!text) return std::nullopt;
+    auto parts = http::read_proxy(*text);
+    base::wipe(*text);
+    if (!parts) return refused(parts.error().message);
+    proxy = std::move(*parts);
+  }
+  if (const auto parsed = http::parse_url(proxy.url); !parsed) {
+    return refused(parsed.error().message);
   }
   return proxy;
 }
 
-base::SecretString connection_proxy_authorization(const api::QuayConnectionSpec& spec,
-                                                  const http::Url& url,
-                                                  const http::Environment& environment) {
-  auto proxy = spec.proxy_url.empty() ? http::proxy_for(url, environment) : std::nullopt;
-  if (!proxy) return {};
-  auto parts = http::read_proxy(*proxy);
-  base::wipe(*proxy);
-  return parts ? std::move(parts->authorization) : base::SecretString();
-}
-
 MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& spec,
                                                const http::Url& url,
-                                               const std::optional<std::string>& proxy,
+                                               const std::optional<http::ProxyAddress>& proxy,
                                                const http::AllowedHosts& allowed) {
   const auto own = allowed.reach(url);
   if (!own) return problem("HostNotAllowed", "spec.url: " + own.error().message);
@@ -118,7 +108,7 @@ MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& sp
   }
   if (!proxy) return *own;
   if (spec.proxy_url.empty()) return http::Reach::everywhere;
-  const auto parsed = http::parse_url(*proxy);
+  const auto parsed = http::parse_url(proxy->url);
   if (!parsed) return problem("ProxyInvalid", "spec.proxyURL: " + parsed.error().message);
   const auto through = allowed.reach(*parsed);
   if (!through) return problem("HostNotAllowed", "spec.proxyURL: " + through.error().message);

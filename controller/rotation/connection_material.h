@@ -30,23 +30,17 @@ using MaterialExpected = tl::expected<T, ConnectionProblem>;
 // InvalidURL: no URL, a path, or http without allowInsecure.
 MaterialExpected<http::Url> connection_url(const api::QuayConnectionSpec& spec);
 
-// spec.proxyURL, else the environment's; nothing: direct. ProxyInvalid.
-MaterialExpected<std::optional<std::string>> connection_proxy(const api::QuayConnectionSpec& spec,
-                                                              const http::Url& url,
-                                                              const http::Environment& environment);
-
-// User and password of the environment's proxy, as it wants them; empty: it has none, or the proxy
-// is the spec's, which can have none.
-base::SecretString connection_proxy_authorization(const api::QuayConnectionSpec& spec,
-                                                  const http::Url& url,
-                                                  const http::Environment& environment);
+// spec.proxyURL, which can have no user, else the environment's; nothing: direct. ProxyInvalid.
+MaterialExpected<std::optional<http::ProxyAddress>> connection_proxy(
+    const api::QuayConnectionSpec& spec, const http::Url& url,
+    const http::Environment& environment);
 
 // How far the server that is connected to (the proxy, where there is one) may lead: a proxy of the
 // environment is the administrator's, all else the tenant's. HostNotAllowed, also for plain http
 // and for a proxy of the tenant's whose host no administrator has named.
 MaterialExpected<http::Reach> connection_reach(const api::QuayConnectionSpec& spec,
                                                const http::Url& url,
-                                               const std::optional<std::string>& proxy,
+                                               const std::optional<http::ProxyAddress>& proxy,
                                                const http::AllowedHosts& allowed);
 
 // Reads a Secret of `name_space`. CredentialsNotFound (no Secret, no such key, not allowed),

@@ -115,6 +115,9 @@ class QuaySessions {
   struct Kept;
   using Result = tl::expected<std::shared_ptr<QuaySession>, ConnectionProblem>;
   Result resolve(const api::QuayConnection& connection, const std::stop_token& stop);
+  // How to reach that url, but for the CA that is trusted. ProxyInvalid, HostNotAllowed.
+  [[nodiscard]] tl::expected<http::Endpoint, ConnectionProblem> endpoint(
+      const api::QuayConnectionSpec& spec, const http::Url& url) const;
   // Realms that an administrator has named, over what the connection trusts.
   RealmOpener realm_opener(const api::QuayConnectionSpec& spec,
                            std::optional<std::string> ca) const;

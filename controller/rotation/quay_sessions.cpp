@@ -69,10 +69,8 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   const auto& name_space = connection.meta.key.name_space;
   const auto url = connection_url(spec);
   if (!url) return tl::unexpected(url.error());
-  const auto proxy = connection_proxy(spec, *url, environment_);
-  if (!proxy) return tl::unexpected(proxy.error());
-  const auto reach = connection_reach(spec, *url, *proxy, allowed_hosts_);
-  if (!reach) return tl::unexpected(reach.error());
+  auto endpoint = this->endpoint(spec, *url);
+  if (!endpoint) return tl::unexpected(endpoint.error());
   auto token = read_api_token(client_, name_space, spec.credentials, stop);
   if (!token) return tl::unexpected(token.error());
   std::optional<std::string> ca;
@@ -86,20 +84,15 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
     const std::lock_guard lock(mutex_);
     const auto found = kept_.find(connection.meta.key);
     if (found != kept_.end() && found->second->made_from(connection) && found->second->ca == ca &&
-        found->second->proxy == *proxy) {
+        found->second->proxy == endpoint->proxy) {
       found->second->session->replace_api_token(std::move(*token));
       return found->second->session;
     }
   }
 
-  http::Endpoint endpoint;
-  endpoint.origin = url->origin();
-  endpoint.ca_certificates = ca;
-  endpoint.proxy = *proxy;
-  endpoint.proxy_authorization = connection_proxy_authorization(spec, *url, environment_);
-  endpoint.allow_insecure = spec.allow_insecure;
-  endpoint.reach = *reach;
-  auto transport = transports_.open(std::move(endpoint));
+  endpoint->ca_certificates = ca;
+  auto proxy = endpoint->proxy;
+  auto transport = transports_.open(std::move(*endpoint));
   if (!transport) {
     // The URL and the proxy have been parsed already: what is left is what the transport cannot do.
     std::string reason = "InvalidURL";
@@ -116,7 +109,7 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   kept->uid = connection.meta.uid;
   kept->spec = spec;
   kept->ca = std::move(ca);
-  kept->proxy = *proxy;
+  kept->proxy = std::move(proxy);
   kept->session = std::make_shared<QuaySession>(
       connection, url->origin(), url->authority(), std::move(*transport), std::move(*token),
       client_, executor_, lanes_.of(lane_name(connection.meta.key)), observer_, request_deadline_,
@@ -130,24 +123,33 @@ QuaySessions::Result QuaySessions::resolve(const api::QuayConnection& connection
   return session;
 }
 
+tl::expected<http::Endpoint, ConnectionProblem> QuaySessions::endpoint(
+    const api::QuayConnectionSpec& spec, const http::Url& url) const {
+  auto proxy = connection_proxy(spec, url, environment_);
+  if (!proxy) return tl::unexpected(proxy.error());
+  const auto reach = connection_reach(spec, url, *proxy, allowed_hosts_);
+  if (!reach) return tl::unexpected(reach.error());
+  http::Endpoint endpoint;
+  endpoint.origin = url.origin();
+  endpoint.allow_insecure = spec.allow_insecure;
+  endpoint.reach = *reach;
+  if (*proxy) {
+    endpoint.proxy = std::move((*proxy)->url);
+    endpoint.proxy_authorization = std::move((*proxy)->authorization);
+  }
+  return endpoint;
+}
+
 RealmOpener QuaySessions::realm_opener(const api::QuayConnectionSpec& spec,
                                        std::optional<std::string> ca) const {
   return
       [this, spec, ca = std::move(ca)](const http::Url& realm) -> std::shared_ptr<http::Transport> {
         // "Every host" is said of what tenants write; a realm is what a server says.
         if (!allowed_hosts_.names(realm)) return nullptr;
-        const auto proxy = connection_proxy(spec, realm, environment_);
-        if (!proxy) return nullptr;
-        const auto reach = connection_reach(spec, realm, *proxy, allowed_hosts_);
-        if (!reach) return nullptr;
-        http::Endpoint endpoint;
-        endpoint.origin = realm.origin();
-        endpoint.ca_certificates = ca;
-        endpoint.proxy = *proxy;
-        endpoint.proxy_authorization = connection_proxy_authorization(spec, realm, environment_);
-        endpoint.allow_insecure = spec.allow_insecure;
-        endpoint.reach = *reach;
-        auto transport = transports_.open(std::move(endpoint));
+        auto endpoint = this->endpoint(spec, realm);
+        if (!endpoint) return nullptr;
+        endpoint->ca_certificates = ca;
+        auto transport = transports_.open(std::move(*endpoint));
         return transport ? std::shared_ptr<http::Transport>(std::move(*transport)) : nullptr;
       };
 }
