@@ -28,9 +28,9 @@ struct ControllersOptions {
   runtime::ElectionOptions election;    // its identity is the reporter of Events too
   int workers = 64;                     // looks at RobotTokenRotations at once
   std::vector<std::string> namespaces;  // empty: all
-  base::Duration drift_interval{};
-  base::Duration quay_timeout{};     // of one call
-  base::Duration regenerate_hold{};  // see rotation/protocol.h
+  base::Duration drift_interval = std::chrono::minutes(10);
+  base::Duration quay_timeout = std::chrono::seconds(30);     // of one call
+  base::Duration regenerate_hold = std::chrono::minutes(10);  // see rotation/protocol.h
   http::AllowedHosts allowed_quay_hosts;
   rotation::AllowedMetadata allowed_target_metadata;
 };

@@ -122,22 +122,14 @@ class Operator {
   }
 
   [[nodiscard]] ControllersOptions controllers_options() const {
-    ControllersOptions options;
+    ControllersOptions options = options_;
     options.version = version();
-    options.leader_elect = options_.leader_elect;
     options.election.lease = {options_.leader_election_namespace.empty()
                                   ? api_server_.name_space()
                                   : options_.leader_election_namespace,
                               options_.leader_election_id};
     options.election.identity = runtime::election_identity(environment("POD_NAME").value_or(""),
                                                            host_name(), executor_.random());
-    options.workers = options_.workers;
-    options.namespaces = options_.namespaces;
-    options.drift_interval = options_.drift_interval;
-    options.quay_timeout = options_.quay_timeout;
-    options.regenerate_hold = options_.regenerate_hold;
-    options.allowed_quay_hosts = options_.allowed_quay_hosts;
-    options.allowed_target_metadata = options_.allowed_target_metadata;
     return options;
   }
 

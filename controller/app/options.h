@@ -4,29 +4,19 @@
 #include <optional>
 #include <string>
 #include <variant>
-#include <vector>
 
+#include "app/controllers.h"
 #include "base/log_writer.h"
 #include "base/time.h"
-#include "http/allowed_hosts.h"
-#include "rotation/allowed_metadata.h"
 
 namespace quay_rotator::app {
 
-struct Options {
+struct Options : ControllersOptions {
   std::optional<std::string> kubeconfig;
-  std::vector<std::string> namespaces;  // empty: all
-  bool leader_elect = true;
-  http::AllowedHosts allowed_quay_hosts;
-  rotation::AllowedMetadata allowed_target_metadata;
   std::string leader_election_id = "quay-rotator";  // the Lease's name
   std::string leader_election_namespace;  // "": that of the pod, or of the kubeconfig's context
   std::string health_probe_bind_address = ":8081";
   std::string metrics_bind_address = ":8080";  // "0" switches metrics off
-  int workers = 64;
-  base::Duration drift_interval = std::chrono::minutes(10);
-  base::Duration quay_timeout = std::chrono::seconds(30);  // of one call to Quay
-  base::Duration regenerate_hold = std::chrono::minutes(10);
   base::LogLevel log_level = base::LogLevel::info;
   base::LogFormat log_format = base::LogFormat::json;
 };
