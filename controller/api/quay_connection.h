@@ -10,8 +10,6 @@
 
 #include "api/condition.h"
 #include "base/error.h"
-#include "base/fingerprint.h"
-#include "base/time.h"
 #include "kube/object.h"
 #include "kube/packing.h"
 

@@ -1,7 +1,6 @@
 #include "api/visitors.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "base/json.h"
 
@@ -58,20 +57,15 @@ bool Reader::accept(bool right, std::string_view expected) {
 }
 
 void Reader::take(std::string& text) {
-  if (accept(value_.is_string(), "a string")) text = value_.get_ref<const std::string&>();
+  accept(text, base::string_of(value_));
 }
 
 void Reader::take(bool& flag) {
-  if (accept(value_.is_boolean(), "a boolean")) flag = value_.get<bool>();
+  accept(flag, base::bool_of(value_));
 }
 
 void Reader::take(std::int64_t& number) {
-  if (!accept(value_.is_number_integer(), "an integer")) return;
-  constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (value_.is_number_unsigned() && value_.get<std::uint64_t>() > most) {
-    return fail("", "expected an integer below 2^63");
-  }
-  number = value_.get<std::int64_t>();
+  accept(number, base::integer_of(value_));
 }
 
 void Reader::take(int& count) {
@@ -84,7 +78,7 @@ void Reader::take(int& count) {
 }
 
 void Reader::take(double& number) {
-  if (accept(value_.is_number(), "a number")) number = value_.get<double>();
+  accept(number, base::number_of(value_));
 }
 
 void Reader::take(base::WallTime& time) {

@@ -78,15 +78,18 @@ class Reader {
   [[nodiscard]] std::string path() const;
   bool accept(bool right, std::string_view expected);
   template <class T>
-  void parse(T& member, base::Expected<T> (*parser)(std::string_view)) {
-    std::string text;
-    take(text);
-    if (*problem_) return;
-    if (base::Expected<T> read = parser(text)) {
-      member = *read;
+  void accept(T& member, base::Expected<T> read) {
+    if (read) {
+      member = std::move(*read);
     } else {
       fail("", read.error().message);
     }
+  }
+  template <class T>
+  void parse(T& member, base::Expected<T> (*parser)(std::string_view)) {
+    std::string text;
+    take(text);
+    if (!*problem_) accept(member, parser(text));
   }
 
   void take(std::string& text);

@@ -12,10 +12,18 @@ using nlohmann::json;
 // Nothing that the program reads nests this deep, and what walks a document may recurse.
 constexpr int most_depth = 100;
 
+Error mismatch(std::string_view expected, const json& value) {
+  return {"expected " + std::string(expected) + ", got " + std::string(kind_of(value))};
+}
+
 template <class T>
-Expected<T> mismatch(std::string_view path, std::string_view expected, const json& value) {
-  return tl::unexpected(Error{std::string(path) + ": expected " + std::string(expected) + ", got " +
-                              std::string(kind_of(value))});
+Expected<T> value_or(const json& object, std::string_view path, T fallback,
+                     Expected<T> (*value_of)(const json&)) {
+  const json* found = find(object, path);
+  if (found == nullptr) return fallback;
+  Expected<T> value = value_of(*found);
+  if (!value) return tl::unexpected(Error{std::string(path) + ": " + value.error().message});
+  return value;
 }
 
 }  // namespace
@@ -57,39 +65,43 @@ const json* find(const json& object, std::string_view path) {
   }
 }
 
+Expected<std::string> string_of(const json& value) {
+  if (!value.is_string()) return tl::unexpected(mismatch("a string", value));
+  return value.get_ref<const std::string&>();
+}
+
+Expected<bool> bool_of(const json& value) {
+  if (!value.is_boolean()) return tl::unexpected(mismatch("a boolean", value));
+  return value.get<bool>();
+}
+
+Expected<std::int64_t> integer_of(const json& value) {
+  if (!value.is_number_integer()) return tl::unexpected(mismatch("an integer", value));
+  if (value.is_number_unsigned() &&
+      value.get<std::uint64_t>() >
+          static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+    return tl::unexpected(Error{"expected an integer below 2^63"});
+  }
+  return value.get<std::int64_t>();
+}
+
+Expected<double> number_of(const json& value) {
+  if (!value.is_number()) return tl::unexpected(mismatch("a number", value));
+  return value.get<double>();
+}
+
 Expected<std::string> string_or(const json& object, std::string_view path,
                                 std::string_view fallback) {
-  const json* value = find(object, path);
-  if (value == nullptr) return std::string(fallback);
-  if (!value->is_string()) return mismatch<std::string>(path, "a string", *value);
-  return value->get_ref<const std::string&>();
+  return value_or(object, path, std::string(fallback), string_of);
 }
 
 Expected<bool> bool_or(const json& object, std::string_view path, bool fallback) {
-  const json* value = find(object, path);
-  if (value == nullptr) return fallback;
-  if (!value->is_boolean()) return mismatch<bool>(path, "a boolean", *value);
-  return value->get<bool>();
+  return value_or(object, path, fallback, bool_of);
 }
 
 Expected<std::int64_t> integer_or(const json& object, std::string_view path,
                                   std::int64_t fallback) {
-  const json* value = find(object, path);
-  if (value == nullptr) return fallback;
-  if (!value->is_number_integer()) return mismatch<std::int64_t>(path, "an integer", *value);
-  if (value->is_number_unsigned() &&
-      value->get<std::uint64_t>() >
-          static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-    return tl::unexpected(Error{std::string(path) + ": expected an integer below 2^63"});
-  }
-  return value->get<std::int64_t>();
-}
-
-Expected<double> number_or(const json& object, std::string_view path, double fallback) {
-  const json* value = find(object, path);
-  if (value == nullptr) return fallback;
-  if (!value->is_number()) return mismatch<double>(path, "a number", *value);
-  return value->get<double>();
+  return value_or(object, path, fallback, integer_of);
 }
 
 Expected<std::string> required_string(const json& object, std::string_view path) {

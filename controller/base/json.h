@@ -22,14 +22,18 @@ Expected<nlohmann::json> parse_json(std::string_view text);
 // `path` is dot-separated: "metadata.name". A missing or null member is nullptr.
 const nlohmann::json* find(const nlohmann::json& object, std::string_view path);
 
-// Missing (or null): the fallback. Of another type: an error "spec.suspend: expected a boolean, got
-// a string".
+// A value as what it must be, or "expected a boolean, got a string".
+Expected<std::string> string_of(const nlohmann::json& value);
+Expected<bool> bool_of(const nlohmann::json& value);
+Expected<std::int64_t> integer_of(const nlohmann::json& value);
+Expected<double> number_of(const nlohmann::json& value);
+
+// Missing (or null): the fallback. Of another type: the same error, after "spec.suspend: ".
 Expected<std::string> string_or(const nlohmann::json& object, std::string_view path,
                                 std::string_view fallback);
 Expected<bool> bool_or(const nlohmann::json& object, std::string_view path, bool fallback);
 Expected<std::int64_t> integer_or(const nlohmann::json& object, std::string_view path,
                                   std::int64_t fallback);
-Expected<double> number_or(const nlohmann::json& object, std::string_view path, double fallback);
 // Missing is an error too.
 Expected<std::string> required_string(const nlohmann::json& object, std::string_view path);
 

@@ -15,9 +15,8 @@ bool waits_for_adoption(const api::RobotTokenRotation& rotation) {
       ready != nullptr && ready->reason == quay::reason(quay::Error::Kind::robot_not_found);
   return !rotation.deleting && !rotation.invalid && !rotation.spec.suspend &&
          rotation.spec.verify == api::VerifyLevel::login && !status.token_fingerprint &&
-         !status.rotation && !status.has_unreadable_ledger() && !status.unreadable &&
-         !status.conditions.is_true("Conflict") && tenancy::open_request(rotation).empty() &&
-         !missing;
+         !status.rotation && !status.unreadable && !status.conditions.is_true("Conflict") &&
+         tenancy::open_request(rotation).empty() && !missing;
 }
 
 }  // namespace

@@ -138,13 +138,13 @@ void run(std::string_view text) {
   if (!document) return;
   for (const char* path : {"a", "metadata.name", "spec.schedule.interval"}) {
     const auto string = base::string_or(*document, path, "fallback");
-    const auto number = base::number_or(*document, path, 1);
+    const json* found = base::find(*document, path);
+    const auto number = found == nullptr ? 1 : base::number_of(*found);
     const auto integer = base::integer_or(*document, path, 1);
     const auto boolean = base::bool_or(*document, path, true);
     if (!string) expect_message(string.error().message);
     expect(!integer || number, "an integer is a number");
-    expect(base::find(*document, path) == nullptr ||
-               string.has_value() + number.has_value() + boolean.has_value() <= 1,
+    expect(found == nullptr || string.has_value() + number.has_value() + boolean.has_value() <= 1,
            "a value has one type");
   }
 }

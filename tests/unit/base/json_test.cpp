@@ -60,9 +60,8 @@ TEST(Json, ReadsTypedValuesWithFallbacks) {
   EXPECT_EQ(bool_or(object, "spec.off", true).value(), true);
   EXPECT_EQ(integer_or(object, "spec.count", 7).value(), -3);
   EXPECT_EQ(integer_or(object, "spec.none", 7).value(), 7);
-  EXPECT_EQ(number_or(object, "spec.ratio", 1).value(), 0.5);
-  EXPECT_EQ(number_or(object, "spec.count", 1).value(), -3.0);
-  EXPECT_EQ(number_or(object, "spec.none", 1).value(), 1.0);
+  EXPECT_EQ(number_of(*find(object, "spec.ratio")).value(), 0.5);
+  EXPECT_EQ(number_of(*find(object, "spec.count")).value(), -3.0);
   EXPECT_EQ(required_string(object, "metadata.name").value(), "a");
 }
 
@@ -74,8 +73,7 @@ TEST(Json, NamesThePlaceAndBothTypes) {
             "spec.ratio: expected an integer, got a number");
   EXPECT_EQ(message(integer_or(object, "spec.huge", 0)),
             "spec.huge: expected an integer below 2^63");
-  EXPECT_EQ(message(number_or(object, "spec.list", 0)),
-            "spec.list: expected a number, got an array");
+  EXPECT_EQ(message(number_of(*find(object, "spec.list"))), "expected a number, got an array");
   EXPECT_EQ(message(required_string(object, "metadata.missing")),
             "metadata.missing: expected a string, it is missing");
   EXPECT_EQ(message(required_string(object, "metadata")),
