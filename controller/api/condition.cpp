@@ -17,6 +17,10 @@ std::string shortened(std::string_view message) {
 
 }  // namespace
 
+std::string internal_error_message(const std::string& exception) {
+  return "quay-rotator could not work on this (" + exception + "): a bug; it is tried again";
+}
+
 const Condition* Conditions::find(std::string_view type) const {
   const auto found = std::find_if(conditions_.begin(), conditions_.end(),
                                   [&](const Condition& one) { return one.type == type; });

@@ -13,6 +13,10 @@
 
 namespace quay_rotator::api {
 
+// A look at a resource ended with an exception.
+inline constexpr std::string_view internal_error_reason = "InternalError";
+std::string internal_error_message(const std::string& exception);
+
 enum class ConditionStatus { true_, false_, unknown };
 constexpr auto spellings(ConditionStatus /*which*/) {
   return std::array<Spelling<ConditionStatus>, 3>{{{"True", ConditionStatus::true_},

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "api/visitors.h"
 #include "base/base64.h"
 #include "base/json.h"
@@ -140,8 +141,8 @@ void describe(V& v, kube::Is<SecretFields> auto& fields) {
 }  // namespace
 
 bool names_rotation(const json& owner_reference) {
-  const std::string group(kube::rotations.group);
-  return base::string_or(owner_reference, "kind", "").value_or("") == kube::rotations.kind &&
+  const std::string group(api::rotations.group);
+  return base::string_or(owner_reference, "kind", "").value_or("") == api::rotations.kind &&
          base::string_or(owner_reference, "apiVersion", "").value_or("").starts_with(group + "/");
 }
 

@@ -1,5 +1,6 @@
 #include "api/quay_connection.h"
 
+#include "api/status_patch.h"
 #include "api/visitors.h"
 
 namespace quay_rotator::api {
@@ -72,6 +73,10 @@ base::Expected<QuayConnection> QuayConnection::from_json(const json& object) {
 
 json to_json(const QuayConnectionStatus& status) {
   return Writer::json_of(status);
+}
+
+json status_patch(const QuayConnectionStatus& before, const QuayConnectionStatus& after) {
+  return status_patch(to_json(before), to_json(after));
 }
 
 std::set<std::string> QuayConnection::described() {

@@ -9,6 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "api/condition.h"
+#include "api/group.h"
 #include "base/error.h"
 #include "kube/object.h"
 #include "kube/packing.h"
@@ -65,5 +66,7 @@ struct QuayConnection {
 };
 
 nlohmann::json to_json(const QuayConnectionStatus& status);
+// See api/status_patch.h.
+nlohmann::json status_patch(const QuayConnectionStatus& before, const QuayConnectionStatus& after);
 
 }  // namespace quay_rotator::api

@@ -12,6 +12,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "api/condition.h"
+#include "api/group.h"
 #include "base/error.h"
 #include "base/fingerprint.h"
 #include "base/time.h"
@@ -170,11 +171,8 @@ struct RobotTokenRotation {
 
 nlohmann::json to_json(const RobotTokenRotationStatus& status);
 
-// The smallest merge patch (RFC 7386) that turns `before` into `after`, as the value of "status";
-// an empty object when they are equal.
-nlohmann::json status_patch(const nlohmann::json& before, const nlohmann::json& after);
-// The same for statuses; what is unreadable in both is left alone, and replaced where `after` is
-// readable.
+// See api/status_patch.h; what is unreadable in both is left alone, and replaced where
+// `after` is readable.
 nlohmann::json status_patch(const RobotTokenRotationStatus& before,
                             const RobotTokenRotationStatus& after);
 

@@ -9,18 +9,18 @@
 #include "api/managed_secret.h"
 #include "api/quay_connection.h"
 #include "api/robot_token_rotation.h"
+#include "connection/reconciler.h"
+#include "connection/session.h"
 #include "kube/event_recorder.h"
 #include "rotation/caches.h"
-#include "rotation/connection_reconciler.h"
 #include "rotation/driver.h"
-#include "rotation/publisher.h"
-#include "rotation/quay_session.h"
 #include "rotation/reconciler.h"
-#include "rotation/status_writer.h"
 #include "rotation/workforce.h"
 #include "runtime/heartbeat.h"
 #include "runtime/reflector.h"
+#include "runtime/status_writer.h"
 #include "runtime/store.h"
+#include "target/publisher.h"
 
 namespace quay_rotator::app {
 
@@ -47,9 +47,10 @@ struct Controllers::Parts {
         rotations, connections, secrets, workforce.rotations(), workforce.lanes(), sessions,
         findings, newcomers, driver, publisher, status, events, metrics, with.executor, with.log,
         options.allowed_target_metadata, std::max<std::size_t>(1, options.namespaces.size())});
-    connection_reconciler.emplace(rotation::ConnectionReconcilerParts{
-        connections, rotations, workforce.connections(), workforce.lanes(), sessions, status,
-        findings, newcomers, metrics, with.executor, with.log, options.drift_interval,
+    connection_reconciler.emplace(connection::ReconcilerParts{
+        connections, rotations, workforce.connections(), workforce.lanes(), sessions,
+        connection_status, findings, newcomers, metrics, with.executor, with.log,
+        options.drift_interval,
         [this](const kube::ObjectKey& key, const auto& listed) {
           reconciler->note_drift(key, listed);
         },
@@ -99,14 +100,13 @@ struct Controllers::Parts {
     if (namespaces.empty()) namespaces.emplace_back();  // all of them
     const std::lock_guard lock(reflectors_mutex);
     for (const std::string& name : namespaces) {
-      const runtime::Reflector* first =
-          reflect(kube::connections, {name, "", nullptr}, connections);
+      const runtime::Reflector* first = reflect(api::connections, {name, "", nullptr}, connections);
       // What has a ledger must not wait until everything is listed.
       const auto hurries = [](const auto& rotation) {
         return rotation.status.rotation.has_value();
       };
-      const runtime::Reflector* second = reflect<api::RobotTokenRotation>(
-          kube::rotations, {name, "", nullptr}, rotations, hurries);
+      const runtime::Reflector* second =
+          reflect<api::RobotTokenRotation>(api::rotations, {name, "", nullptr}, rotations, hurries);
       // Secrets are many, and their list would hold up the one that tells of ledgers.
       const runtime::Reflector* third = reflect(kube::secrets, {name, ours, second}, secrets);
       caches.push_back({name, first, {second, third}});
@@ -234,30 +234,32 @@ struct Controllers::Parts {
   runtime::Store<api::ManagedSecret> secrets;
   rotation::Workforce workforce{with.executor, options.workers, metrics};
   kube::EventRecorder events{client, with.executor, with.log, options.election.identity};
-  rotation::QuaySessions sessions{connections,
-                                  client,
-                                  with.quay,
-                                  with.environment,
-                                  with.executor,
-                                  workforce.lanes(),
-                                  [this](std::string_view call, std::string_view outcome) {
-                                    metrics.quay_request(call, outcome);
-                                  },
-                                  options.quay_timeout,
-                                  options.allowed_quay_hosts};
-  rotation::Findings findings;
-  rotation::Newcomers newcomers{with.executor, [this](const kube::ObjectKey& key) {
-                                  workforce.rotations().add(key, runtime::Urgency::normal);
-                                }};
-  rotation::StatusWriter status{client, rotations, connections};
-  rotation::Publisher publisher{client, secrets, with.executor, with.log};
+  connection::Sessions sessions{connections,
+                                client,
+                                with.quay,
+                                with.environment,
+                                with.executor,
+                                workforce.lanes(),
+                                [this](std::string_view call, std::string_view outcome) {
+                                  metrics.quay_request(call, outcome);
+                                },
+                                options.quay_timeout,
+                                options.allowed_quay_hosts};
+  connection::Findings findings;
+  connection::Newcomers newcomers{with.executor, [this](const kube::ObjectKey& key) {
+                                    workforce.rotations().add(key, runtime::Urgency::normal);
+                                  }};
+  runtime::StatusWriter<api::RobotTokenRotation> status{client, api::rotations, rotations};
+  runtime::StatusWriter<api::QuayConnection> connection_status{client, api::connections,
+                                                               connections};
+  target::Publisher publisher{client, secrets, with.executor, with.log};
   rotation::Driver driver{status,
                           publisher,
                           with.executor,
                           {options.quay_timeout, options.regenerate_hold,
                            [this] { return !election || election->leading(); }, with.after_step}};
   std::optional<rotation::Reconciler> reconciler;
-  std::optional<rotation::ConnectionReconciler> connection_reconciler;
+  std::optional<connection::Reconciler> connection_reconciler;
 
   std::unique_ptr<runtime::Election> election;
   mutable std::mutex reflectors_mutex;  // guards the two that follow while they are made

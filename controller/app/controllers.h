@@ -16,9 +16,9 @@
 #include "http/transport.h"
 #include "kube/client.h"
 #include "kube/object.h"
-#include "rotation/allowed_metadata.h"
 #include "runtime/election.h"
 #include "runtime/metrics.h"
+#include "target/allowed_metadata.h"
 
 namespace quay_rotator::app {
 
@@ -32,7 +32,7 @@ struct ControllersOptions {
   base::Duration quay_timeout = std::chrono::seconds(30);     // of one call
   base::Duration regenerate_hold = std::chrono::minutes(10);  // see rotation/protocol.h
   http::AllowedHosts allowed_quay_hosts;
-  rotation::AllowedMetadata allowed_target_metadata;
+  target::AllowedMetadata allowed_target_metadata;
 };
 
 // What the controllers act on. Everything outlives them; functions may be empty where that is said.

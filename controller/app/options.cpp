@@ -112,7 +112,7 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv,
   app.add_option_function<std::vector<std::string>>(
          "--allowed-target-metadata",
          [&options](const std::vector<std::string>& patterns) {
-           auto parsed = rotation::AllowedMetadata::parse(patterns);
+           auto parsed = target::AllowedMetadata::parse(patterns);
            if (!parsed) {
              throw CLI::ValidationError("--allowed-target-metadata", parsed.error().message);
            }

@@ -279,9 +279,7 @@ struct Client::Call {
     if (response.status == 404 && resource != nullptr && text_of(status, "details.name").empty()) {
       std::string text = "the API server does not know " + std::string(resource->plural) + " of " +
                          resource->api_version();
-      if (resource->group == rotations.group) {
-        text += "; install the CRDs of quay-rotator: kubectl apply -f crds/";
-      }
+      if (!resource->when_unknown.empty()) text += "; " + std::string(resource->when_unknown);
       return text;
     }
     const std::string message = text_of(status, "message");

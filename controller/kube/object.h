@@ -19,6 +19,8 @@ struct Resource {
   std::string_view plural;
   std::string_view kind;
   bool namespaced = true;
+  // What to do where the API server does not know it; may be empty.
+  std::string_view when_unknown{};
 
   // "v1" or "group/version".
   [[nodiscard]] std::string api_version() const;
@@ -29,10 +31,6 @@ inline constexpr Resource config_maps{"", "v1", "configmaps", "ConfigMap"};
 inline constexpr Resource namespaces{"", "v1", "namespaces", "Namespace", false};
 inline constexpr Resource events{"events.k8s.io", "v1", "events", "Event"};
 inline constexpr Resource leases{"coordination.k8s.io", "v1", "leases", "Lease"};
-inline constexpr Resource rotations{"quayrotator.dev", "v1alpha1", "robottokenrotations",
-                                    "RobotTokenRotation"};
-inline constexpr Resource connections{"quayrotator.dev", "v1alpha1", "quayconnections",
-                                      "QuayConnection"};
 
 struct ObjectKey {
   std::string name_space;  // "" for cluster-scoped objects

@@ -17,10 +17,11 @@ constexpr base::WallTime::duration longest_believed = std::chrono::hours(24);
 // One run of the protocol: what its steps share.
 class Run {
  public:
-  Run(StatusWriter& status, Publisher& publisher, base::Executor& executor,
-      const DriverOptions& options, api::RobotTokenRotation rotation, QuaySession& session,
-      const std::vector<DesiredSecret>& targets, std::optional<quay::RobotCredential> listed,
-      base::Duration ledger_seen_for, const std::stop_token& stop)
+  Run(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Publisher& publisher,
+      base::Executor& executor, const DriverOptions& options, api::RobotTokenRotation rotation,
+      connection::Session& session, const std::vector<target::DesiredSecret>& targets,
+      std::optional<quay::RobotCredential> listed, base::Duration ledger_seen_for,
+      const std::stop_token& stop)
       : status_(status),
         publisher_(publisher),
         executor_(executor),
@@ -105,13 +106,13 @@ class Run {
   }
 
  private:
-  StatusWriter& status_;
-  Publisher& publisher_;
+  runtime::StatusWriter<api::RobotTokenRotation>& status_;
+  target::Publisher& publisher_;
   base::Executor& executor_;
   const DriverOptions& options_;
   api::RobotTokenRotation rotation_;
-  QuaySession& session_;
-  const std::vector<DesiredSecret>& targets_;
+  connection::Session& session_;
+  const std::vector<target::DesiredSecret>& targets_;
   std::optional<quay::RobotCredential> listed_;
   const std::stop_token& stop_;
   quay::Robot robot_;
@@ -125,16 +126,16 @@ class Run {
 
 }  // namespace
 
-Driver::Driver(StatusWriter& status, Publisher& publisher, base::Executor& executor,
-               DriverOptions options)
+Driver::Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Publisher& publisher,
+               base::Executor& executor, DriverOptions options)
     : status_(status), publisher_(publisher), executor_(executor), options_(std::move(options)) {}
 
 void Driver::step(std::string_view name) const {
   if (options_.after_step) options_.after_step(name);
 }
 
-DriverResult Driver::run(api::RobotTokenRotation rotation, QuaySession& session,
-                         ProtocolInput input, const std::vector<DesiredSecret>& targets,
+DriverResult Driver::run(api::RobotTokenRotation rotation, connection::Session& session,
+                         ProtocolInput input, const std::vector<target::DesiredSecret>& targets,
                          std::optional<quay::RobotCredential> listed, const base::Log& log,
                          const std::stop_token& stop) {
   input.request_deadline = options_.request_deadline;

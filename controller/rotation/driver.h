@@ -12,11 +12,11 @@
 #include "api/robot_token_rotation.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "connection/session.h"
 #include "kube/client.h"
 #include "rotation/protocol.h"
-#include "rotation/publisher.h"
-#include "rotation/quay_session.h"
-#include "rotation/status_writer.h"
+#include "runtime/status_writer.h"
+#include "target/publisher.h"
 
 namespace quay_rotator::rotation {
 
@@ -41,19 +41,19 @@ struct DriverResult {
 // Thread-safe; one resource at a time is the work queue's promise.
 class Driver {
  public:
-  Driver(StatusWriter& status, Publisher& publisher, base::Executor& executor,
-         DriverOptions options);
+  Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Publisher& publisher,
+         base::Executor& executor, DriverOptions options);
 
   // `listed`: what a list has told of the robot, in place of its first own answer.
-  DriverResult run(api::RobotTokenRotation rotation, QuaySession& session, ProtocolInput input,
-                   const std::vector<DesiredSecret>& targets,
+  DriverResult run(api::RobotTokenRotation rotation, connection::Session& session,
+                   ProtocolInput input, const std::vector<target::DesiredSecret>& targets,
                    std::optional<quay::RobotCredential> listed, const base::Log& log,
                    const std::stop_token& stop);
   void step(std::string_view name) const;
 
  private:
-  StatusWriter& status_;
-  Publisher& publisher_;
+  runtime::StatusWriter<api::RobotTokenRotation>& status_;
+  target::Publisher& publisher_;
   base::Executor& executor_;
   DriverOptions options_;
 };

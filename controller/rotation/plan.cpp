@@ -1,6 +1,6 @@
 #include "rotation/plan.h"
 
-#include "rotation/schedule.h"
+#include "schedule/schedule.h"
 
 namespace quay_rotator::rotation {
 
@@ -55,7 +55,7 @@ Plan decide(const PlanInput& input) {
 
   if (status.unreadable) return mend;
   if (!status.token_fingerprint || !input.proven) return Work{Goal::synchronize};
-  const std::optional<base::WallTime> due = due_time(rotation, input.leading_since);
+  const std::optional<base::WallTime> due = schedule::due_time(rotation, input.leading_since);
   const auto reason = wanted(input, due);
   if (reason && input.owners_known && input.ownership_known) {
     if (input.mark != tenancy::Mark::ours) return WriteMark{};

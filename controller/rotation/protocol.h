@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "kube/client.h"
 #include "quay/error.h"
-#include "rotation/publisher.h"
+#include "target/publisher.h"
 
 namespace quay_rotator::rotation {
 
@@ -89,7 +89,7 @@ struct Report {
   std::optional<api::Ledger> ledger;             // of this rotation
   std::optional<quay::Error> quay_error;
   std::optional<kube::Error> kube_error;
-  std::vector<TargetProblem> problems;         // of targets, from dry run or publish
+  std::vector<target::Problem> problems;       // of targets, from dry run or publish
   std::optional<quay::Error> preflight_error;  // the registry refused the current token
   // Verification of `fingerprint`: not done, good, refused, or unknown (with the error)
   enum class Verified { not_done, good, refused, unknown };
@@ -120,7 +120,7 @@ struct Regenerated {
 };
 struct LoggedIn {};
 struct TargetsAnswered {
-  std::vector<TargetProblem> problems;
+  std::vector<target::Problem> problems;
 };
 struct LedgerWritten {};
 struct LedgerTooOld {};  // older than the request deadline on the driver's clock; nothing was sent

@@ -5,9 +5,10 @@
 #include <cstdio>
 #include <utility>
 
+#include "api/group.h"
 #include "base/backoff.h"
 #include "http/url.h"
-#include "rotation/schedule.h"
+#include "schedule/schedule.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
@@ -217,7 +218,8 @@ void Reconciler::on_rotation(const runtime::Store<api::RobotTokenRotation>::Poin
   if (asked || edited) urgency = runtime::Urgency::urgent;
   if (after->status.rotation) urgency = runtime::Urgency::outage;
   // A key is of its connection's lane before it is looked at for the first time.
-  parts_.queue.add(after->meta.key, urgency, parts_.lanes.of(lane_name(connection_of(*after))));
+  parts_.queue.add(after->meta.key, urgency,
+                   parts_.lanes.of(connection::lane_name(connection_of(*after))));
 }
 
 void Reconciler::on_connection(const runtime::Store<api::QuayConnection>::Pointer& before,
@@ -323,28 +325,29 @@ std::string Reconciler::inputs_of(const api::RobotTokenRotation& rotation) const
   return inputs;
 }
 
-std::vector<DesiredSecret> Reconciler::desired(const api::RobotTokenRotation& rotation) const {
+std::vector<target::DesiredSecret> Reconciler::desired(
+    const api::RobotTokenRotation& rotation) const {
   const auto connection = parts_.connections.find(connection_of(rotation));
   if (!connection) return {};
   const auto url = http::parse_url(connection->spec.url);
   if (!url) return {};
-  return desired_secrets(rotation, url->authority(), parts_.allowed_metadata);
+  return target::desired_secrets(rotation, url->authority(), parts_.allowed_metadata);
 }
 
 bool Reconciler::targets_current(const api::RobotTokenRotation& rotation,
-                                 const std::vector<DesiredSecret>& targets) const {
+                                 const std::vector<target::DesiredSecret>& targets) const {
   if (!rotation.status.token_fingerprint) return false;
-  return !targets.empty() && std::ranges::all_of(targets, [&](const DesiredSecret& target) {
+  return !targets.empty() && std::ranges::all_of(targets, [&](const target::DesiredSecret& target) {
     const auto cached = parts_.secrets.find(target.key);
-    return is_current(target, rotation, cached.get(), rotation.status.robot,
-                      *rotation.status.token_fingerprint);
+    return target::is_current(target, rotation, cached.get(), rotation.status.robot,
+                              *rotation.status.token_fingerprint);
   });
 }
 
 bool Reconciler::has_former_targets(const api::RobotTokenRotation& rotation,
-                                    const std::vector<DesiredSecret>& targets) const {
+                                    const std::vector<target::DesiredSecret>& targets) const {
   if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return false;
-  const auto current = std::ranges::count_if(targets, [&](const DesiredSecret& target) {
+  const auto current = std::ranges::count_if(targets, [&](const target::DesiredSecret& target) {
     const auto cached = parts_.secrets.find(target.key);
     return cached && cached->owner == rotation.meta.key.name;
   });
@@ -354,7 +357,8 @@ bool Reconciler::has_former_targets(const api::RobotTokenRotation& rotation,
 }
 
 PlanInput Reconciler::look_at(const api::RobotTokenRotation& rotation, base::WallTime now,
-                              const std::vector<DesiredSecret>& targets, bool drifted) const {
+                              const std::vector<target::DesiredSecret>& targets,
+                              bool drifted) const {
   const tenancy::Owners::Standing standing = claims_.standing(rotation.meta.key);
   PlanInput input{rotation, now, {}, standing.owner, targets_current(rotation, targets), drifted};
   input.proven = standing.proven;
@@ -376,7 +380,8 @@ void Reconciler::mark(const api::RobotTokenRotation& rotation, const std::stop_t
     const std::lock_guard lock(mutex_);
     cluster = cluster_;
   }
-  const auto written = parts_.status.mark(rotation, cluster, parts_.executor.wall_now(), stop);
+  const auto written = parts_.status.patch(
+      rotation.meta.key, tenancy::marking(rotation, cluster, parts_.executor.wall_now()), stop);
   parts_.driver.step("mark");
   if (written || written.error().kind == kube::Error::Kind::conflict ||
       written.error().kind == kube::Error::Kind::not_found) {
@@ -436,7 +441,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
     sights = sights_;
   }
   if (!connections_known) return await_caches(*cached, sights, stop);
-  const std::vector<DesiredSecret> targets = desired(*cached);
+  const std::vector<target::DesiredSecret> targets = desired(*cached);
   const auto known = parts_.findings.of(connection_of(*cached), cached->spec.robot.organization);
   PlanInput input = look_at(*cached, wall_now, targets, memory.drifted());
   input.watched = memory.watches(now) && memory.next_watch() <= now;
@@ -467,7 +472,7 @@ void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   }
   bool date_anew = false;
   remember(key, [&](Memory& it) {
-    date_anew = it.sees_future(is_of_the_future(*cached, wall_now), now);
+    date_anew = it.sees_future(schedule::is_of_the_future(*cached, wall_now), now);
   });
   if (date_anew) {
     parts_.log.warning("the status was dated to times to come: the interval counts from now",
@@ -489,7 +494,8 @@ void Reconciler::failed(const kube::ObjectKey& key, const std::string& exception
   const base::WallTime now = parts_.executor.wall_now();
   const api::Condition* ready = cached->status.conditions.find("Ready");
   // Each write brings the key back: one for each back-off.
-  if (ready && ready->reason == internal_error_reason && cached->status.retry_after > now) return;
+  if (ready && ready->reason == api::internal_error_reason && cached->status.retry_after > now)
+    return;
   const base::Duration delay =
       base::backoff_delay(cached->status.rotation ? ledger_backoff : ordinary_backoff,
                           cached->status.consecutive_failures + 1, parts_.executor.random());
@@ -537,8 +543,8 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
 
   std::optional<quay::RobotCredential> listed;
   if (work.goal == Goal::synchronize && !look_in_list(rotation, *session, listed, stop)) return;
-  const std::vector<DesiredSecret> targets =
-      desired_secrets(rotation, (*session)->authority(), parts_.allowed_metadata);
+  const std::vector<target::DesiredSecret> targets =
+      target::desired_secrets(rotation, (*session)->authority(), parts_.allowed_metadata);
   ProtocolInput input;
   input.goal = work.goal;
   input.reason = work.reason;
@@ -588,12 +594,12 @@ void Reconciler::work(const api::RobotTokenRotation& rotation, const Work& work,
 }
 
 bool Reconciler::look_in_list(const api::RobotTokenRotation& rotation,
-                              const std::shared_ptr<QuaySession>& session,
+                              const std::shared_ptr<connection::Session>& session,
                               std::optional<quay::RobotCredential>& listed,
                               const std::stop_token& stop) {
   const kube::ObjectKey& key = rotation.meta.key;
-  Newcomers::Way way = parts_.newcomers.way(key, session);
-  if (auto* list = std::get_if<Newcomers::ReadList>(&way)) {
+  connection::Newcomers::Way way = parts_.newcomers.way(key, session);
+  if (auto* list = std::get_if<connection::Newcomers::ReadList>(&way)) {
     const auto answer = session->list(
         rotation.spec.robot.organization, stop, [](const std::string&, base::Fingerprint) {},
         list->get());
@@ -602,7 +608,7 @@ bool Reconciler::look_in_list(const api::RobotTokenRotation& rotation,
     way = parts_.newcomers.way(key, session);
   }
   if (auto* credential = std::get_if<quay::RobotCredential>(&way)) listed = std::move(*credential);
-  const auto* wait = std::get_if<Newcomers::Wait>(&way);
+  const auto* wait = std::get_if<connection::Newcomers::Wait>(&way);
   if (wait != nullptr && wait->until) {
     parts_.queue.add_at(key, *wait->until, runtime::Urgency::normal);
   }
@@ -757,7 +763,7 @@ void Reconciler::report(api::RobotTokenRotation rotation, const StatusUpdate& up
 void Reconciler::announce(const api::RobotTokenRotation& rotation,
                           const std::vector<Notice>& notices, const std::stop_token& stop) {
   for (const Notice& notice : notices) {
-    parts_.events.record(kube::rotations, rotation.meta, notice.type, notice.reason, "Rotate",
+    parts_.events.record(api::rotations, rotation.meta, notice.type, notice.reason, "Rotate",
                          notice.note, stop);
   }
 }

@@ -19,21 +19,21 @@
 #include "api/robot_token_rotation.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "connection/findings.h"
+#include "connection/newcomers.h"
+#include "connection/session.h"
 #include "kube/event_recorder.h"
-#include "rotation/allowed_metadata.h"
 #include "rotation/departed.h"
 #include "rotation/driver.h"
-#include "rotation/findings.h"
 #include "rotation/memory.h"
-#include "rotation/newcomers.h"
 #include "rotation/plan.h"
-#include "rotation/publisher.h"
-#include "rotation/quay_session.h"
 #include "rotation/status.h"
-#include "rotation/status_writer.h"
 #include "runtime/metrics.h"
+#include "runtime/status_writer.h"
 #include "runtime/store.h"
 #include "runtime/work_queue.h"
+#include "target/allowed_metadata.h"
+#include "target/publisher.h"
 #include "tenancy/ownership.h"
 
 namespace quay_rotator::rotation {
@@ -45,17 +45,17 @@ struct ReconcilerParts {
   runtime::Store<api::ManagedSecret>& secrets;
   runtime::WorkQueue& queue;
   runtime::Lanes& lanes;
-  QuaySessions& sessions;
-  Findings& findings;
-  Newcomers& newcomers;
+  connection::Sessions& sessions;
+  connection::Findings& findings;
+  connection::Newcomers& newcomers;
   Driver& driver;
-  Publisher& publisher;
-  StatusWriter& status;
+  target::Publisher& publisher;
+  runtime::StatusWriter<api::RobotTokenRotation>& status;
   kube::EventRecorder& events;
   runtime::Metrics& metrics;
   base::Executor& executor;
   base::Log log;
-  AllowedMetadata allowed_metadata{};
+  target::AllowedMetadata allowed_metadata{};
   std::size_t namespaces = 1;  // that see() will tell of
 };
 
@@ -116,7 +116,8 @@ class Reconciler {
   void wake(const std::vector<kube::ObjectKey>& rotations);
   [[nodiscard]] tenancy::Way way_of(const api::RobotTokenRotation& rotation) const;
   [[nodiscard]] PlanInput look_at(const api::RobotTokenRotation& rotation, base::WallTime now,
-                                  const std::vector<DesiredSecret>& targets, bool drifted) const;
+                                  const std::vector<target::DesiredSecret>& targets,
+                                  bool drifted) const;
   void mark(const api::RobotTokenRotation& rotation, const std::stop_token& stop);
   // Tells why nothing is done.
   void halt(const api::RobotTokenRotation& rotation, Halt::Why why,
@@ -126,18 +127,19 @@ class Reconciler {
   Memory remember(const kube::ObjectKey& key, const std::function<void(Memory&)>& change);
   // What a person can change to end a back-off early.
   [[nodiscard]] std::string inputs_of(const api::RobotTokenRotation& rotation) const;
-  [[nodiscard]] std::vector<DesiredSecret> desired(const api::RobotTokenRotation& rotation) const;
+  [[nodiscard]] std::vector<target::DesiredSecret> desired(
+      const api::RobotTokenRotation& rotation) const;
   [[nodiscard]] bool targets_current(const api::RobotTokenRotation& rotation,
-                                     const std::vector<DesiredSecret>& targets) const;
+                                     const std::vector<target::DesiredSecret>& targets) const;
   [[nodiscard]] bool has_former_targets(const api::RobotTokenRotation& rotation,
-                                        const std::vector<DesiredSecret>& targets) const;
+                                        const std::vector<target::DesiredSecret>& targets) const;
 
   void work(const api::RobotTokenRotation& rotation, const Work& work, const Memory& memory,
             const std::stop_token& stop);
   // What a list tells of a robot that waits for its adoption: nothing, for most robots. False: not
   // yet; the key comes back.
   bool look_in_list(const api::RobotTokenRotation& rotation,
-                    const std::shared_ptr<QuaySession>& session,
+                    const std::shared_ptr<connection::Session>& session,
                     std::optional<quay::RobotCredential>& listed, const std::stop_token& stop);
   // `memory`: from before the run.
   void finish(const api::RobotTokenRotation& before, DriverResult result, const Work& work,

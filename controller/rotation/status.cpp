@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "rotation/schedule.h"
+#include "schedule/schedule.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
@@ -108,9 +108,9 @@ class Writer {
     if (ownership && !tenancy::made_on(*ownership, way)) ownership = tenancy::unproven(ownership);
     if (look == Claim::refused) ownership = tenancy::refused(ownership, now_);
   }
-  void failing(const std::vector<TargetProblem>& problems) {
+  void failing(const std::vector<target::Problem>& problems) {
     std::vector<api::FailingTarget> list;
-    for (const TargetProblem& problem : problems) {
+    for (const target::Problem& problem : problems) {
       const auto before =
           std::ranges::find_if(rotation_.status.targets.failing, [&](const auto& old) {
             return old.secret == problem.secret && old.reason == problem.reason;
@@ -140,7 +140,8 @@ class Writer {
   StatusUpdate take() {
     api::RobotTokenRotation next = rotation_;
     next.status = update_.status;
-    update_.status.next_rotation_time = rotation_.invalid ? std::nullopt : next_rotation(next);
+    update_.status.next_rotation_time =
+        rotation_.invalid ? std::nullopt : schedule::next_rotation(next);
     return std::move(update_);
   }
 
@@ -174,8 +175,8 @@ std::string stale_message(base::Fingerprint stale, std::optional<base::Fingerpri
 }
 
 // The first problem in words, and how many more there are.
-std::string summary(const std::vector<TargetProblem>& problems) {
-  const TargetProblem& first = problems.front();
+std::string summary(const std::vector<target::Problem>& problems) {
+  const target::Problem& first = problems.front();
   std::string text = first.message;
   // Our own words name it as namespace/name, the API server's as "name".
   if (text.find("/" + first.secret) == std::string::npos &&
@@ -605,7 +606,7 @@ StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const
 }
 
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
-                                const ConnectionProblem& problem, base::WallTime now,
+                                const connection::Problem& problem, base::WallTime now,
                                 base::Duration retry_delay) {
   Writer writer(rotation, now);
   writer.status().conditions.remove("Preflight");
@@ -618,14 +619,10 @@ StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const t
   return writer.take();
 }
 
-std::string internal_error_message(const std::string& exception) {
-  return "quay-rotator could not work on this (" + exception + "): a bug; it is tried again";
-}
-
 StatusUpdate internal_error(const api::RobotTokenRotation& rotation, const std::string& exception,
                             base::WallTime now, base::Duration retry_delay) {
   Writer writer(rotation, now);
-  writer.retrying(internal_error_reason, internal_error_message(exception));
+  writer.retrying(api::internal_error_reason, api::internal_error_message(exception));
   writer.fail(retry_delay);
   return writer.take();
 }
@@ -634,14 +631,14 @@ StatusUpdate dated_anew(const api::RobotTokenRotation& rotation, base::WallTime 
   Writer writer(rotation, now);
   const base::WallTime last = std::max(rotation.status.last_rotation_time.value_or(now),
                                        rotation.status.token_known_since.value_or(now));
-  clamp_to_now(writer.status(), writer.now());
+  schedule::clamp_to_now(writer.status(), writer.now());
   writer.warn("ClockWasWrong", "the status spoke of a rotation at " + base::format_time(last) +
                                    ", which is yet to come: a clock was wrong then; the interval "
                                    "counts from now");
   return writer.take();
 }
 
-StatusUpdate troubled(const api::RobotTokenRotation& rotation, const Trouble& trouble,
+StatusUpdate troubled(const api::RobotTokenRotation& rotation, const connection::Trouble& trouble,
                       base::WallTime now) {
   Writer writer(rotation, now);
   const api::Condition* published = rotation.status.conditions.find("Published");
@@ -660,7 +657,7 @@ StatusUpdate troubled(const api::RobotTokenRotation& rotation, const Trouble& tr
 }
 
 StatusUpdate at_rest(const api::RobotTokenRotation& rotation,
-                     const std::optional<Findings::Known>& known, base::WallTime now) {
+                     const std::optional<connection::Findings::Known>& known, base::WallTime now) {
   if (known && known->trouble) return troubled(rotation, *known->trouble, now);
   Writer writer(rotation, now);
   api::Conditions& conditions = writer.status().conditions;

@@ -8,11 +8,11 @@
 
 #include "api/robot_token_rotation.h"
 #include "base/time.h"
+#include "connection/findings.h"
+#include "connection/session.h"
 #include "kube/event_recorder.h"
 #include "kube/object.h"
-#include "rotation/findings.h"
 #include "rotation/protocol.h"
-#include "rotation/quay_session.h"
 #include "tenancy/ownership.h"
 
 namespace quay_rotator::rotation {
@@ -75,19 +75,17 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
 StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const std::string& why,
                                   base::WallTime now);
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
-                                const ConnectionProblem& problem, base::WallTime now,
+                                const connection::Problem& problem, base::WallTime now,
                                 base::Duration retry_delay);
 // What a wrong clock has dated to times to come is dated to now, so that rotations go on from here.
 StatusUpdate dated_anew(const api::RobotTokenRotation& rotation, base::WallTime now);
 // The look ended with an exception of that type.
-inline constexpr std::string_view internal_error_reason = "InternalError";
-std::string internal_error_message(const std::string& exception);
 StatusUpdate internal_error(const api::RobotTokenRotation& rotation, const std::string& exception,
                             base::WallTime now, base::Duration retry_delay);
 // Nothing is due and the Secrets are as the status says; `known` is what the last look at the
 // connection learnt. Without trouble only what derives from the spec moves (next rotation, observed
 // generation).
 StatusUpdate at_rest(const api::RobotTokenRotation& rotation,
-                     const std::optional<Findings::Known>& known, base::WallTime now);
+                     const std::optional<connection::Findings::Known>& known, base::WallTime now);
 
 }  // namespace quay_rotator::rotation

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "api/group.h"
 #include "bench/bench.h"
 #include "bench/journal.h"
 #include "bench/tenants.h"
@@ -68,7 +69,7 @@ void open_ledger(const std::string& name) {
                       {"startedAt", base::format_time(wall_now())},
                       {"previousFingerprint", fingerprint},
                       {"attempt", 1}}}};
-  const auto written = cluster().api().merge_patch(kube::rotations, {name_space, name}, "status",
+  const auto written = cluster().api().merge_patch(api::rotations, {name_space, name}, "status",
                                                    {{"status", status}}, "person", {});
   if (!written) throw std::runtime_error(written.error().message);
 }

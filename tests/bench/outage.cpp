@@ -5,6 +5,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "api/group.h"
 #include "bench/bench.h"
 #include "bench/journal.h"
 #include "cluster/cluster.h"
@@ -80,12 +81,12 @@ class BareWatch {
   BareWatch() {
     kube::ListOptions one;
     one.limit = 1;
-    const auto listed = cluster().api().list(kube::rotations, "", one, {});
+    const auto listed = cluster().api().list(api::rotations, "", one, {});
     if (!listed) throw std::runtime_error(listed.error().message);
     options_.resource_version = listed->at("metadata").at("resourceVersion");
     options_.timeout = std::chrono::minutes(30);
     thread_ = std::jthread([this](const std::stop_token& stop) {
-      (void)cluster().api().watch(kube::rotations, "", options_, stop,
+      (void)cluster().api().watch(api::rotations, "", options_, stop,
                                   [this](std::string_view line) {
                                     note(line);
                                     return true;

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "api/group.h"
 #include "bench/tenants.h"
 #include "cluster/cluster.h"
 #include "support/pull_secret.h"
@@ -70,7 +71,7 @@ Population::Population(std::size_t most) {
     connection["spec"] = {{"url", cluster().quay_url()},
                           {"credentialsSecretRef", {{"name", "quay-api"}}},
                           {"ca", {{"configMapRef", {{"name", "quay-ca"}}}}}};
-    create(kube::connections, name_space(k), connection);
+    create(api::connections, name_space(k), connection);
   }
 }
 
@@ -87,7 +88,7 @@ void Population::create_up_to(std::size_t size) {
                         {"robot", {{"organization", organization(i)}, {"name", robot_name(i)}}},
                         {"schedule", {{"interval", "720h"}}},
                         {"targets", targets}};
-    create(kube::rotations, name_space(i), rotation);
+    create(api::rotations, name_space(i), rotation);
   });
   size_ = size;
 }
@@ -121,7 +122,7 @@ void Population::request(std::size_t resource) {
 void Population::request(const std::vector<std::size_t>& resources) {
   const std::string value = std::to_string(++requests_);
   in_parallel(resources.size(), [&](std::size_t n) {
-    merge(kube::rotations, key(resources[n]),
+    merge(api::rotations, key(resources[n]),
           {{"metadata", {{"annotations", {{"quayrotator.dev/rotate-requested-at", value}}}}}});
   });
 }
@@ -133,7 +134,7 @@ std::vector<std::size_t> Population::next(std::size_t count) {
 }
 
 void Population::limit_rate(std::size_t name_space_number, const json& limit) {
-  merge(kube::connections, {name_space(name_space_number), "quay"},
+  merge(api::connections, {name_space(name_space_number), "quay"},
         {{"spec", {{"rateLimit", limit}}}});
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "api/group.h"
 #include "cluster/cluster.h"
 
 namespace quay_rotator::bench {
@@ -39,7 +40,7 @@ void connect(const kube::ObjectKey& key, const std::string& url, const json& mor
                         {"credentialsSecretRef", {{"name", "quay-api"}}},
                         {"ca", {{"configMapRef", {{"name", "quay-ca"}}}}}};
   connection["spec"].update(more);
-  create(kube::connections, key.name_space, connection);
+  create(api::connections, key.name_space, connection);
 }
 
 void rotate(const kube::ObjectKey& key, const std::string& connection) {
@@ -48,7 +49,7 @@ void rotate(const kube::ObjectKey& key, const std::string& connection) {
                       {"robot", {{"organization", "elsewhere"}, {"name", key.name}}},
                       {"schedule", {{"interval", "1h"}}},
                       {"targets", {{{"secret", {{"name", key.name}}}}}}};
-  create(kube::rotations, key.name_space, rotation);
+  create(api::rotations, key.name_space, rotation);
 }
 
 }  // namespace quay_rotator::bench

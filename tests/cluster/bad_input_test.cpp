@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "api/group.h"
 #include "base/base64.h"
 #include "base/time.h"
 #include "cluster/cluster_test.h"
@@ -62,7 +63,7 @@ class BadInput : public ClusterTest {
 
   // Waits until it has failed twice: a busy loop would have failed a hundred times by then.
   std::optional<json> wait_until_failed_twice(const std::string& name, const std::string& reason) {
-    return cluster().wait_for("a second failure, reason " + reason, kube::rotations, key(name),
+    return cluster().wait_for("a second failure, reason " + reason, api::rotations, key(name),
                               [&](const json& object) {
                                 const json ready = condition(object, "Ready");
                                 return ready.is_object() && ready.at("status") == "False" &&
@@ -117,7 +118,7 @@ class BadInput : public ClusterTest {
   }
 
   std::optional<json> wait_for_connection(const std::string& name, const std::string& reason) {
-    return cluster().wait_for("connection with reason " + reason, kube::connections, key(name),
+    return cluster().wait_for("connection with reason " + reason, api::connections, key(name),
                               [&](const json& object) {
                                 const json ready = condition(object, "Ready");
                                 return ready.is_object() && ready.at("reason") == reason;
@@ -574,7 +575,7 @@ TEST_F(BadInput, AStatusThatMakesNoSense) {
   EXPECT_THAT(patch(no_ledger).output, HasSubstr("Required value"));
   EXPECT_THAT(patch({{"consecutiveFailures", -1}}).output, HasSubstr("greater than or equal to 0"));
   const auto wait_until_mended = [&] {
-    return cluster().wait_for("mended", kube::rotations, key("puller"), [&](const json& object) {
+    return cluster().wait_for("mended", api::rotations, key("puller"), [&](const json& object) {
       const json& status = object.at("status");
       return !status.contains("rotation") && status.value("tokenFingerprint", "") == fingerprint;
     });

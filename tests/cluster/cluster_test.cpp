@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "api/group.h"
 #include "base/base64.h"
 #include "base/fingerprint.h"
 
@@ -86,7 +87,7 @@ json ClusterTest::condition(const json& object, const std::string& type) {
 }
 
 std::optional<json> ClusterTest::wait_until_ready(const std::string& name) {
-  return cluster().wait_for("Ready", kube::rotations, key(name), [](const json& object) {
+  return cluster().wait_for("Ready", api::rotations, key(name), [](const json& object) {
     const json ready = condition(object, "Ready");
     return ready.is_object() && ready.at("status") == "True" &&
            object.at("status").value("observedGeneration", 0) ==
@@ -97,7 +98,7 @@ std::optional<json> ClusterTest::wait_until_ready(const std::string& name) {
 std::optional<json> ClusterTest::wait_until_failing(const std::string& reason,
                                                     const std::string& name) {
   return cluster().wait_for(
-      "Ready=False, reason " + reason, kube::rotations, key(name), [&](const json& object) {
+      "Ready=False, reason " + reason, api::rotations, key(name), [&](const json& object) {
         const json ready = condition(object, "Ready");
         return ready.is_object() && ready.at("status") == "False" && ready.at("reason") == reason;
       });
@@ -105,7 +106,7 @@ std::optional<json> ClusterTest::wait_until_failing(const std::string& reason,
 
 std::optional<json> ClusterTest::wait_until_rotated(int count, const std::string& name) {
   return cluster().wait_for(
-      std::to_string(count) + " rotations", kube::rotations, key(name), [&](const json& object) {
+      std::to_string(count) + " rotations", api::rotations, key(name), [&](const json& object) {
         if (!object.is_object() || !object.contains("status")) return false;
         int succeeded = 0;
         for (const json& entry : object.at("status").value("history", json::array())) {
@@ -118,7 +119,7 @@ std::optional<json> ClusterTest::wait_until_rotated(int count, const std::string
 }
 
 json ClusterTest::rotation(const std::string& name) {
-  return cluster().get(kube::rotations, key(name));
+  return cluster().get(api::rotations, key(name));
 }
 
 void ClusterTest::expect_event(const std::string& reason, const std::string& name) {

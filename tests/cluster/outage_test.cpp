@@ -2,6 +2,7 @@
 // still costs one regeneration, and afterwards every Secret holds the token that Quay holds.
 #include <csignal>
 
+#include "api/group.h"
 #include "base/time.h"
 #include "cluster/cluster_test.h"
 
@@ -32,7 +33,7 @@ class Outage : public ClusterTest {
 
   std::optional<json> wait_for_connection(const std::string& status, const std::string& reason) {
     return cluster().wait_for("the connection's Ready is " + status + ", reason " + reason,
-                              kube::connections, key("quay"), [&](const json& object) {
+                              api::connections, key("quay"), [&](const json& object) {
                                 const json ready = condition(object, "Ready");
                                 return ready.is_object() && ready.at("status") == status &&
                                        ready.at("reason") == reason;

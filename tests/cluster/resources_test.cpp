@@ -7,6 +7,7 @@
 #include <sstream>
 #include <vector>
 
+#include "api/group.h"
 #include "base/time.h"
 #include "cluster/audit_log.h"
 #include "cluster/cluster_test.h"
@@ -267,7 +268,7 @@ TEST_F(Resources, NamespacedModeNeedsAndHasNoRightsElsewhere) {
   annotate_rotate_now("now");
   ASSERT_TRUE(wait_until_rotated(1));
   expect_event("Rotated");
-  EXPECT_EQ(cluster().get(kube::rotations, {elsewhere, "good"}).at("status"),
+  EXPECT_EQ(cluster().get(api::rotations, {elsewhere, "good"}).at("status"),
             json({{"observedGeneration", -1}}));
   EXPECT_EQ(running.terminate(), 0);
   expect_nothing_forbidden("system:serviceaccount:quay-rotator:one-quay-rotator");
@@ -310,12 +311,12 @@ TEST_F(Resources, AWholeLifeNeedsTheRightsThatTheChartGivesAndNoOthers) {
 
 TEST_F(Resources, ARotationCostsTheApiServerFiveRequests) {
   const OperatorProcess running;
-  cluster().wait_for("ready", kube::connections, key("quay"),
+  cluster().wait_for("ready", api::connections, key("quay"),
                      [](const json& object) { return condition(object, "Ready").is_object(); });
   apply_rotation();
   ASSERT_TRUE(wait_until_ready());
   expect_event("Adopted");
-  cluster().wait_for("initialized", kube::rotations, key("puller"), [](const json& object) {
+  cluster().wait_for("initialized", api::rotations, key("puller"), [](const json& object) {
     return object.at("metadata")
         .value("annotations", json::object())
         .contains("quayrotator.dev/initialized-at");

@@ -62,7 +62,7 @@ TEST_F(Rotation, CostsFourRequestsToQuayAndFiveToTheApiServer) {
   ASSERT_TRUE(wait_until_ready());
   expect_event("Adopted");
   // The last request of its beginning.
-  ASSERT_TRUE(cluster().wait_for("the mark of a beginning that is over", kube::rotations,
+  ASSERT_TRUE(cluster().wait_for("the mark of a beginning that is over", api::rotations,
                                  key("puller"), [](const json& marked) {
                                    return marked.at("metadata")
                                        .value("annotations", json::object())
@@ -145,7 +145,7 @@ TEST_F(Rotation, SuspendStopsEverythingUntilItEnds) {
   ASSERT_TRUE(wait_until_ready());
   apply_rotation({.more = {{"suspend", true}}});
   ASSERT_TRUE(
-      cluster().wait_for("suspended", kube::rotations, key("puller"), [](const json& object) {
+      cluster().wait_for("suspended", api::rotations, key("puller"), [](const json& object) {
         const json reconciling = condition(object, "Reconciling");
         return reconciling.is_object() && reconciling.at("reason") == "Suspended";
       }));
@@ -189,7 +189,7 @@ TEST_F(Rotation, WhatAnotherClusterLooksAfterIsLeftAloneUntilAPersonHandsItOver)
   const std::string uid =
       cluster().get(kube::namespaces, {"", "kube-system"}).at("metadata").at("uid");
   const auto marked =
-      cluster().wait_for("marked", kube::rotations, key("puller"), [](const json& object) {
+      cluster().wait_for("marked", api::rotations, key("puller"), [](const json& object) {
         return object.at("metadata")
             .value("annotations", json::object())
             .contains("quayrotator.dev/initialized-at");
@@ -295,7 +295,7 @@ TEST_F(Rotation, AChangedIntervalReschedulesFromTheLastRotation) {
   ASSERT_TRUE(adopted);
   const std::string before = adopted->at("status").at("nextRotationTime");
   apply_rotation({.interval = "5h"});
-  cluster().wait_for("an earlier time", kube::rotations, key("puller"), [&](const json& object) {
+  cluster().wait_for("an earlier time", api::rotations, key("puller"), [&](const json& object) {
     return object.at("status").at("nextRotationTime").get<std::string>() < before;
   });
   EXPECT_EQ(regenerations(), 0);

@@ -1,6 +1,7 @@
 // What a tenant tries who may write QuayConnections and RobotTokenRotations, on a real API server.
 #include <unistd.h>
 
+#include "api/group.h"
 #include "cluster/cluster_test.h"
 
 namespace quay_rotator::cluster {
@@ -25,7 +26,7 @@ class Tenant : public ClusterTest {
   }
   json wait_for_ready(const std::string& name, const std::string& reason) {
     return cluster()
-        .wait_for("Ready with reason " + reason, kube::connections, key(name),
+        .wait_for("Ready with reason " + reason, api::connections, key(name),
                   [&](const json& object) {
                     const json ready = condition(object, "Ready");
                     return ready.is_object() && ready.at("reason") == reason;
@@ -106,7 +107,7 @@ TEST_F(Tenant, ARealmElsewhereGetsNoCredential) {
                          {"body", "{}"}});
   OperatorProcess running;
   apply_rotation();
-  cluster().wait_for("Verified with reason RealmRefused", kube::rotations, key("puller"),
+  cluster().wait_for("Verified with reason RealmRefused", api::rotations, key("puller"),
                      [](const json& object) {
                        const json verified = condition(object, "Verified");
                        return verified.is_object() && verified.at("reason") == "RealmRefused";

@@ -5,11 +5,11 @@
 #include "api/quay_connection.h"
 #include "api/robot_token_rotation.h"
 #include "base/json.h"
+#include "connection/material.h"
 #include "fuzz/target.h"
 #include "kube/object.h"
-#include "rotation/connection_material.h"
-#include "rotation/schedule.h"
 #include "rotation/status.h"
+#include "schedule/schedule.h"
 
 namespace quay_rotator::fuzz {
 namespace {
@@ -62,8 +62,8 @@ void check_rotation(const json& object) {
   expect(rotation.spec.interval > rotation.spec.jitter, "jitter is less than the interval");
   expect(!rotation.spec.targets.empty() && !rotation.spec.robot.name.empty(),
          "a valid spec says what and where");
-  check_time(rotation::next_rotation(rotation));
-  check_time(rotation::due_time(rotation, now));
+  check_time(schedule::next_rotation(rotation));
+  check_time(schedule::due_time(rotation, now));
   check_status(rotation::at_rest(rotation, std::nullopt, now).status, before);
   check_status(rotation::suspended(rotation, now).status, before);
   check_status(rotation::in_conflict(rotation, {"team-a", "other"}, now).status, before);
@@ -79,7 +79,7 @@ void check_connection(const json& object) {
                                                      {"spec", object.at("spec")},
                                                      {"status", api::to_json(connection->status)}});
   expect(again && again->spec == connection->spec, "a connection comes back");
-  const auto url = rotation::connection_url(connection->spec);
+  const auto url = connection::url_of(connection->spec);
   if (!url) {
     expect(!url.error().reason.empty() && url.error().message.size() < 1024,
            "what is said of a URL is short");
@@ -88,7 +88,7 @@ void check_connection(const json& object) {
   expect(url->target == "/" && (url->scheme == "https" || connection->spec.allow_insecure),
          "a connection's URL is an origin that may be used");
   const auto proxy =
-      rotation::connection_proxy(connection->spec, *url, [](auto) { return std::nullopt; });
+      connection::proxy_of(connection->spec, *url, [](auto) { return std::nullopt; });
   expect(!proxy || proxy->has_value() == !connection->spec.proxy_url.empty(),
          "a connection has the proxy that it names");
 }

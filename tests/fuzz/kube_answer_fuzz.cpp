@@ -3,12 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "fuzz/http_text.h"
 #include "fuzz/inline_executor.h"
 #include "fuzz/target.h"
 #include "kube/client.h"
 #include "kube/credentials.h"
-#include "rotation/target_decision.h"
+#include "target/decide.h"
 
 namespace quay_rotator::fuzz {
 namespace {
@@ -27,12 +28,12 @@ void check_error(const kube::Error& error, bool write) {
   expect(write || !error.maybe_applied, "reading changes nothing");
   expect(!error.retry_after || *error.retry_after >= base::Duration::zero(),
          "no delay is negative");
-  const rotation::TargetProblem problem = rotation::target_problem(key, error);
+  const target::Problem problem = target::problem_of(key, error);
   check_message(problem.message);
   expect(!problem.reason.empty() && problem.reason.find(' ') == std::string::npos,
          "a reason is one word");
   std::size_t names = 0;
-  for (const std::string& manager : rotation::managers_of(error)) names += manager.size();
+  for (const std::string& manager : target::managers_of(error)) names += manager.size();
   expect(names <= 4096, "the managers of a field fit a message");
 }
 
@@ -55,7 +56,7 @@ void run(std::string_view text) {
   const nlohmann::json object{{"metadata", {{"name", key.name}, {"resourceVersion", "1"}}}};
 
   check(client.get(kube::secrets, key, never), false, answer.status);
-  check(client.list(kube::rotations, "", {}, never), false, answer.status);
+  check(client.list(api::rotations, "", {}, never), false, answer.status);
   const auto listed = client.list_each(kube::secrets, "", {}, never, [](const auto& item) {
     expect(item.is_object(), "an item is an object");
   });
@@ -65,7 +66,7 @@ void run(std::string_view text) {
   check(client.replace(kube::leases, key, object, never), true, answer.status);
   check(client.apply(kube::secrets, key, manifest, {.field_manager = "quay-rotator"}, never), true,
         answer.status);
-  check(client.merge_patch(kube::rotations, key, "status", object, "quay-rotator", never), true,
+  check(client.merge_patch(api::rotations, key, "status", object, "quay-rotator", never), true,
         answer.status);
   const auto removed = client.remove(kube::secrets, key, {}, never);
   if (!removed) check_error(removed.error(), true);

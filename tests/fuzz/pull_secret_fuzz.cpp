@@ -15,10 +15,10 @@
 #include "base/json.h"
 #include "fuzz/target.h"
 #include "kube/object.h"
-#include "rotation/docker_config.h"
-#include "rotation/foreign_entries.h"
-#include "rotation/secret_document.h"
-#include "rotation/target_decision.h"
+#include "target/decide.h"
+#include "target/docker_config.h"
+#include "target/foreign_entries.h"
+#include "target/secret_document.h"
 
 namespace quay_rotator::fuzz {
 namespace {
@@ -79,7 +79,7 @@ std::optional<std::map<std::string, std::pair<std::string, std::string>>> logins
 // What would be lost is told by names of registries and keys, and missed by nobody.
 void check_entries(std::string_view config) {
   const auto found = logins(config);
-  const auto entries = rotation::ForeignEntries::of(config, {"quay.example.com"});
+  const auto entries = target::ForeignEntries::of(config, {"quay.example.com"});
   expect(entries.text().size() < 1024, "what would be lost is told in a few words");
   if (!found) return;
   for (const auto& [registry, login] : *found) {
@@ -107,7 +107,7 @@ void check_config(std::string_view config) {
   // In `auth` the name ends at the first colon; no robot's has one. And base64 hides any byte.
   if (user.find(':') != std::string::npos || !is_utf8({user, password})) return;
   expect(content_of(
-             rotation::docker_config(registries, user, SecretString::copy_of(password)).reveal()) ==
+             target::docker_config(registries, user, SecretString::copy_of(password)).reveal()) ==
              content,
          "what is written for a login counts as that login");
 }
@@ -121,8 +121,8 @@ void check_writing(std::string_view text) {
   // A robot's name has no colon.
   if (registries.empty() || user.find(':') != std::string::npos) return;
   if (!is_utf8({user, token, registries})) return;
-  const SecretString config = rotation::docker_config({registries.begin(), registries.end()}, user,
-                                                      SecretString::copy_of(token));
+  const SecretString config = target::docker_config({registries.begin(), registries.end()}, user,
+                                                    SecretString::copy_of(token));
   const auto found = logins(config.reveal());
   expect(found && found->size() == registries.size(), "what we write can be read");
   for (const auto& [registry, login] : *found) {
@@ -135,20 +135,20 @@ void check_object(std::string_view text) {
   auto object = kube::parse_object(text);
   if (!object || !object->is_object()) return;
   const auto cached = api::ManagedSecret::from_json(*object);
-  const rotation::DesiredSecret desired{{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
-  const auto live = rotation::ExistingSecret::of(*object, rotation_name, desired.registries);
-  const auto by_live = rotation::decide_write(desired, rotation_name, &live);
+  const target::DesiredSecret desired{{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
+  const auto live = target::ExistingSecret::of(*object, rotation_name, desired.registries);
+  const auto by_live = target::decide_write(desired, rotation_name, &live);
   if (!by_live) expect(!by_live.error().message.empty(), "a refusal says why");
   for (const bool owned : {true, false}) {
-    if (!cached || !rotation::knows_enough(*cached, rotation_name, "1", owned)) continue;
-    expect(!rotation::owners_to_keep(*object, owned ? "1" : ""),
+    if (!cached || !target::knows_enough(*cached, rotation_name, "1", owned)) continue;
+    expect(!target::owners_to_keep(*object, owned ? "1" : ""),
            "what the cache is enough for names no former owner");
-    const auto known = rotation::ExistingSecret::of(*cached, rotation_name);
-    const auto by_cache = rotation::decide_write(desired, rotation_name, &known);
+    const auto known = target::ExistingSecret::of(*cached, rotation_name);
+    const auto by_cache = target::decide_write(desired, rotation_name, &known);
     expect(by_live.has_value() == by_cache.has_value() && (!by_live || *by_live == *by_cache),
            "the cache and the API server say the same about a Secret");
   }
-  const rotation::SecretDocument document(std::move(*object));
+  const target::SecretDocument document(std::move(*object));
   for (const std::string_view key : {api::docker_config_key, std::string_view("token")}) {
     for (const auto kind : {api::KeyReference::Kind::secret, api::KeyReference::Kind::config_map}) {
       (void)document.value(kind, key);

@@ -140,7 +140,7 @@ void run(std::string_view text) {
   const std::string_view page = take_part(text);
   check_items(page);
   check_store<api::ManagedSecret>(page, text, kube::secrets);
-  check_store<api::RobotTokenRotation>(page, text, kube::rotations);
+  check_store<api::RobotTokenRotation>(page, text, api::rotations);
 }
 
 }  // namespace quay_rotator::fuzz

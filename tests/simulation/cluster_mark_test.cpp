@@ -21,21 +21,21 @@ using std::chrono::seconds;
 class ClusterMark : public Story {
  protected:
   json annotations() const {
-    return (*world.api.find(kube::rotations, rotation))["metadata"].value("annotations",
-                                                                          json::object());
+    return (*world.api.find(api::rotations, rotation))["metadata"].value("annotations",
+                                                                         json::object());
   }
   std::string annotation(std::string_view name) const {
     return annotations().value(std::string(name), "");
   }
   // As a backup brings it: with its annotations, another UID and no status.
   void restore() {
-    json object = *world.api.find(kube::rotations, rotation);
-    world.api.remove(kube::rotations, rotation);
+    json object = *world.api.find(api::rotations, rotation);
+    world.api.remove(api::rotations, rotation);
     object.erase("status");
     object["metadata"] = {{"name", rotation.name},
                           {"namespace", rotation.name_space},
                           {"annotations", object["metadata"]["annotations"]}};
-    world.api.create(kube::rotations, object);
+    world.api.create(api::rotations, object);
   }
   void start_in(const std::string& cluster) {
     world.start(0, {.drift_interval = hours(48), .cluster = cluster});

@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include "api/group.h"
+
 namespace quay_rotator::simulation {
 
 Observer::Observer(testing::VirtualExecutor& world, SimulatedApiServer& api, const Quays& quays)
@@ -66,7 +68,7 @@ void Observer::put_back(Done done) {
 void Observer::on_change(const Change& change) {
   known_.take(change);
   no_bad_neighbour_.look();
-  if (change.plural == kube::rotations.plural) {
+  if (change.plural == api::rotations.plural) {
     const bool edited =
         !change.before || !change.after || (*change.before)["spec"] != (*change.after)["spec"];
     if (change.caller == nullptr && edited) calm().disturb_namespace(change.key.name_space);

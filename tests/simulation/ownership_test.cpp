@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "http/allowed_hosts.h"
 #include "simulation/story.h"
 
@@ -111,7 +112,7 @@ TEST_F(Ownership, AConnectionThatIsTurnedToAnotherQuayIsDatedAnew) {
   expect_owner(parked);
   adopt();
   world.store_api_token({"team-b", "quay"}, world.quay.api_token());
-  world.api.edit(kube::connections, {"team-b", "quay"},
+  world.api.edit(api::connections, {"team-b", "quay"},
                  [&](json& object) { object["spec"]["url"] = world.quay.origin(); });
   world.advance(minutes(5));
   expect_conflict(parked);
@@ -177,7 +178,7 @@ class Forged : public Ownership {
     forger.add_robot("acme+puller");
   }
   void edit_connection(const json& spec) {
-    world.api.edit(kube::connections, {"team-b", "quay"},
+    world.api.edit(api::connections, {"team-b", "quay"},
                    [&](json& object) { object["spec"].merge_patch(spec); });
   }
   kube::ObjectKey claim() { return world.create_rotation({.name_space = "team-b"}); }

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "simulation/story.h"
 
 namespace quay_rotator::simulation {
@@ -144,7 +145,7 @@ class DeletedWithALedger
       public ::testing::WithParamInterface<std::tuple<const char*, const char*>> {
  protected:
   void remove() {
-    if (way() == std::string("plain")) return world.api.remove(kube::rotations, rotation);
+    if (way() == std::string("plain")) return world.api.remove(api::rotations, rotation);
     world.edit_rotation(rotation, [&](json& object) {
       object["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z";
       object["metadata"]["finalizers"] = {way()};
@@ -176,7 +177,7 @@ TEST_P(DeletedWithALedger, LeavesNoDeadToken) {
   }
   if (way() != std::string("plain")) {
     EXPECT_EQ(world.status(rotation).contains("rotation"), !stays);
-    world.api.remove(kube::rotations, rotation);
+    world.api.remove(api::rotations, rotation);
     world.advance(minutes(1));
   }
   EXPECT_EQ(world.api.find(kube::secrets, {World::name_space, "quay-pull"}) != nullptr, stays);
@@ -448,7 +449,7 @@ TEST_F(Scenario, NewsOfARobotEndsABackOff) {
 
 TEST_F(Scenario, AClockThatWasWrongOnceDoesNotEndRotation) {
   adopt({.interval = "1h"});
-  world.api.edit(kube::rotations, rotation, [](json& object) {
+  world.api.edit(api::rotations, rotation, [](json& object) {
     object["status"]["lastRotationTime"] = "2099-01-01T00:00:00Z";
   });
   world.advance(minutes(31));
@@ -464,7 +465,7 @@ TEST_F(Scenario, ARotationThatCannotBeginIsTriedMoreAndMoreSeldom) {
   int meddled = 0;
   const auto meddle = [&](std::string_view step) {
     if (step == "login") {
-      world.api.edit(kube::rotations, rotation, [&](json& object) {
+      world.api.edit(api::rotations, rotation, [&](json& object) {
         object["metadata"]["annotations"]["meddled"] = std::to_string(++meddled);
       });
     }
@@ -669,9 +670,9 @@ TEST_F(Scenario, TheNamespaceOfAllGoesAwayAndComesBack) {
   world.rotate_now(rotation);
   world.advance(minutes(2));
   EXPECT_EQ(world.commits(robot), 0);  // a target could not be written
-  world.api.remove(kube::rotations, rotation);
+  world.api.remove(api::rotations, rotation);
   world.api.remove(kube::secrets, {World::name_space, "quay-api"});
-  world.api.remove(kube::connections, {World::name_space, "quay"});
+  world.api.remove(api::connections, {World::name_space, "quay"});
   world.api.terminating.clear();
   world.advance(minutes(2));
   world.create_connection();
@@ -801,7 +802,7 @@ TEST_F(Scenario, TheOldestOwnsARobot) {
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(robot), 0);
   expect_settled();
-  world.api.remove(kube::rotations, rotation);
+  world.api.remove(api::rotations, rotation);
   world.advance(minutes(5));
   expect_settled();
 }
@@ -980,7 +981,7 @@ TEST_F(Scenario, AHostThatDoesNotExistConcernsOnlyItsConnection) {
   world.rotate_now(rotation);
   world.advance(minutes(1));
   EXPECT_EQ(world.commits(robot), 1);
-  world.api.remove(kube::rotations, lost);
+  world.api.remove(api::rotations, lost);
   expect_settled();
 }
 
@@ -1040,7 +1041,7 @@ TEST_F(Scenario, AResourceThatItsConnectionCannotServeLeavesTheConnectionReady) 
   world.advance(minutes(12));
   EXPECT_EQ(condition(world.status(users), "Ready", "reason"), "InsufficientScope");
   EXPECT_EQ(condition(world.status(rotation), "Ready"), "True");
-  const auto connection = world.api.find(kube::connections, {World::name_space, "quay"});
+  const auto connection = world.api.find(api::connections, {World::name_space, "quay"});
   EXPECT_EQ(condition(connection->at("status"), "Ready"), "True");
 }
 

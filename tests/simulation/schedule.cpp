@@ -9,6 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
+
 namespace quay_rotator::simulation {
 
 namespace {
@@ -442,7 +444,7 @@ class Life {
         });
       case Kind::delete_rotation:
         world_.struck(fault.kind);
-        if (rotations_.size() > 1) world_.api.remove(kube::rotations, some_rotation(fault));
+        if (rotations_.size() > 1) world_.api.remove(api::rotations, some_rotation(fault));
         return;
       case Kind::create_rotation:
         world_.struck(fault.kind);
@@ -530,7 +532,7 @@ class Life {
          options.robot + " every " + options.interval + " for " +
          std::to_string(options.targets.size()) + " Secrets through " + options.connection);
     rotations_.push_back(world_.create_rotation(options));
-    const json& object = *world_.api.find(kube::rotations, rotations_.back());
+    const json& object = *world_.api.find(api::rotations, rotations_.back());
     robots_.insert({world_.quay_of(connection_of(object)), robot_of(object)});
     // Ages are whole seconds, and the oldest owns.
     world_.advance(seconds(1));
@@ -548,7 +550,7 @@ class Life {
 
   template <class Chosen>
   void remove_all(const std::string& name_space, const Chosen& chosen) {
-    for (const kube::Resource* resource : {&kube::secrets, &kube::rotations, &kube::connections}) {
+    for (const kube::Resource* resource : {&kube::secrets, &api::rotations, &api::connections}) {
       for (const auto& object : world_.api.list(*resource)) {
         const kube::ObjectKey key{text_at(*object, "/metadata/namespace"),
                                   text_at(*object, "/metadata/name")};
@@ -614,7 +616,7 @@ class Life {
 
   // Its name is empty when the rotation is gone.
   kube::ObjectKey some_target(const Fault& fault) const {
-    const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
+    const auto rotation = world_.api.find(api::rotations, some_rotation(fault));
     if (!rotation) return {};
     const json& targets = (*rotation)["spec"]["targets"];
     const json& target = targets[(fault.choice / 4) % targets.size()];
@@ -622,12 +624,12 @@ class Life {
   }
 
   std::string some_robot(const Fault& fault) const {
-    const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
+    const auto rotation = world_.api.find(api::rotations, some_rotation(fault));
     return rotation ? robot_of(*rotation) : "";
   }
 
   SimulatedQuay& quay_of(const Fault& fault) const {
-    const auto rotation = world_.api.find(kube::rotations, some_rotation(fault));
+    const auto rotation = world_.api.find(api::rotations, some_rotation(fault));
     SimulatedQuay* quay = rotation ? world_.quay_of(connection_of(*rotation)) : nullptr;
     return quay == nullptr ? world_.quay : *quay;
   }
@@ -676,7 +678,7 @@ class Life {
     }
     for (const ConnectionOptions& connection : plan_.connections) {
       if (connection.requests_per_second.value_or(1) >= 1) continue;
-      world_.api.edit(kube::connections, connection.key(),
+      world_.api.edit(api::connections, connection.key(),
                       [](json& object) { object["spec"].erase("rateLimit"); });
     }
     // Where the API server was put back what people had mended is broken again.

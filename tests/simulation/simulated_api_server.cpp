@@ -6,6 +6,8 @@
 #include <mutex>
 #include <utility>
 
+#include "api/group.h"
+
 namespace quay_rotator::simulation {
 
 namespace {
@@ -23,7 +25,7 @@ constexpr base::Duration latest_write = seconds(60);
 constexpr std::string_view person = "kubectl-edit";
 
 bool has_status(std::string_view plural) {
-  return plural == kube::rotations.plural || plural == kube::connections.plural;
+  return plural == api::rotations.plural || plural == api::connections.plural;
 }
 
 Reply failure(int code, std::string_view reason, const std::string& message, const Address& address,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "api/group.h"
 #include "simulation/api_objects.h"
 #include "simulation/border.h"
 #include "simulation/network.h"
@@ -71,7 +72,7 @@ Step StepTracker::step_of(const Message& message) const {
   if (message.method == http::Method::patch && address->plural == kube::secrets.plural) {
     return address->option("dryRun").empty() ? Step::publish : Step::preflight;
   }
-  if (message.method == http::Method::patch && address->plural == kube::rotations.plural) {
+  if (message.method == http::Method::patch && address->plural == api::rotations.plural) {
     const auto found = steps_.find(address->key.text());
     return found == steps_.end() ? Step::idle : found->second;
   }

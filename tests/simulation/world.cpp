@@ -115,10 +115,10 @@ kube::ObjectKey World::create_connection(const ConnectionOptions& options) {
     spec["rateLimit"] = {{"requestsPerSecond", *options.requests_per_second},
                          {"burst", options.burst}};
   }
-  api.create(kube::connections, {{"apiVersion", kube::connections.api_version()},
-                                 {"kind", kube::connections.kind},
-                                 {"metadata", metadata(key)},
-                                 {"spec", std::move(spec)}});
+  api.create(api::connections, {{"apiVersion", api::connections.api_version()},
+                                {"kind", api::connections.kind},
+                                {"metadata", metadata(key)},
+                                {"spec", std::move(spec)}});
   return key;
 }
 
@@ -138,8 +138,8 @@ kube::ObjectKey World::create_rotation(const RotationOptions& options) {
   if (!options.organization.empty()) robot["organization"] = options.organization;
   json targets = json::array();
   for (const std::string& name : options.targets) targets.push_back({{"secret", {{"name", name}}}});
-  const json object{{"apiVersion", kube::rotations.api_version()},
-                    {"kind", kube::rotations.kind},
+  const json object{{"apiVersion", api::rotations.api_version()},
+                    {"kind", api::rotations.kind},
                     {"metadata", metadata({options.name_space, options.name})},
                     {"spec",
                      {{"connectionRef", {{"name", options.connection}}},
@@ -153,12 +153,12 @@ kube::ObjectKey World::create_rotation(const RotationOptions& options) {
   if (its_quay != nullptr && its_quay->token(robot_of(object)).empty()) {
     its_quay->add_robot(robot_of(object));
   }
-  api.create(kube::rotations, object);
+  api.create(api::rotations, object);
   return {options.name_space, options.name};
 }
 
 void World::edit_rotation(const kube::ObjectKey& key, const std::function<void(json&)>& change) {
-  api.edit(kube::rotations, key, change);
+  api.edit(api::rotations, key, change);
 }
 
 void World::rotate_now(const kube::ObjectKey& key) {
@@ -210,21 +210,21 @@ void World::put_back() {
 }
 
 void World::restore_without_status(const kube::ObjectKey& rotation) {
-  const auto before = api.find(kube::rotations, rotation);
+  const auto before = api.find(api::rotations, rotation);
   if (!before) return;
   std::vector<SimulatedApiServer::ObjectBackup> secrets;
   for (const kube::ObjectKey& target : targets_of(*before)) {
     if (auto backup = api.back_up(kube::secrets, target)) secrets.push_back(std::move(*backup));
   }
-  const auto backup = api.back_up(kube::rotations, rotation);
-  api.remove(kube::rotations, rotation);
+  const auto backup = api.back_up(api::rotations, rotation);
+  api.remove(api::rotations, rotation);
   for (const auto& secret : secrets) api.restore(kube::secrets, secret);
-  api.restore(kube::rotations, *backup);
+  api.restore(api::rotations, *backup);
   // Else its life had not begun.
   const json annotations = (*before)["metadata"].value("annotations", json::object());
   if (annotations.contains(std::string(api::initialized_annotation))) {
     observer.carry_over(text_at(*before, "/metadata/uid"),
-                        text_at(*api.find(kube::rotations, rotation), "/metadata/uid"));
+                        text_at(*api.find(api::rotations, rotation), "/metadata/uid"));
   }
 }
 
@@ -270,12 +270,12 @@ void World::stop_faults() {
 }
 
 json World::status(const kube::ObjectKey& key) const {
-  const auto object = api.find(kube::rotations, key);
+  const auto object = api.find(api::rotations, key);
   return object ? object->value("status", json::object()) : json::object();
 }
 
 SimulatedQuay* World::quay_of(const kube::ObjectKey& connection) const {
-  if (const auto object = api.find(kube::connections, connection)) {
+  if (const auto object = api.find(api::connections, connection)) {
     return quay_at(quays, text_at(*object, "/spec/url"));
   }
   const auto made = connections_.find(connection);
@@ -283,12 +283,12 @@ SimulatedQuay* World::quay_of(const kube::ObjectKey& connection) const {
 }
 
 int World::commits(const kube::ObjectKey& rotation) const {
-  const auto object = api.find(kube::rotations, rotation);
+  const auto object = api.find(api::rotations, rotation);
   return quay_of(connection_of(*object))->commits(robot_of(*object));
 }
 
 std::string World::token_of(const kube::ObjectKey& rotation) const {
-  const auto object = api.find(kube::rotations, rotation);
+  const auto object = api.find(api::rotations, rotation);
   return quay_of(connection_of(*object))->token(robot_of(*object));
 }
 

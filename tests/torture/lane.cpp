@@ -11,6 +11,7 @@
 
 #include <sys/wait.h>
 
+#include "api/group.h"
 #include "support/pull_secret.h"
 
 namespace quay_rotator::torture {
@@ -225,7 +226,7 @@ void Lane::request() {
 }
 
 void Lane::request_of_idle() {
-  const auto rotations = cluster().api().list(kube::rotations, name_space_, {}, {});
+  const auto rotations = cluster().api().list(api::rotations, name_space_, {}, {});
   if (!rotations) return;  // there may be no API server now
   for (const json& rotation : rotations->at("items")) {
     if (has_complaints()) return;  // each that cannot be written takes all our patience
@@ -243,7 +244,7 @@ void Lane::request(std::size_t resource) {
   const auto write = [&] {
     return cluster()
         .api()
-        .merge_patch(kube::rotations, {name_space_, names_[resource]}, "", patch, "person", {})
+        .merge_patch(api::rotations, {name_space_, names_[resource]}, "", patch, "person", {})
         .has_value();
   };
   if (!wait_until(write)) complain("the request for " + names_[resource] + " was not written");
@@ -327,7 +328,7 @@ std::string Lane::problem(const json& rotation, std::size_t resource) const {
 }
 
 std::vector<std::string> Lane::problems() {
-  const auto rotations = cluster().api().list(kube::rotations, name_space_, {}, {});
+  const auto rotations = cluster().api().list(api::rotations, name_space_, {}, {});
   if (!rotations) return {rotations.error().message};
   std::vector<std::string> found;
   for (const json& rotation : rotations->at("items")) {

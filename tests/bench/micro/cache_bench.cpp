@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "api/managed_secret.h"
 #include "bench/micro/allocations.h"
 #include "bench/micro/samples.h"
@@ -87,7 +88,7 @@ void list_page(benchmark::State& state, const kube::Resource& resource, const st
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(page.size()));
 }
 void List500Rotations(benchmark::State& state) {
-  list_page<RobotTokenRotation>(state, kube::rotations, list_text(rotation_text, 500));
+  list_page<RobotTokenRotation>(state, api::rotations, list_text(rotation_text, 500));
 }
 BENCHMARK(List500Rotations)->Unit(benchmark::kMillisecond);
 void List500Secrets(benchmark::State& state) {

@@ -6,12 +6,12 @@
 #include "api/managed_secret.h"
 #include "bench/micro/allocations.h"
 #include "bench/micro/samples.h"
-#include "rotation/docker_config.h"
 #include "rotation/plan.h"
 #include "rotation/protocol.h"
-#include "rotation/publisher.h"
-#include "rotation/schedule.h"
 #include "rotation/status.h"
+#include "schedule/schedule.h"
+#include "target/docker_config.h"
+#include "target/publisher.h"
 
 namespace quay_rotator::bench {
 namespace {
@@ -24,7 +24,7 @@ void ScheduleInterval(benchmark::State& state) {
   resource.spec.jitter = {};
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(rotation::next_rotation(resource));
+    benchmark::DoNotOptimize(schedule::next_rotation(resource));
   }
   allocations.report(state);
 }
@@ -34,7 +34,7 @@ void ScheduleJitter(benchmark::State& state) {
   const api::RobotTokenRotation resource = rotation(1);
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(rotation::next_rotation(resource));
+    benchmark::DoNotOptimize(schedule::next_rotation(resource));
   }
   allocations.report(state);
 }
@@ -127,8 +127,7 @@ const base::SecretString& token() {
 void DockerConfigMake(benchmark::State& state) {
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(
-        rotation::docker_config({"quay.example.com"}, "acme+robot-1", token()));
+    benchmark::DoNotOptimize(target::docker_config({"quay.example.com"}, "acme+robot-1", token()));
   }
   allocations.report(state);
 }
@@ -137,12 +136,12 @@ BENCHMARK(DockerConfigMake);
 // The whole body of the Secret's apply.
 void SecretManifest(benchmark::State& state) {
   const api::RobotTokenRotation resource = rotation(1);
-  const auto desired = rotation::desired_secrets(resource, "quay.example.com");
-  const auto config = rotation::docker_config({"quay.example.com"}, "acme+robot-1", token());
+  const auto desired = target::desired_secrets(resource, "quay.example.com");
+  const auto config = target::docker_config({"quay.example.com"}, "acme+robot-1", token());
   const Allocations allocations;
-  const rotation::WriteMode mode{false, "uid", ""};
+  const target::WriteMode mode{false, "uid", ""};
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(rotation::secret_manifest(desired.front(), resource, mode, config));
+    benchmark::DoNotOptimize(target::secret_manifest(desired.front(), resource, mode, config));
   }
   allocations.report(state);
 }

@@ -4,10 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "api/managed_secret.h"
 #include "base/base64.h"
 #include "base/secret_string.h"
-#include "rotation/docker_config.h"
+#include "target/docker_config.h"
 
 namespace quay_rotator::bench {
 
@@ -77,8 +78,8 @@ json status(const std::string& robot) {
 
 std::string rotation_text(std::size_t number) {
   const std::string name = "robot-" + std::to_string(number);
-  json object{{"apiVersion", kube::rotations.api_version()},
-              {"kind", kube::rotations.kind},
+  json object{{"apiVersion", api::rotations.api_version()},
+              {"kind", api::rotations.kind},
               {"metadata", metadata(name, number)},
               {"spec",
                {{"connectionRef", {{"name", "quay"}}},
@@ -94,8 +95,8 @@ std::string rotation_text(std::size_t number) {
 
 std::string secret_text(std::size_t number) {
   const std::string robot = "robot-" + std::to_string(number);
-  const auto config = rotation::docker_config({"quay.example.com"}, "acme+" + robot,
-                                              base::SecretString(std::string(64, 'T')));
+  const auto config = target::docker_config({"quay.example.com"}, "acme+" + robot,
+                                            base::SecretString(std::string(64, 'T')));
   json object{{"apiVersion", "v1"},
               {"kind", "Secret"},
               {"metadata", metadata("pull-" + std::to_string(number), number)},
@@ -104,8 +105,8 @@ std::string secret_text(std::size_t number) {
   json& meta = object["metadata"];
   meta["labels"] = {{api::managed_by_label, api::managed_by_value}};
   meta["annotations"] = {{api::owner_annotation, robot}};
-  meta["ownerReferences"] = {{{"apiVersion", kube::rotations.api_version()},
-                              {"kind", kube::rotations.kind},
+  meta["ownerReferences"] = {{{"apiVersion", api::rotations.api_version()},
+                              {"kind", api::rotations.kind},
                               {"name", robot},
                               {"uid", metadata(robot, number)["uid"]}}};
   meta["managedFields"] = {managed_by("quay-rotator/" + robot, "",

@@ -2,15 +2,17 @@
 
 #include <algorithm>
 
+#include "api/group.h"
+
 namespace quay_rotator::simulation {
 
 void InPlace::on_request(const Message& message, const Address& address,
                          const base::Executor& caller) {
-  if (message.method != http::Method::get || address.plural != kube::rotations.plural ||
+  if (message.method != http::Method::get || address.plural != api::rotations.plural ||
       address.key.name.empty()) {
     return;
   }
-  const auto rotation = known().api.find(kube::rotations, address.key);
+  const auto rotation = known().api.find(api::rotations, address.key);
   read_[{&caller, address.key}] = rotation ? targets_of(*rotation) : std::vector<kube::ObjectKey>{};
 }
 

@@ -75,8 +75,8 @@ bool condition_is_true(const json& object, std::string_view type) {
 }
 
 void Knowledge::take(const Change& change) {
-  if (change.plural == kube::connections.plural) take_connection(change);
-  if (change.plural != kube::rotations.plural) return;
+  if (change.plural == api::connections.plural) take_connection(change);
+  if (change.plural != api::rotations.plural) return;
   take_rotation(change.key, change.after);
   const bool edited =
       !change.before || !change.after || (*change.before)["spec"] != (*change.after)["spec"];
@@ -170,7 +170,7 @@ void Knowledge::settle(const Sent& sent) {
 }
 
 bool Knowledge::has_rate_limit(const Rotation& rotation) const {
-  const auto connection = api.find(kube::connections, connection_of(*rotation.object));
+  const auto connection = api.find(api::connections, connection_of(*rotation.object));
   return connection && (*connection)["spec"].contains("rateLimit");
 }
 

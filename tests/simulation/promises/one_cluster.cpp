@@ -14,7 +14,7 @@ std::string mark_in(const nlohmann::json& rotation) {
 }  // namespace
 
 void OneCluster::on_copied(const Change& change) {
-  if (change.plural != kube::rotations.plural) return;
+  if (change.plural != api::rotations.plural) return;
   rotations_[change.key] = change.after;
   if (change.caller == nullptr || !change.after || !change.before) return;
   const std::string before = mark_in(*change.before);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "support/fake_transport.h"
 #include "support/recording_log.h"
 #include "support/virtual_executor.h"
@@ -82,7 +83,7 @@ class ClientTest : public ::testing::Test {
 TEST_F(ClientTest, GetsByGroupNamespaceAndName) {
   EXPECT_TRUE(client_.get(secrets, key_, {}));
   EXPECT_EQ(last_line(), "GET /api/v1/namespaces/team-a/secrets/quay-pull");
-  EXPECT_TRUE(client_.get(rotations, key_, {}));
+  EXPECT_TRUE(client_.get(api::rotations, key_, {}));
   EXPECT_EQ(last_line(),
             "GET /apis/quayrotator.dev/v1alpha1/namespaces/team-a/robottokenrotations/quay-pull");
   EXPECT_TRUE(client_.get(namespaces, {"", "team-a"}, {}));
@@ -148,7 +149,8 @@ TEST_F(ClientTest, AppliesOnTheServer) {
 }
 
 TEST_F(ClientTest, PatchesASubresource) {
-  EXPECT_TRUE(client_.merge_patch(rotations, key_, "status", {{"status", {{"a", 1}}}}, "m", {}));
+  EXPECT_TRUE(
+      client_.merge_patch(api::rotations, key_, "status", {{"status", {{"a", 1}}}}, "m", {}));
   EXPECT_EQ(last_line(),
             "PATCH /apis/quayrotator.dev/v1alpha1/namespaces/team-a/robottokenrotations/quay-pull/"
             "status?fieldManager=m");
@@ -313,7 +315,7 @@ TEST_F(ClientTest, AListThatIsNoneIsMalformed) {
 
 TEST_F(ClientTest, SaysThatTheCrdsAreMissing) {
   answer({Answer{.status = 404, .body = "404 page not found\n"}});
-  EXPECT_EQ(client_.list(rotations, "", {}, {}).error().message,
+  EXPECT_EQ(client_.list(api::rotations, "", {}, {}).error().message,
             "list robottokenrotations: the API server does not know robottokenrotations of "
             "quayrotator.dev/v1alpha1; install the CRDs of quay-rotator: kubectl apply -f crds/");
 }
@@ -523,8 +525,8 @@ TEST_F(ClientTest, ListsAndWatchesSecretsShortened) {
   };
   EXPECT_LT(longest(secrets).first, 70'000U);
   EXPECT_LT(longest(secrets).second, 70'000U);
-  EXPECT_GT(longest(rotations).first, 1'000'000U);
-  EXPECT_GT(longest(rotations).second, 1'000'000U);
+  EXPECT_GT(longest(api::rotations).first, 1'000'000U);
+  EXPECT_GT(longest(api::rotations).second, 1'000'000U);
 }
 
 TEST_F(ClientTest, LogsNoWarningThatQuotesASecret) {

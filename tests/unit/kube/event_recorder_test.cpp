@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "api/group.h"
 #include "kube/credentials.h"
 #include "support/fake_transport.h"
 #include "support/recording_log.h"
@@ -19,7 +20,7 @@ using testing::Answer;
 class EventRecorderTest : public ::testing::Test {
  protected:
   void record(EventType type, std::string_view reason, std::string_view note) {
-    recorder_.record(rotations, object_, type, reason, "Rotate", note, {});
+    recorder_.record(api::rotations, object_, type, reason, "Rotate", note, {});
   }
   [[nodiscard]] std::size_t count() const { return transport_.requests().size(); }
   [[nodiscard]] json last() const { return json::parse(transport_.requests().back().body); }

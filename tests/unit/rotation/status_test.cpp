@@ -80,10 +80,11 @@ const api::Condition& condition(const StatusUpdate& update, std::string_view typ
   return found ? *found : none;
 }
 
-const std::optional<Findings::Known> readable = Findings::Known{};
+const std::optional<connection::Findings::Known> readable = connection::Findings::Known{};
 
-std::optional<Findings::Known> known(std::string reason, bool lasting) {
-  return Findings::Known{Trouble{std::move(reason), "what it is, and what to do", lasting}};
+std::optional<connection::Findings::Known> known(std::string reason, bool lasting) {
+  return connection::Findings::Known{
+      connection::Trouble{std::move(reason), "what it is, and what to do", lasting}};
 }
 
 TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
@@ -524,7 +525,7 @@ TEST(Status, TheClaimLapsesWhenQuayRefusesForLongAndNotWhenItIsAway) {
   EXPECT_TRUE(rotation.status.ownership->since);
   refusal.now = now + hours(1);
   EXPECT_FALSE(after_run(rotation, refusal).status.ownership->since);
-  const ConnectionProblem none{"ConnectionNotFound", "no such connection"};
+  const connection::Problem none{"ConnectionNotFound", "no such connection"};
   const StatusUpdate without =
       without_connection(rotation, {"quay", "", false}, none, now + hours(1), seconds(5));
   EXPECT_FALSE(without.status.ownership->since);

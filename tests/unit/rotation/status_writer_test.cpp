@@ -1,4 +1,4 @@
-#include "rotation/status_writer.h"
+#include "runtime/status_writer.h"
 
 #include <string>
 
@@ -6,11 +6,12 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "fake_api_server.h"
+#include "api/group.h"
+#include "support/kube/fake_api_server.h"
 #include "support/recording_log.h"
 #include "support/virtual_executor.h"
 
-namespace quay_rotator::rotation {
+namespace quay_rotator::runtime {
 namespace {
 
 using quay_rotator::testing::Answer;
@@ -44,7 +45,7 @@ class StatusWriterTest : public ::testing::Test {
     server_.set_fault([this](const SentRequest& request) -> std::optional<FakeResult> {
       lines_.push_back(request.line().substr(0, request.line().find(' ')));
       if (request.method == http::Method::patch) {
-        return testing::refusal(409, "Conflict", "the object has been modified");
+        return quay_rotator::testing::refusal(409, "Conflict", "the object has been modified");
       }
       return Answer{.body = object(live_uid_, "9").dump()};
     });
@@ -60,12 +61,11 @@ class StatusWriterTest : public ::testing::Test {
   std::vector<std::string> lines_;
   quay_rotator::testing::VirtualExecutor executor_{1};
   quay_rotator::testing::RecordingLog log_;
-  testing::NoCredentials credentials_;
-  testing::FakeApiServer server_{executor_};
+  quay_rotator::testing::NoCredentials credentials_;
+  quay_rotator::testing::FakeApiServer server_{executor_};
   kube::Client client_{server_.transport(), credentials_, executor_, log_.log()};
-  runtime::Store<api::RobotTokenRotation> rotations_;
-  runtime::Store<api::QuayConnection> connections_;
-  StatusWriter writer_{client_, rotations_, connections_};
+  Store<api::RobotTokenRotation> rotations_;
+  StatusWriter<api::RobotTokenRotation> writer_{client_, api::rotations, rotations_};
 };
 
 TEST_F(StatusWriterTest, AConflictBringsTheCacheUpToDate) {
@@ -95,18 +95,16 @@ TEST_F(StatusWriterTest, WhatHappenedToAResourceIsNotWrittenToOneMadeAnew) {
   EXPECT_THAT(lines_, ElementsAre("PATCH", "GET", "GET"));
 }
 
-TEST_F(StatusWriterTest, MarksWithThePreconditionOfTheVersionThatWasLookedAt) {
+TEST_F(StatusWriterTest, AChangeOfTheObjectItselfIsSentAsItIs) {
+  const nlohmann::json change{
+      {"metadata", {{"resourceVersion", "7"}, {"annotations", {{"example.com/mark", "a"}}}}}};
   executor_.run([&] {
-    const auto mine = rotation("uid-1", "7");
-    EXPECT_EQ(writer_.mark(mine, "a-cluster", {}, {}).error().kind, kube::Error::Kind::conflict);
+    EXPECT_EQ(writer_.patch({"team-a", "puller"}, change, {}).error().kind,
+              kube::Error::Kind::conflict);
   });
   EXPECT_THAT(lines_, ElementsAre("PATCH"));
-  const auto sent = nlohmann::json::parse(server_.requests().front().body);
-  EXPECT_EQ(sent,
-            nlohmann::json({{"metadata",
-                             {{"resourceVersion", "7"},
-                              {"annotations", {{"quayrotator.dev/cluster", "a-cluster"}}}}}}));
+  EXPECT_EQ(nlohmann::json::parse(server_.requests().front().body), change);
 }
 
 }  // namespace
-}  // namespace quay_rotator::rotation
+}  // namespace quay_rotator::runtime

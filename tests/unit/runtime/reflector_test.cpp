@@ -11,6 +11,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "api/group.h"
 #include "unit/runtime/api_client.h"
 #include "unit/runtime/thing.h"
 
@@ -434,7 +435,7 @@ TEST_F(ReflectorTest, UnknownKindOfEventIsPassedOver) {
 TEST_F(ReflectorTest, SaysWhenTheDefinitionsAreNotInstalledAndRecovers) {
   lists_ = {[] { return FakeResult(refusal(404, "NotFound")); },
             [] { return FakeResult(page({}, 10)); }};
-  start({}, kube::rotations);
+  start({}, api::rotations);
   EXPECT_FALSE(reflector_->synced());
   EXPECT_THAT(reflector_->trouble(),
               AllOf(HasSubstr("list robottokenrotations"), HasSubstr("kubectl apply -f crds/")));

@@ -1,0 +1,66 @@
+#include "schedule/schedule.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "base/fingerprint.h"
+
+namespace quay_rotator::schedule {
+
+namespace {
+
+// The last moment that RFC 3339 can spell: later times could not be stored in a status.
+constexpr base::WallTime end_of_time{std::chrono::seconds(253'402'300'799)};
+
+// Rounded up to whole seconds, which is what a status holds: a process that restarts computes from
+// its status the time that was computed before, and never an earlier one.
+base::WallTime later(base::WallTime time, base::Duration interval, base::Duration share) {
+  using Wide = std::chrono::duration<std::int64_t, base::WallTime::duration::period>;
+  const auto delay = std::chrono::ceil<Wide>(std::max(interval, base::Duration::zero())) +
+                     std::chrono::ceil<Wide>(std::max(share, base::Duration::zero()));
+  if (time >= end_of_time - delay) return end_of_time;
+  return std::chrono::ceil<std::chrono::seconds>(time + delay);
+}
+
+}  // namespace
+
+base::Duration spread(std::string_view uid, base::WallTime turn, base::Duration jitter) {
+  if (jitter <= base::Duration::zero()) return base::Duration::zero();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(turn).time_since_epoch().count();
+  const std::uint64_t digest = base::digest64(std::string(uid) + "/" + std::to_string(seconds));
+  const std::uint64_t choices = static_cast<std::uint64_t>(jitter.count()) + 1;
+  return base::Duration(static_cast<std::int64_t>(digest % choices));
+}
+
+std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotation) {
+  const auto& status = rotation.status;
+  if (!status.last_rotation_time && !status.token_known_since) return std::nullopt;
+  const auto fresh = std::max(status.last_rotation_time.value_or(base::WallTime::min()),
+                              status.token_known_since.value_or(base::WallTime::min()));
+  const base::WallTime turn = std::chrono::floor<std::chrono::seconds>(fresh);
+  return later(turn, rotation.spec.interval, spread(rotation.meta.uid, turn, rotation.spec.jitter));
+}
+
+std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
+                                       base::WallTime leading_since) {
+  const auto next = next_rotation(rotation);
+  if (!next || *next >= leading_since) return next;
+  return later(leading_since, base::Duration::zero(),
+               spread(rotation.meta.uid, leading_since, rotation.spec.jitter));
+}
+
+bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  const base::WallTime latest = later(now, rotation.spec.interval, base::Duration::zero());
+  return rotation.status.last_rotation_time > latest || rotation.status.token_known_since > latest;
+}
+
+void clamp_to_now(api::RobotTokenRotationStatus& status, base::WallTime now) {
+  for (auto* time : {&status.last_rotation_time, &status.token_known_since}) {
+    if (*time > now) *time = now;
+  }
+  for (api::HistoryEntry& entry : status.history) entry.time = std::min(entry.time, now);
+}
+
+}  // namespace quay_rotator::schedule

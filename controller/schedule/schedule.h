@@ -1,0 +1,34 @@
+// When a rotation is due. Pure.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "api/robot_token_rotation.h"
+#include "base/time.h"
+
+namespace quay_rotator::schedule {
+
+// A fixed share of `jitter` for this resource and this turn: the same in every process, spread
+// evenly over resources. In [0, jitter].
+base::Duration spread(std::string_view uid, base::WallTime turn, base::Duration jitter);
+
+// base + interval + spread, where base is the later of lastRotationTime and tokenKnownSince (a
+// token regenerated in Quay's UI is as fresh as one of ours). Nothing while neither is known.
+// Changing the interval therefore reschedules from the last rotation.
+std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotation);
+
+// next_rotation, but a time missed before `leading_since` is spread anew from there, so that a
+// restart after a long night does not rotate everything in one second.
+std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
+                                       base::WallTime leading_since);
+
+// A clock was wrong once: the status speaks of a rotation that is more than an interval after
+// `now`, so that the next one may be due in years. (By less, the next one is late by less than an
+// interval, and nothing here can tell whose clock is wrong: dating it to `now` might be what makes
+// it early.)
+bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now);
+// Sets what lies after `now` to it.
+void clamp_to_now(api::RobotTokenRotationStatus& status, base::WallTime now);
+
+}  // namespace quay_rotator::schedule

@@ -1,0 +1,338 @@
+#include "target/decide.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "base/base64.h"
+
+namespace quay_rotator::target {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+DesiredSecret desired() {
+  return {{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
+}
+
+ExistingSecret ours() {
+  ExistingSecret existing;
+  existing.uid = "uid-1";
+  existing.owner = "puller";
+  existing.docker_config = true;
+  return existing;
+}
+
+const std::vector<std::string> registries = {"quay.example.com"};
+
+Problem refused(const ExistingSecret& existing) {
+  auto decision = decide_write(desired(), "puller", &existing);
+  EXPECT_FALSE(decision.has_value());
+  return decision ? Problem{} : decision.error();
+}
+
+TEST(DecideWrite, CreatesWhatIsNotThereWithoutForce) {
+  EXPECT_EQ(decide_write(desired(), "puller", nullptr).value(), (WriteMode{false, "", ""}));
+}
+
+TEST(DecideWrite, WritesItsOwnSecretByUid) {
+  const auto existing = ours();
+  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", ""}));
+}
+
+TEST(DecideWrite, LeavesAForeignSecretAloneAndSaysHowToAllowIt) {
+  auto existing = ours();
+  existing.owner = "";
+  existing.managers = {"kubectl-create", "helm"};
+  const auto problem = refused(existing);
+  EXPECT_EQ(problem.secret, "quay-pull");
+  EXPECT_EQ(problem.reason, "NotOwned");
+  EXPECT_TRUE(problem.permanent);
+  EXPECT_THAT(problem.message, HasSubstr("managed by \"kubectl-create\", \"helm\""));
+  EXPECT_THAT(problem.message, HasSubstr("kubectl -n team-a annotate secret quay-pull "
+                                         "quayrotator.dev/allow-take-over-by=puller"));
+}
+
+TEST(DecideWrite, NamesTheOtherRotationThatOwnsIt) {
+  auto existing = ours();
+  existing.owner = "other";
+  const auto problem = refused(existing);
+  EXPECT_EQ(problem.reason, "NotOwned");
+  EXPECT_THAT(problem.message, HasSubstr("RobotTokenRotation team-a/other"));
+}
+
+// No step of the advice may lead to the next refusal.
+TEST(DecideWrite, OffersATakeOverOnlyAsFarAsItWouldBeAccepted) {
+  constexpr const char* offer = "let this rotation take it over";
+  auto existing = ours();
+  existing.owner = "";
+  EXPECT_THAT(refused(existing).message, HasSubstr("name, delete it, or let this rotation"));
+
+  existing.entries.names = {"ghcr.io"};
+  EXPECT_EQ(refused(existing).reason, "NotOwned");
+  EXPECT_THAT(refused(existing).message,
+              AllOf(HasSubstr("move what else it holds"), HasSubstr(offer)));
+  EXPECT_THAT(refused(existing).message, Not(HasSubstr("ghcr.io"))) << "nobody allowed that";
+  existing.entries = {};
+  existing.entries.unreadable = true;
+  EXPECT_THAT(refused(existing).message, AllOf(HasSubstr("empty it"), HasSubstr(offer)));
+  existing.entries = {};
+
+  existing.immutable = true;
+  EXPECT_THAT(refused(existing).message, AllOf(HasSubstr("immutable"), Not(HasSubstr(offer))));
+  existing.docker_config = false;
+  EXPECT_THAT(refused(existing).message,
+              AllOf(HasSubstr("does not let a type change"), Not(HasSubstr(offer))));
+}
+
+TEST(DecideWrite, TakesOverWhatItsOwnerAllows) {
+  auto existing = ours();
+  existing.owner = "";
+  existing.take_over_allowed = true;
+  existing.resource_version = "7";
+  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", "7"}));
+}
+
+TEST(DecideWrite, TakesNothingOverThatItWouldLose) {
+  auto existing = ours();
+  existing.owner = "";
+  existing.take_over_allowed = true;
+  existing.entries.names = {"docker.io", "credHelpers"};
+  existing.entries.unnamed = 1;
+  const auto problem = refused(existing);
+  EXPECT_EQ(problem.reason, "WouldLoseEntries");
+  EXPECT_THAT(problem.message, HasSubstr("also holds credHelpers, docker.io and 1 more, which"));
+  EXPECT_THAT(problem.message, HasSubstr("move them to a Secret of their own"));
+  existing.entries = {};
+  existing.entries.unreadable = true;
+  EXPECT_EQ(refused(existing).reason, "ContentUnreadable");
+  // In a Secret that is its own already the same is damage, which is mended.
+  existing.owner = "puller";
+  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", ""}));
+}
+
+TEST(DecideWrite, LeavesASecretToItsController) {
+  auto existing = ours();
+  existing.controller = "SealedSecret pull";
+  for (const bool allowed : {false, true}) {
+    existing.take_over_allowed = allowed;
+    existing.owner = allowed ? "" : "puller";
+    const auto problem = refused(existing);
+    EXPECT_EQ(problem.reason, "ControlledByAnother");
+    EXPECT_THAT(problem.message, HasSubstr("is controlled by SealedSecret pull, which"));
+    EXPECT_THAT(problem.message, HasSubstr("metadata.ownerReferences"));
+  }
+}
+
+TEST(DecideWrite, CannotChangeATypeOrAnImmutableSecret) {
+  auto existing = ours();
+  existing.immutable = true;
+  EXPECT_EQ(refused(existing).reason, "Immutable");
+  EXPECT_THAT(refused(existing).message, HasSubstr("delete it yourself or choose another name"));
+  existing.docker_config = false;
+  EXPECT_EQ(refused(existing).reason, "WrongType");
+  EXPECT_THAT(refused(existing).message, HasSubstr("delete the Secret yourself"));
+  // Whose it is comes first: nobody is told to delete what is not theirs.
+  existing.owner = "other";
+  EXPECT_EQ(refused(existing).reason, "NotOwned");
+}
+
+TEST(ExistingSecret, IsReadFromALiveSecret) {
+  const auto live = nlohmann::json::parse(R"({
+    "metadata": {"name": "quay-pull", "namespace": "team-a", "uid": "uid-7",
+      "annotations": {"quayrotator.dev/rotation": "other",
+                      "quayrotator.dev/allow-take-over-by": "puller"}},
+    "type": "kubernetes.io/dockerconfigjson", "immutable": true})");
+  const auto existing = ExistingSecret::of(live, "puller", registries);
+  EXPECT_EQ(existing.uid, "uid-7");
+  EXPECT_EQ(existing.owner, "other");
+  EXPECT_TRUE(existing.docker_config);
+  EXPECT_TRUE(existing.immutable);
+  EXPECT_TRUE(existing.take_over_allowed);
+  EXPECT_FALSE(ExistingSecret::of(live, "third", registries).take_over_allowed);
+}
+
+TEST(ExistingSecret, IsForeignWhenItSaysNothing) {
+  const auto existing =
+      ExistingSecret::of(nlohmann::json::parse(R"({"metadata": {"uid": "u"}})"), "puller", {});
+  EXPECT_EQ(existing.owner, "");
+  EXPECT_FALSE(existing.docker_config || existing.immutable || existing.take_over_allowed);
+}
+
+TEST(ExistingSecret, IsReadFromTheCache) {
+  api::ManagedSecret cached;
+  cached.meta.uid = "uid-7";
+  cached.owner = "other";
+  cached.docker_config = true;
+  cached.marks = {api::annotation_mark("quayrotator.dev/allow-take-over-by", "puller")};
+  EXPECT_TRUE(ExistingSecret::of(cached, "puller").take_over_allowed);
+  EXPECT_FALSE(ExistingSecret::of(cached, "third").take_over_allowed);
+  EXPECT_EQ(ExistingSecret::of(cached, "puller").uid, "uid-7");
+  EXPECT_EQ(ExistingSecret::of(cached, "puller").owner, "other");
+}
+
+nlohmann::json reference(const std::string& kind, const std::string& uid,
+                         const std::string& api_version = "quayrotator.dev/v1alpha1") {
+  return {{"apiVersion", api_version},
+          {"kind", kind},
+          {"name", "puller"},
+          {"uid", uid},
+          {"controller", true}};
+}
+
+TEST(ExistingSecret, NamesWhoElseIsInCharge) {
+  nlohmann::json live{{"metadata", {{"uid", "u"}}}};
+  auto& owners = live["metadata"]["ownerReferences"];
+  const auto controller = [&] { return ExistingSecret::of(live, "puller", {}).controller; };
+  owners = {reference("SealedSecret", "s", "bitnami.com/v1alpha1")};
+  EXPECT_EQ(controller(), "SealedSecret puller");
+  owners[0]["name"] = std::string(300, 'a');
+  owners[0]["kind"] = "a; b";
+  EXPECT_EQ(controller(), "something something");
+  owners[0]["controller"] = false;
+  EXPECT_EQ(controller(), std::nullopt) << "an owner that is not in charge does no harm";
+  owners = {reference("RobotTokenRotation", "r")};
+  EXPECT_EQ(controller(), std::nullopt);
+  owners = {reference("RobotTokenRotation", "r", "example.com/v1")};
+  EXPECT_EQ(controller(), "RobotTokenRotation puller") << "of another group";
+}
+
+TEST(ExistingSecret, LooksAtWhatATakeOverWouldLose) {
+  nlohmann::json live{{"metadata", {{"uid", "u"}}}, {"type", "kubernetes.io/dockerconfigjson"}};
+  const auto entries = [&](const std::string& config, const char* rotation = "puller") {
+    live["data"][".dockerconfigjson"] = std::string(base::base64_encode(config).reveal());
+    return ExistingSecret::of(live, rotation, registries).entries;
+  };
+  EXPECT_TRUE(entries(R"({"auths":{"quay.example.com":{"auth":"b2xkOm9sZA=="}}})").empty());
+  const std::string more = R"({"auths":{"docker.io":{"auth":"b2xkOm9sZA=="}}})";
+  EXPECT_THAT(entries(more).names, ElementsAre("docker.io"));
+  live["metadata"]["annotations"]["quayrotator.dev/rotation"] = "puller";
+  EXPECT_TRUE(entries(more).empty()) << "its own";
+  EXPECT_FALSE(entries(more, "other").empty());
+  live["data"][".dockerconfigjson"] = "!";
+  EXPECT_TRUE(ExistingSecret::of(live, "other", registries).entries.unreadable);
+  live.erase("data");
+  EXPECT_TRUE(ExistingSecret::of(live, "other", registries).entries.unreadable);
+}
+
+TEST(KnowsEnough, OfWhatIsItsOwnOrAnothersForCertain) {
+  api::ManagedSecret cached;
+  cached.owner = "puller";
+  const auto knows = [&](bool owned) { return knows_enough(cached, "puller", "uid-1", owned); };
+  EXPECT_TRUE(knows(true) && knows(false));
+  cached.rotations = 1;
+  EXPECT_FALSE(knows(true) || knows(false)) << "a former owner";
+  cached.marks = {api::owner_mark("uid-1")};
+  EXPECT_TRUE(knows(true));
+  EXPECT_FALSE(knows(false));
+  cached.rotations = 2;
+  EXPECT_FALSE(knows(true));
+  cached.rotations = 0;
+  cached.controlled = true;
+  EXPECT_FALSE(knows(false));
+  cached.controlled = false;
+  cached.owner = "other";
+  EXPECT_TRUE(knows(false));
+  cached.marks = {api::annotation_mark("quayrotator.dev/allow-take-over-by", "puller")};
+  EXPECT_FALSE(knows(false)) << "what is in it must be seen";
+  cached.owner = "";
+  EXPECT_FALSE(knows(false));
+}
+
+TEST(OwnersToKeep, LeavesOutRotationsThatAreGone) {
+  nlohmann::json live{{"metadata", nlohmann::json::object()}};
+  EXPECT_EQ(owners_to_keep(live, "uid-1"), std::nullopt);
+  auto& owners = live["metadata"]["ownerReferences"];
+  owners = {reference("Deployment", "d", "apps/v1"), reference("RobotTokenRotation", "uid-1")};
+  EXPECT_EQ(owners_to_keep(live, "uid-1"), std::nullopt);
+  EXPECT_EQ(owners_to_keep(live, "").value(), nlohmann::json::array({owners[0]}));
+  owners.push_back(reference("RobotTokenRotation", "former"));
+  EXPECT_EQ(owners_to_keep(live, "uid-1").value(), nlohmann::json::array({owners[0], owners[1]}));
+}
+
+TEST(ManagersOf, NamesEachOnce) {
+  kube::Error conflict;
+  conflict.kind = kube::Error::Kind::conflict;
+  conflict.causes = {{"FieldManagerConflict", ".type", "conflict with \"helm\" using v1"},
+                     {"FieldManagerConflict", ".data", "conflict with \"helm\" using v1"},
+                     {"FieldManagerConflict", ".x", "conflict with \"kubectl-edit\" using v1"},
+                     {"", "", "nothing quoted"},
+                     {"", "", "half \"quoted"}};
+  EXPECT_THAT(managers_of(conflict), ElementsAre("helm", "kubectl-edit"));
+}
+
+struct Mapping {
+  kube::Error::Kind kind;
+  std::string message;
+  std::string reason;
+  bool permanent;
+};
+
+class TargetProblemOf : public ::testing::TestWithParam<Mapping> {};
+
+TEST_P(TargetProblemOf, NamesTheReason) {
+  kube::Error error;
+  error.kind = GetParam().kind;
+  error.message = GetParam().message;
+  const auto problem = problem_of({"team-a", "quay-pull"}, error);
+  EXPECT_EQ(problem.secret, "quay-pull");
+  EXPECT_EQ(problem.reason, GetParam().reason);
+  EXPECT_EQ(problem.permanent, GetParam().permanent);
+  EXPECT_FALSE(problem.message.empty());
+}
+
+using Kind = kube::Error::Kind;
+INSTANTIATE_TEST_SUITE_P(
+    All, TargetProblemOf,
+    ::testing::Values(
+        Mapping{Kind::forbidden,
+                "secrets \"quay-pull\" is forbidden: exceeded quota: few, requested: secrets=1",
+                "QuotaExceeded", true},
+        Mapping{Kind::forbidden,
+                "secrets \"quay-pull\" is forbidden: User \"x\" cannot patch resource \"secrets\" "
+                "in API group \"\" in the namespace \"team-a\"",
+                "Forbidden", true},
+        Mapping{Kind::forbidden,
+                "secrets \"quay-pull\" is forbidden: unable to create new content in namespace "
+                "team-a because it is being terminated",
+                "NamespaceTerminating", true},
+        Mapping{Kind::forbidden,
+                "secrets \"quay-pull\" is forbidden: ValidatingAdmissionPolicy 'no' with binding "
+                "'no' denied request: no secrets",
+                "AdmissionDenied", true},
+        Mapping{Kind::invalid,
+                "secrets \"quay-pull\" is invalid: ValidatingAdmissionPolicy 'no' with binding "
+                "'no' denied request: no secrets",
+                "AdmissionDenied", true},
+        Mapping{Kind::invalid,
+                "admission webhook \"policy.example.com\" denied the request: no secrets",
+                "AdmissionDenied", true},
+        Mapping{Kind::invalid,
+                "Secret \"quay-pull\" is invalid: data: Forbidden: field is immutable when "
+                "`immutable` is set",
+                "Immutable", true},
+        Mapping{Kind::invalid,
+                "Secret \"quay-pull\" is invalid: type: Invalid value: \"Opaque\": field is "
+                "immutable",
+                "WrongType", true},
+        Mapping{Kind::invalid, "metadata.labels: Invalid value: \"!\"", "Invalid", true},
+        Mapping{Kind::not_found, "namespaces \"team-a\" not found", "NamespaceNotFound", true},
+        Mapping{Kind::conflict, "the object has been modified", "NotOwned", false},
+        Mapping{Kind::already_exists, "secrets \"quay-pull\" already exists", "NotOwned", false},
+        Mapping{Kind::server, "etcdserver: leader changed", "ApiServerUnavailable", false},
+        Mapping{Kind::server, "failed calling webhook \"policy.example.com\"",
+                "ApiServerUnavailable", false},
+        Mapping{Kind::unreachable, "connection refused", "ApiServerUnavailable", false},
+        Mapping{Kind::too_many_requests, "too many requests", "ApiServerUnavailable", false},
+        Mapping{Kind::malformed, "not JSON", "ApiServerUnavailable", false},
+        Mapping{Kind::unauthorized, "Unauthorized", "ApiServerUnavailable", false},
+        Mapping{Kind::credentials, "token file", "ApiServerUnavailable", false},
+        Mapping{Kind::cancelled, "stopped", "ApiServerUnavailable", false}));
+
+}  // namespace
+}  // namespace quay_rotator::target
