@@ -4,6 +4,7 @@
 
 #include "api/quay_connection.h"
 #include "api/robot_token_rotation.h"
+#include "api/status_patch.h"
 #include "base/json.h"
 #include "connection/material.h"
 #include "fuzz/target.h"

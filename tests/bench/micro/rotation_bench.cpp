@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/managed_secret.h"
+#include "api/status_patch.h"
 #include "bench/micro/allocations.h"
 #include "bench/micro/samples.h"
 #include "rotation/plan.h"

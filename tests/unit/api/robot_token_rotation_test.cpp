@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "api/status_patch.h"
+
 namespace quay_rotator::api {
 namespace {
 
