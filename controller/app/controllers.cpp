@@ -12,9 +12,10 @@
 #include "connection/reconciler.h"
 #include "connection/session.h"
 #include "kube/event_recorder.h"
-#include "rotation/caches.h"
 #include "rotation/driver.h"
+#include "rotation/follow.h"
 #include "rotation/reconciler.h"
+#include "rotation/wake.h"
 #include "rotation/workforce.h"
 #include "runtime/heartbeat.h"
 #include "runtime/reflector.h"
@@ -43,22 +44,6 @@ double unix_seconds(base::WallTime time) {
 struct Controllers::Parts {
   Parts(ControllersOptions options_given, Surroundings surroundings)
       : options(std::move(options_given)), with(std::move(surroundings)) {
-    reconciler.emplace(rotation::ReconcilerParts{
-        rotations, connections, secrets, workforce.rotations(), workforce.lanes(), sessions,
-        findings, newcomers, driver, publisher, status, events, metrics, with.executor, with.log,
-        options.allowed_target_metadata, std::max<std::size_t>(1, options.namespaces.size())});
-    connection_reconciler.emplace(connection::ReconcilerParts{
-        connections, rotations, workforce.connections(), workforce.lanes(), sessions,
-        connection_status, findings, newcomers, metrics, with.executor, with.log,
-        options.drift_interval,
-        [this](const kube::ObjectKey& key, const auto& listed) {
-          reconciler->note_drift(key, listed);
-        },
-        [this](const api::RobotTokenRotation& rotation) {
-          return reconciler->looked_after(rotation);
-        },
-        [this](const kube::ObjectKey& key) { reconciler->note_refusal(key); },
-        [this](const kube::ObjectKey& key) { reconciler->note_news(key); }});
     metrics.set_connection_source([this] { return connection_samples(); });
     metrics.set_rotation_source([this] { return rotation_samples(); },
                                 [this] { return unix_seconds(with.executor.wall_now()); });
@@ -96,10 +81,10 @@ struct Controllers::Parts {
   void start_reflectors() {
     const std::string ours =
         std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
-    std::vector<std::string> namespaces = options.namespaces;
-    if (namespaces.empty()) namespaces.emplace_back();  // all of them
+    std::vector<std::string> names = options.namespaces;
+    if (names.empty()) names.emplace_back();  // all of them
     const std::lock_guard lock(reflectors_mutex);
-    for (const std::string& name : namespaces) {
+    for (const std::string& name : names) {
       const runtime::Reflector* first = reflect(api::connections, {name, "", nullptr}, connections);
       // What has a ledger must not wait until everything is listed.
       const auto hurries = [](const auto& rotation) {
@@ -109,7 +94,7 @@ struct Controllers::Parts {
           reflect<api::RobotTokenRotation>(api::rotations, {name, "", nullptr}, rotations, hurries);
       // Secrets are many, and their list would hold up the one that tells of ledgers.
       const runtime::Reflector* third = reflect(kube::secrets, {name, ours, second}, secrets);
-      caches.push_back({name, first, {second, third}});
+      namespaces.push_back({name, first, {second, third}});
     }
   }
 
@@ -128,12 +113,12 @@ struct Controllers::Parts {
     if (election && !election->wait_until_leading(stopping)) return;
     metrics.leader(true);
     if (!identify_cluster(stopping)) return;
-    workforce.serve_rotations([this] { return task(*reconciler); });
+    workforce.serve_rotations([this] { return task(reconciler); });
     rotation::follow(
-        caches, *reconciler, with.executor, with.log,
+        namespaces, wake, with.executor, with.log,
         [this] {
           serving_since = with.executor.now();
-          workforce.serve_connections([this] { return task(*connection_reconciler); });
+          workforce.serve_connections([this] { return task(connection_reconciler); });
         },
         stopping);
     if (stopping.stop_requested()) return;
@@ -149,7 +134,7 @@ struct Controllers::Parts {
       const auto identity = with.identify(client, stopping);
       if (identity) {
         with.log.info("cluster", {{"uid", *identity}});
-        reconciler->look_after(*identity);
+        wake.identify(*identity);
         return true;
       }
       std::string error = kube::explain(identity.error());
@@ -167,12 +152,13 @@ struct Controllers::Parts {
         heartbeats.add("worker", longest_requests + most_quay_calls * options.quay_timeout);
     return {[this, &worker, &heartbeat](const kube::ObjectKey& key) {
               const runtime::Heartbeat::Work work(heartbeat, with.executor.now());
-              worker.reconcile(key, abandon.get_token());
+              const runtime::Next next = worker.reconcile(key, abandon.get_token());
               if (with.after_look) with.after_look(key);
+              return next;
             },
             [this, &worker](const kube::ObjectKey& key, const std::string& exception) {
               if (with.after_look) with.after_look(key);
-              worker.failed(key, exception);
+              return worker.failed(key, exception);
             }};
   }
 
@@ -258,13 +244,31 @@ struct Controllers::Parts {
                           with.executor,
                           {options.quay_timeout, options.regenerate_hold,
                            [this] { return !election || election->leading(); }, with.after_step}};
-  std::optional<rotation::Reconciler> reconciler;
-  std::optional<connection::Reconciler> connection_reconciler;
+  const rotation::Caches caches{rotations, connections, secrets, findings,
+                                options.allowed_target_metadata};
+  rotation::Knowledge knowledge{std::max<std::size_t>(1, options.namespaces.size())};
+  rotation::Teller teller{status, events, knowledge.memories, with.executor, with.log};
+  rotation::Performer performer{{caches, knowledge, workforce.rotations(), sessions, newcomers,
+                                 driver, status, teller, metrics, with.executor, with.log}};
+  rotation::Reconciler reconciler{{caches, knowledge, performer, teller, publisher, status, metrics,
+                                   with.executor, with.log, with.after_step}};
+  rotation::Wake wake{{rotations, connections, secrets, caches, knowledge, newcomers,
+                       workforce.rotations(), workforce.lanes(), metrics, with.executor}};
+  connection::Reconciler connection_reconciler{
+      {connections, rotations, workforce.connections(), workforce.lanes(), sessions,
+       connection_status, findings, newcomers, metrics, with.executor, with.log,
+       options.drift_interval,
+       [this](const kube::ObjectKey& key, const auto& listed) { wake.note_drift(key, listed); },
+       [this](const api::RobotTokenRotation& rotation) {
+         return knowledge.sight.looked_after(rotation);
+       },
+       [this](const kube::ObjectKey& key) { wake.note_refusal(key); },
+       [this](const kube::ObjectKey& key) { wake.note_news(key); }}};
 
   std::unique_ptr<runtime::Election> election;
   mutable std::mutex reflectors_mutex;  // guards the two that follow while they are made
   std::vector<std::unique_ptr<runtime::Reflector>> reflectors;
-  std::vector<rotation::NamespaceCaches> caches;
+  std::vector<rotation::NamespaceCaches> namespaces;
   std::atomic<base::MonotonicTime> serving_since = base::MonotonicTime::max();  // not yet
   std::unique_ptr<base::Thread> leader;
 };
@@ -302,9 +306,9 @@ std::optional<base::MonotonicTime> Controllers::serving_since() const {
 
 std::string Controllers::unsynced() const {
   const std::lock_guard lock(parts_->reflectors_mutex);
-  if (parts_->caches.empty()) return "not started";
+  if (parts_->namespaces.empty()) return "not started";
   std::string all;
-  for (const rotation::NamespaceCaches& each : parts_->caches) {
+  for (const rotation::NamespaceCaches& each : parts_->namespaces) {
     const std::string waits = each.waits_for();
     if (!waits.empty()) all += (all.empty() ? "" : "; ") + waits;
   }

@@ -101,44 +101,41 @@ void Reconciler::on_connection(const runtime::Store<api::QuayConnection>::Pointe
   }
 }
 
-void Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
+runtime::Next Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& stop) {
   const auto connection = parts_.connections.find(key);
-  if (!connection || connection->deleting) return;
+  if (!connection || connection->deleting) return {};
   // A call for each organization, or one to learn whether anybody answers.
   const std::map<std::string, Robots> organizations = robots_of(key);
   const int calls = std::max(1, static_cast<int>(organizations.size()));
-  if (!parts_.queue.reserve(key, calls, runtime::Urgency::normal)) return;
+  if (!parts_.queue.reserve(key, calls, runtime::Urgency::normal)) return {};
   const Finding trouble = examine(key, organizations, stop);
-  if (stop.stop_requested()) return;
+  if (stop.stop_requested()) return {};
   api::QuayConnection object = *connection;
   const auto written = parts_.status.write(
       object, status_with(*connection, trouble, parts_.executor.wall_now()), stop);
   if (!written && written.error().kind != kube::Error::Kind::not_found) {
     parts_.log.warning("cannot write the status",
                        {{"connection", key.text()}, {"error", kube::explain(written.error())}});
-    parts_.queue.add_after_failure(key, runtime::Urgency::normal);
-    return;
+    return runtime::Next::failed();
   }
   if (trouble) {
     parts_.log.warning(
         "connection not ready",
         {{"connection", key.text()}, {"reason", trouble->reason}, {"error", trouble->message}});
-    parts_.queue.add_after_failure(key, runtime::Urgency::normal);
-    return;
+    return runtime::Next::failed();
   }
   // A tenth more or less keeps the connections of a large installation apart.
   const base::Duration spread = parts_.drift_interval / 5;
-  parts_.queue.add_at(key,
-                      parts_.executor.now() + parts_.drift_interval - spread / 2 +
-                          parts_.executor.random_below(spread),
-                      runtime::Urgency::normal);
+  return runtime::Next::at(parts_.executor.now() + parts_.drift_interval - spread / 2 +
+                               parts_.executor.random_below(spread),
+                           runtime::Urgency::normal);
 }
 
-void Reconciler::failed(const kube::ObjectKey& key, const std::string& exception) {
+runtime::Next Reconciler::failed(const kube::ObjectKey& key, const std::string& exception) {
   parts_.metrics.internal_error();
   parts_.log.error("internal error", {{"connection", key.text()}, {"exception", exception}});
   const auto connection = parts_.connections.find(key);
-  if (!connection || connection->deleting) return;
+  if (!connection || connection->deleting) return {};
   const Trouble trouble{std::string(api::internal_error_reason),
                         api::internal_error_message(exception)};
   api::QuayConnection object = *connection;
@@ -148,6 +145,7 @@ void Reconciler::failed(const kube::ObjectKey& key, const std::string& exception
     parts_.log.warning("cannot write the status",
                        {{"connection", key.text()}, {"error", kube::explain(written.error())}});
   }
+  return runtime::Next::failed();
 }
 
 std::map<std::string, Reconciler::Robots> Reconciler::robots_of(

@@ -57,9 +57,9 @@ class Reconciler {
  public:
   // Adds its listener to the store: make it before the reflectors start.
   explicit Reconciler(ReconcilerParts parts);
-  void reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
-  // The last look ended with an exception of that type; the queue brings the key back.
-  void failed(const kube::ObjectKey& key, const std::string& exception);
+  runtime::Next reconcile(const kube::ObjectKey& key, const std::stop_token& stop);
+  // The last look ended with an exception of that type: told.
+  runtime::Next failed(const kube::ObjectKey& key, const std::string& exception);
 
  private:
   // What was found out about a connection: nothing is wrong with it, or what is.

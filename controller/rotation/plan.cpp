@@ -7,82 +7,144 @@ namespace quay_rotator::rotation {
 namespace {
 
 // Why to rotate now, if there is a reason.
-std::optional<api::RotationReason> wanted(const PlanInput& input,
-                                          std::optional<base::WallTime> due) {
+std::optional<api::RotationReason> wanted(const View& view, std::optional<base::WallTime> due) {
   using Reason = api::RotationReason;
-  if (tenancy::initial_rotation_pending(input.rotation)) return Reason::initial;
-  if (!tenancy::open_request(input.rotation).empty()) return Reason::requested;
-  if (due && *due <= input.now) return Reason::interval;
+  if (tenancy::initial_rotation_pending(view.rotation)) return Reason::initial;
+  if (!tenancy::open_request(view.rotation).empty()) return Reason::requested;
+  if (due && *due <= view.now) return Reason::interval;
   return std::nullopt;
 }
 
 // A target was right once and is not any more, though neither the spec nor Quay has changed.
-bool is_damaged(const PlanInput& input) {
-  const api::RobotTokenRotationStatus& status = input.rotation.status;
-  return !input.targets_current && !input.drifted && status.conditions.is_true("Published") &&
-         status.targets.failing.empty() && status.observed_generation == input.rotation.generation;
+bool is_damaged(const View& view) {
+  const api::RobotTokenRotationStatus& status = view.rotation.status;
+  return !view.targets_current && !view.drifted && status.conditions.is_true("Published") &&
+         status.targets.failing.empty() && status.observed_generation == view.rotation.generation;
 }
 
-Plan decide(const PlanInput& input) {
-  const api::RobotTokenRotation& rotation = input.rotation;
-  const api::RobotTokenRotationStatus& status = rotation.status;
+// Secrets that stay must hold a token that works; the others go with their owner.
+bool goes(const api::RobotTokenRotation& rotation, bool open) {
+  return rotation.deleting &&
+         (!open || rotation.spec.deletion_policy == api::DeletionPolicy::delete_);
+}
 
-  const bool open = status.rotation || status.has_unreadable_ledger();
-  // Secrets that stay must hold a token that works; the others go with their owner.
-  const bool goes =
-      rotation.deleting && (!open || rotation.spec.deletion_policy == api::DeletionPolicy::delete_);
-  const bool foreign = input.mark == tenancy::Mark::foreign;
-  const bool may_settle = open && !goes && !rotation.invalid && !foreign;
-  if (!input.caches_complete && !may_settle) return Postpone{};
-  if (goes) return Rest{};
-  if (foreign) return Halt{Halt::Why::another_cluster};
-  if (rotation.invalid) return Halt{Halt::Why::invalid};
-  if (status.rotation) {
-    const bool owns = input.owners_known && !input.owner && input.proven && input.ownership_known &&
-                      input.mark == tenancy::Mark::ours;
-    const bool may_regenerate =
-        input.caches_complete && !rotation.spec.suspend && !rotation.deleting && owns;
-    return Work{Goal::resume, status.rotation->reason, may_regenerate};
+Decision resume(const View& view) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  const bool owns = view.owners_known && !view.owner && view.proven && view.ownership_known &&
+                    view.mark == tenancy::Mark::ours;
+  const bool may_regenerate =
+      view.caches_complete && !rotation.spec.suspend && !rotation.deleting && owns;
+  return {Work{Goal::resume, rotation.status.rotation->reason, may_regenerate}, Why::ledger_open};
+}
+
+// Of a resource that is looked after and has no ledger.
+Decision maintain(const View& view) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  const api::RobotTokenRotationStatus& status = rotation.status;
+  if (!status.token_fingerprint) return {Work{}, Why::token_unknown};
+  if (!view.proven) return {Work{}, Why::claim_unproven};
+
+  const std::optional<base::WallTime> due = schedule::due_time(rotation, view.leading_since);
+  const auto reason = wanted(view, due);
+  if (reason && view.owners_known && view.ownership_known) {
+    if (view.mark != tenancy::Mark::ours) return {WriteMark{}, Why::unmarked};
+    return {Work{Goal::rotate, *reason}, Why::due};
   }
+  if (!view.targets_current) return {Work{}, Why::targets_differ};
+  if (view.drifted) return {Work{}, Why::quay_differs};
+  if (rotation.spec.verify == api::VerifyLevel::login && !view.troubled() &&
+      !status.conditions.is_true("Verified")) {
+    return {Work{}, Why::unverified};
+  }
+  if (view.watched) return {Work{.watch = true}, Why::watched};
+  if (reason && !view.owners_known) return {Postpone{}, Why::owners_unknown};
+  if (reason) return {Await{}, Why::proofs_unknown};
+  const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
+  if (view.mark != tenancy::Mark::ours || !over) return {WriteMark{}, Why::unmarked};
+  return {Rest{due}, Why::current};
+}
+
+Decision decide(const View& view) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  const api::RobotTokenRotationStatus& status = rotation.status;
+  const bool open = status.rotation || status.has_unreadable_ledger();
+  const bool gone = goes(rotation, open);
+  const bool foreign = view.mark == tenancy::Mark::foreign;
+
+  const bool may_settle = open && !gone && !rotation.invalid && !foreign;
+  if (!view.caches_complete && !may_settle) return {Postpone{}, Why::caches_incomplete};
+  if (gone) return {Rest{}, Why::deleted};
+  if (foreign) return {Halt{}, Why::another_cluster};
+  if (rotation.invalid) return {Halt{}, Why::invalid};
+  if (status.rotation) return resume(view);
   // Whatever was there, what Quay holds mends it: nothing is regenerated on its account.
   const Work mend{Goal::synchronize, api::RotationReason::initial, false};
-  if (status.has_unreadable_ledger()) return mend;
-  if (input.owner) return Halt{Halt::Why::conflict};
+  if (status.has_unreadable_ledger()) return {mend, Why::ledger_unreadable};
+  if (view.owner) return {Halt{}, Why::conflict};
   // Whoever was in conflict may be so still.
-  if (!input.owners_known && status.conditions.is_true("Conflict")) return Postpone{};
-  if (rotation.spec.suspend) return Halt{Halt::Why::suspended};
-  if (input.metadata_refused) return Halt{Halt::Why::metadata_refused};
-
-  if (status.unreadable) return mend;
-  if (!status.token_fingerprint || !input.proven) return Work{Goal::synchronize};
-  const std::optional<base::WallTime> due = schedule::due_time(rotation, input.leading_since);
-  const auto reason = wanted(input, due);
-  if (reason && input.owners_known && input.ownership_known) {
-    if (input.mark != tenancy::Mark::ours) return WriteMark{};
-    return Work{Goal::rotate, *reason};
+  if (!view.owners_known && status.conditions.is_true("Conflict")) {
+    return {Postpone{}, Why::owners_unknown};
   }
-  if (!input.targets_current || input.drifted) return Work{Goal::synchronize};
-  if (rotation.spec.verify == api::VerifyLevel::login && !input.troubled &&
-      !status.conditions.is_true("Verified")) {
-    return Work{Goal::synchronize};
-  }
-  if (input.watched) {
-    return Work{Goal::synchronize, api::RotationReason::interval, true, /*watch=*/true};
-  }
-  if (reason && !input.owners_known) return Postpone{};
-  if (reason) return Await{};
-  const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
-  if (input.mark != tenancy::Mark::ours || !over) return WriteMark{};
-  return Rest{due};
+  if (rotation.spec.suspend) return {Halt{}, Why::suspended};
+  if (!view.metadata_refused.empty()) return {Halt{}, Why::metadata_refused};
+  if (status.unreadable) return {mend, Why::status_unreadable};
+  return maintain(view);
 }
 
 }  // namespace
 
-Plan plan(const PlanInput& input) {
-  Plan decision = decide(input);
-  if (auto* work = std::get_if<Work>(&decision)) {
-    work->heals = work->goal == Goal::synchronize && is_damaged(input);
+std::string_view text(Why why) {
+  switch (why) {
+    case Why::caches_incomplete:
+      return "not everything has been listed yet";
+    case Why::deleted:
+      return "the resource is deleted";
+    case Why::another_cluster:
+      return "another cluster looks after the resource";
+    case Why::invalid:
+      return "the spec cannot be used";
+    case Why::ledger_open:
+      return "a rotation is under way";
+    case Why::ledger_unreadable:
+      return "a rotation may be under way, and its ledger cannot be read";
+    case Why::conflict:
+      return "another resource owns the robot";
+    case Why::owners_unknown:
+      return "another resource may own the robot, in a namespace that cannot be read";
+    case Why::suspended:
+      return "the resource is suspended";
+    case Why::metadata_refused:
+      return "a target asks for labels or annotations that are not allowed";
+    case Why::status_unreadable:
+      return "the status cannot be read";
+    case Why::token_unknown:
+      return "the robot's token is not known yet";
+    case Why::claim_unproven:
+      return "Quay has yet to let the resource read the robot";
+    case Why::due:
+      return "a rotation is due";
+    case Why::proofs_unknown:
+      return "earlier claims to the robot are not known yet";
+    case Why::unmarked:
+      return "the resource does not say yet which cluster looks after it";
+    case Why::targets_differ:
+      return "a target does not hold the token";
+    case Why::quay_differs:
+      return "Quay does not list the token";
+    case Why::unverified:
+      return "the registry has yet to accept the token";
+    case Why::watched:
+      return "an earlier request may still be carried out";
+    case Why::current:
+      return "everything is as it should be";
   }
+  return "";
+}
+
+Decision plan(const View& view) {
+  Decision decision = decide(view);
+  auto* work = std::get_if<Work>(&decision.what);
+  if (work != nullptr) work->heals = work->goal == Goal::synchronize && is_damaged(view);
   return decision;
 }
 

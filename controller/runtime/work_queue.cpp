@@ -94,6 +94,11 @@ struct Holder {
 
 }  // namespace
 
+Next Next::or_earlier(const Next& other) const {
+  if (other.when != When::at) return *this;
+  return when != When::at || other.time < time ? other : *this;
+}
+
 Shares Shares::of(int workers) {
   constexpr int most_of_a_lane = 8;
   const int third = std::max(1, (workers + 2) / 3);
@@ -600,7 +605,20 @@ bool WorkQueue::reserve(const kube::ObjectKey& key, int permits, Urgency urgency
   return false;
 }
 
-void WorkQueue::done(const kube::ObjectKey& key) {
+void WorkQueue::done(const kube::ObjectKey& key, const Next& next) {
+  switch (next.when) {
+    case Next::When::changed:
+      break;
+    case Next::When::at:
+      add_at(key, next.time, next.urgency);
+      break;
+    case Next::When::failed:
+      add_after_failure(key, next.urgency);
+      break;
+    case Next::When::gone:
+      remove(key);
+      break;
+  }
   base::Duration worked{};
   {
     const std::lock_guard lock(state_->mutex);

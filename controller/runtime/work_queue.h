@@ -34,6 +34,25 @@ enum class Urgency {
   initial,  // the first look at everything after a start
 };
 
+// When a key is to be looked at again, as a look at it ends.
+struct Next {
+  enum class When {
+    changed,  // when something brings it back
+    at,       // at `time`, or when something brings it back
+    failed,   // after the key's back-off, which grows from look to look that ends so
+    gone,     // there is no such object any more
+  };
+  When when = When::changed;
+  base::MonotonicTime time{};
+  Urgency urgency = Urgency::normal;
+
+  static Next at(base::MonotonicTime time, Urgency urgency) { return {When::at, time, urgency}; }
+  static Next failed() { return {When::failed}; }
+  static Next gone() { return {When::gone}; }
+  // The earlier of two times; `other` is one, or When::changed.
+  [[nodiscard]] Next or_earlier(const Next& other) const;
+};
+
 // How many workers may be held at once. Keys without a lane are not counted: what they wait for
 // (the API server) all others wait for too. A lane that does not answer, or of which it is not
 // known yet, holds one.
@@ -97,7 +116,7 @@ class WorkQueue {
   // begin. False: not yet. Then the key comes back when they are there, before those of less
   // urgency in its lane; another add() may bring it back earlier without them.
   bool reserve(const kube::ObjectKey& key, int permits, Urgency urgency);
-  void done(const kube::ObjectKey& key);
+  void done(const kube::ObjectKey& key, const Next& next = {});
 
   // Keys ready to be worked on.
   [[nodiscard]] std::size_t depth() const;

@@ -16,16 +16,15 @@ std::string type_of(const std::exception& error) {
   return name ? name.get() : "unknown";
 }
 
-void look_at(const kube::ObjectKey& key, WorkQueue& queue, const WorkerTask& task) {
+Next look_at(const kube::ObjectKey& key, const WorkerTask& task) {
   try {
-    task.look(key);
+    return task.look(key);
   } catch (const std::exception& error) {
-    queue.add_after_failure(key, Urgency::normal);
-    if (!task.failed) return;
+    if (!task.failed) return Next::failed();
     try {
-      task.failed(key, type_of(error));
+      return task.failed(key, type_of(error));
     } catch (const std::exception&) {
-      // It comes back all the same.
+      return Next::failed();
     }
   }
 }
@@ -38,8 +37,7 @@ Workers::Workers(base::Executor& executor, WorkQueue& queue, int count, Serves s
     threads_.push_back(executor.spawn(
         "worker", [task = make_task(), &queue, serves](const std::stop_token& stopping) {
           while (const auto key = queue.take(stopping, serves)) {
-            look_at(*key, queue, task);
-            queue.done(*key);
+            queue.done(*key, look_at(*key, task));
           }
         }));
   }

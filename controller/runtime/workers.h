@@ -14,10 +14,11 @@ namespace quay_rotator::runtime {
 
 // What a worker does with a key.
 struct WorkerTask {
-  std::function<void(const kube::ObjectKey&)> look;
+  std::function<Next(const kube::ObjectKey&)> look;
   // It ended with an exception of that type (its text might quote what others wrote), which costs
-  // this key a back-off and nobody else anything. May be empty; an exception out of it is dropped.
-  std::function<void(const kube::ObjectKey&, const std::string& exception)> failed;
+  // this key a back-off and nobody else anything. May be empty; an exception out of it is dropped:
+  // then too the key comes back after its back-off.
+  std::function<Next(const kube::ObjectKey&, const std::string& exception)> failed;
 };
 
 // Starts with its construction; the destructor stops and joins. What it is given must outlive it.

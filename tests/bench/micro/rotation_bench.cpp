@@ -47,7 +47,9 @@ void PlanAtRest(benchmark::State& state) {
   const base::WallTime now = *resource.status.last_rotation_time + seconds(60);
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(rotation::plan({resource, now, now, std::nullopt, true, false}));
+    rotation::View view{resource, now, now};
+    view.targets_current = true;
+    benchmark::DoNotOptimize(rotation::plan(view).why);
   }
   allocations.report(state);
 }

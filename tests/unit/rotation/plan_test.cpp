@@ -27,34 +27,38 @@ api::RobotTokenRotation settled() {
   return rotation;
 }
 
-PlanInput input(const api::RobotTokenRotation& rotation, base::Duration after = seconds(1)) {
-  PlanInput result{rotation, start + std::chrono::duration_cast<std::chrono::microseconds>(after),
-                   start,    std::nullopt,
-                   true,     false};
+View input(const api::RobotTokenRotation& rotation, base::Duration after = seconds(1)) {
+  View result{rotation, start + std::chrono::duration_cast<std::chrono::microseconds>(after),
+              start};
+  result.targets_current = true;
   result.proven = true;
   result.ownership_known = true;
   result.mark = tenancy::Mark::ours;
   return result;
 }
 
-const Work* work(const Plan& plan) {
-  return std::get_if<Work>(&plan);
+const Work* work(const Decision& plan) {
+  return std::get_if<Work>(&plan.what);
 }
 
-void expect_work(const Plan& plan, Goal goal) {
+void expect_work(const Decision& plan, Goal goal) {
   ASSERT_NE(work(plan), nullptr);
   EXPECT_EQ(work(plan)->goal, goal);
 }
 
-void expect_halt(const Plan& plan, Halt::Why why) {
-  const auto* halt = std::get_if<Halt>(&plan);
-  ASSERT_NE(halt, nullptr);
-  EXPECT_EQ(halt->why, why);
+void expect_halt(const Decision& plan, Why why) {
+  EXPECT_TRUE(std::holds_alternative<Halt>(plan.what));
+  EXPECT_EQ(plan.why, why);
+}
+
+template <class T>
+bool is(const Decision& plan) {
+  return std::holds_alternative<T>(plan.what);
 }
 
 TEST(Plan, RestsUntilTheNextRotationWhenAllIsWell) {
-  const Plan decision = plan(input(settled()));
-  const auto* rest = std::get_if<Rest>(&decision);
+  const Decision decision = plan(input(settled()));
+  const auto* rest = std::get_if<Rest>(&decision.what);
   ASSERT_NE(rest, nullptr);
   EXPECT_EQ(rest->until, start + hours(1));
 }
@@ -64,14 +68,14 @@ TEST(Plan, SettlesALedgerOfWhatIsDeletedOnlyWhereSecretsStay) {
   rotation.deleting = true;
   rotation.status.rotation = api::Ledger{};
   rotation.spec.deletion_policy = api::DeletionPolicy::retain;
-  const Plan decision = plan(input(rotation));
+  const Decision decision = plan(input(rotation));
   expect_work(decision, Goal::resume);
   EXPECT_FALSE(work(decision)->may_regenerate);
   rotation.spec.deletion_policy = api::DeletionPolicy::delete_;
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation))));
   rotation.spec.deletion_policy = api::DeletionPolicy::retain;
   rotation.status.rotation.reset();
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation, hours(2)))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation, hours(2)))));
 }
 
 // "initial: Rotate" is for a resource without a history, not for one that nobody can read.
@@ -83,27 +87,27 @@ TEST(Plan, AStatusThatCannotBeReadIsMendedAndRotatesNothing) {
   rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "nonsense"};
   expect_work(plan(input(rotation, hours(2))), Goal::synchronize);
   rotation.spec.suspend = true;
-  expect_halt(plan(input(rotation, hours(2))), Halt::Why::suspended);
+  expect_halt(plan(input(rotation, hours(2))), Why::suspended);
   // A ledger may be about a token that no Secret has: not even then does it wait.
   rotation.status.unreadable->members = {"rotation"};
-  PlanInput early = input(rotation, hours(2));
+  View early = input(rotation, hours(2));
   early.caches_complete = false;
-  const Plan decision = plan(early);
+  const Decision decision = plan(early);
   expect_work(decision, Goal::synchronize);
   EXPECT_FALSE(work(decision)->may_regenerate);
 }
 
 TEST(Plan, DoesNothingForMetadataThatIsNotAllowedButSettleALedger) {
   api::RobotTokenRotation rotation = settled();
-  PlanInput refused = input(rotation, hours(1));
-  refused.metadata_refused = true;
-  expect_halt(plan(refused), Halt::Why::metadata_refused);
+  View refused = input(rotation, hours(1));
+  refused.metadata_refused = {"example.com/copy-to"};
+  expect_halt(plan(refused), Why::metadata_refused);
   rotation.status.rotation = api::Ledger{};
   expect_work(plan(refused), Goal::resume);
 }
 
 TEST(Plan, RotatesWhenDue) {
-  const Plan decision = plan(input(settled(), hours(1)));
+  const Decision decision = plan(input(settled(), hours(1)));
   expect_work(decision, Goal::rotate);
   EXPECT_EQ(work(decision)->reason, api::RotationReason::interval);
 }
@@ -111,7 +115,7 @@ TEST(Plan, RotatesWhenDue) {
 TEST(Plan, AShorterIntervalCountsFromTheLastRotation) {
   api::RobotTokenRotation rotation = settled();
   rotation.spec.interval = seconds(30);
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation, seconds(29)))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation, seconds(29)))));
   expect_work(plan(input(rotation, seconds(30))), Goal::rotate);
 }
 
@@ -123,11 +127,11 @@ TEST(Plan, ATokenThatNobodyKnowsIsAdoptedAndThenRotatedWhereTheSpecSaysSo) {
   rotation = settled();
   rotation.initialized = false;
   rotation.spec.initial = api::Initial::rotate;
-  const Plan decision = plan(input(rotation));
+  const Decision decision = plan(input(rotation));
   expect_work(decision, Goal::rotate);
   EXPECT_EQ(work(decision)->reason, api::RotationReason::initial);
   rotation.status.last_rotation_time = start;
-  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(input(rotation))));
+  EXPECT_TRUE(is<WriteMark>(plan(input(rotation))));
 }
 
 TEST(Plan, WhatIsRestoredWithoutItsStatusIsAdoptedAndNothingElse) {
@@ -139,39 +143,39 @@ TEST(Plan, WhatIsRestoredWithoutItsStatusIsAdoptedAndNothingElse) {
   expect_work(plan(input(rotation)), Goal::synchronize);
   rotation.status = settled().status;
   rotation.status.last_handled_rotate_request = "last year";
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation))));
 }
 
 TEST(Plan, WithTheMarkOfAnotherClusterNothingIsDone) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";
-  PlanInput foreign = input(rotation, hours(5));
+  View foreign = input(rotation, hours(5));
   foreign.mark = tenancy::Mark::foreign;
   foreign.targets_current = false;
-  expect_halt(plan(foreign), Halt::Why::another_cluster);
+  expect_halt(plan(foreign), Why::another_cluster);
   rotation.status.rotation = api::Ledger{};
-  expect_halt(plan(foreign), Halt::Why::another_cluster);
+  expect_halt(plan(foreign), Why::another_cluster);
   foreign.caches_complete = false;
-  EXPECT_TRUE(std::holds_alternative<Postpone>(plan(foreign)));
+  EXPECT_TRUE(is<Postpone>(plan(foreign)));
   rotation.status = {};
   foreign.caches_complete = true;
-  expect_halt(plan(foreign), Halt::Why::another_cluster);
+  expect_halt(plan(foreign), Why::another_cluster);
 }
 
 TEST(Plan, TheMarkComesBeforeARotationAndWhenTheBeginningIsOver) {
   api::RobotTokenRotation rotation = settled();
   rotation.initialized = false;
-  PlanInput unmarked = input(rotation);
+  View unmarked = input(rotation);
   unmarked.mark = tenancy::Mark::none;
-  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(unmarked)));
+  EXPECT_TRUE(is<WriteMark>(plan(unmarked)));
   rotation.rotate_request = "today";
-  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(unmarked)));
+  EXPECT_TRUE(is<WriteMark>(plan(unmarked)));
   unmarked.mark = tenancy::Mark::ours;
   expect_work(plan(unmarked), Goal::rotate);
   rotation.status.last_handled_rotate_request = "today";
-  EXPECT_TRUE(std::holds_alternative<WriteMark>(plan(unmarked)));
+  EXPECT_TRUE(is<WriteMark>(plan(unmarked)));
   rotation.initialized = true;
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(unmarked)));
+  EXPECT_TRUE(is<Rest>(plan(unmarked)));
   // A ledger whose mark somebody removed is settled, and nothing is sent again for it.
   rotation.status.rotation = api::Ledger{};
   unmarked.mark = tenancy::Mark::none;
@@ -182,7 +186,7 @@ TEST(Plan, TheMarkComesBeforeARotationAndWhenTheBeginningIsOver) {
 TEST(Plan, NothingIsRegeneratedBeforeTheClaimIsProven) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";
-  PlanInput unproven = input(rotation, hours(5));
+  View unproven = input(rotation, hours(5));
   unproven.proven = false;
   expect_work(plan(unproven), Goal::synchronize);
   rotation.status.rotation = api::Ledger{};
@@ -192,11 +196,11 @@ TEST(Plan, NothingIsRegeneratedBeforeTheClaimIsProven) {
 
 TEST(Plan, NothingIsRegeneratedBeforeAllEarlierProofsAreKnown) {
   api::RobotTokenRotation rotation = settled();
-  PlanInput early = input(rotation);
+  View early = input(rotation);
   early.ownership_known = false;
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(early)));
+  EXPECT_TRUE(is<Rest>(plan(early)));
   rotation.rotate_request = "today";
-  EXPECT_TRUE(std::holds_alternative<Await>(plan(early)));
+  EXPECT_TRUE(is<Await>(plan(early)));
   early.targets_current = false;
   expect_work(plan(early), Goal::synchronize);
   rotation.status.rotation = api::Ledger{};
@@ -205,9 +209,9 @@ TEST(Plan, NothingIsRegeneratedBeforeAllEarlierProofsAreKnown) {
 
 TEST(Plan, AWatchedRobotIsReadAgainWhereNothingElseIsToBeDone) {
   const api::RobotTokenRotation resting = settled();
-  PlanInput watched = input(resting);
+  View watched = input(resting);
   watched.watched = true;
-  Plan decision = plan(watched);
+  Decision decision = plan(watched);
   expect_work(decision, Goal::synchronize);
   EXPECT_TRUE(work(decision)->watch);
   watched.targets_current = false;
@@ -216,27 +220,27 @@ TEST(Plan, AWatchedRobotIsReadAgainWhereNothingElseIsToBeDone) {
   EXPECT_FALSE(work(decision)->watch) << "that is healing";
   api::RobotTokenRotation suspended = settled();
   suspended.spec.suspend = true;
-  PlanInput halted = input(suspended);
+  View halted = input(suspended);
   halted.watched = true;
-  expect_halt(plan(halted), Halt::Why::suspended);
+  expect_halt(plan(halted), Why::suspended);
 }
 
 TEST(Plan, ARequestRotatesOnce) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";
-  const Plan decision = plan(input(rotation));
+  const Decision decision = plan(input(rotation));
   expect_work(decision, Goal::rotate);
   EXPECT_EQ(work(decision)->reason, api::RotationReason::requested);
   rotation.status.last_handled_rotate_request = "today";
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation))));
 }
 
 TEST(Plan, DamageAndDriftAreHealedWithoutRotating) {
   const api::RobotTokenRotation rotation = settled();
-  PlanInput damaged = input(rotation);
+  View damaged = input(rotation);
   damaged.targets_current = false;
   expect_work(plan(damaged), Goal::synchronize);
-  PlanInput drifted = input(rotation);
+  View drifted = input(rotation);
   drifted.drifted = true;
   expect_work(plan(drifted), Goal::synchronize);
 }
@@ -244,9 +248,9 @@ TEST(Plan, DamageAndDriftAreHealedWithoutRotating) {
 TEST(Plan, OnlyDamageIsHealed) {
   api::RobotTokenRotation rotation = settled();
   rotation.status.conditions.set("Published", api::ConditionStatus::true_, "", "", 1, start);
-  PlanInput damaged = input(rotation);
+  View damaged = input(rotation);
   const auto heals = [&damaged] {
-    const Plan decision = plan(damaged);
+    const Decision decision = plan(damaged);
     return work(decision) != nullptr && work(decision)->heals;
   };
   EXPECT_FALSE(heals());
@@ -274,7 +278,7 @@ TEST(Plan, AnUnverifiedTokenIsVerifiedAgain) {
   rotation.status.conditions.remove("Verified");
   expect_work(plan(input(rotation)), Goal::synchronize);
   rotation.spec.verify = api::VerifyLevel::none;
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation))));
 }
 
 TEST(Plan, ALedgerComesFirstAndSuspensionOnlyForbidsANewRegeneration) {
@@ -291,64 +295,64 @@ TEST(Plan, ALedgerComesFirstAndSuspensionOnlyForbidsANewRegeneration) {
 TEST(Plan, BeforeTheCachesAreCompleteOnlyALedgerIsSettled) {
   api::RobotTokenRotation rotation = settled();
   const auto early = [&rotation](base::Duration after = seconds(1)) {
-    PlanInput result = input(rotation, after);
+    View result = input(rotation, after);
     result.caches_complete = false;
     return plan(result);
   };
-  EXPECT_TRUE(std::holds_alternative<Postpone>(early(hours(5))));
+  EXPECT_TRUE(is<Postpone>(early(hours(5))));
   rotation.rotate_request = "today";
-  EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
+  EXPECT_TRUE(is<Postpone>(early()));
   rotation.status.rotation = api::Ledger{};
   expect_work(early(), Goal::resume);
   EXPECT_FALSE(work(early())->may_regenerate);
   rotation.invalid = "spec.schedule.interval: expected a duration";
-  EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
+  EXPECT_TRUE(is<Postpone>(early()));
   rotation.deleting = true;
-  EXPECT_TRUE(std::holds_alternative<Postpone>(early()));
+  EXPECT_TRUE(is<Postpone>(early()));
 }
 
 TEST(Plan, WhileOwnersAreNotKnownTokensAreAdoptedAndHealedButNotRegenerated) {
   api::RobotTokenRotation rotation = settled();
   const auto decide = [&rotation](base::Duration after, bool targets_current) {
-    PlanInput result = input(rotation, after);
+    View result = input(rotation, after);
     result.owners_known = false;
     result.targets_current = targets_current;
     return plan(result);
   };
-  EXPECT_TRUE(std::holds_alternative<Rest>(decide(seconds(1), true)));
-  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(hours(5), true)));
+  EXPECT_TRUE(is<Rest>(decide(seconds(1), true)));
+  EXPECT_TRUE(is<Postpone>(decide(hours(5), true)));
   expect_work(decide(hours(5), false), Goal::synchronize);
   rotation.rotate_request = "today";
-  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), true)));
+  EXPECT_TRUE(is<Postpone>(decide(seconds(1), true)));
   rotation.status.rotation = api::Ledger{};
   expect_work(decide(seconds(1), true), Goal::resume);
   EXPECT_FALSE(work(decide(seconds(1), true))->may_regenerate);
 
   rotation = settled();
   rotation.status.conditions.set("Conflict", api::ConditionStatus::true_, "", "", 1, start);
-  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), false)));
+  EXPECT_TRUE(is<Postpone>(decide(seconds(1), false)));
   rotation = settled();
   rotation.status.token_fingerprint.reset();
   expect_work(decide(seconds(1), false), Goal::synchronize);
   rotation = settled();
   rotation.initialized = false;
   rotation.spec.initial = api::Initial::rotate;
-  EXPECT_TRUE(std::holds_alternative<Postpone>(decide(seconds(1), true)));
+  EXPECT_TRUE(is<Postpone>(decide(seconds(1), true)));
 }
 
 TEST(Plan, WhatForbidsWork) {
   api::RobotTokenRotation rotation = settled();
   rotation.rotate_request = "today";
-  PlanInput conflict = input(rotation);
+  View conflict = input(rotation);
   conflict.owner = kube::ObjectKey{"team", "older"};
-  expect_halt(plan(conflict), Halt::Why::conflict);
+  expect_halt(plan(conflict), Why::conflict);
 
   rotation.spec.suspend = true;
-  expect_halt(plan(input(rotation)), Halt::Why::suspended);
+  expect_halt(plan(input(rotation)), Why::suspended);
   rotation.invalid = "spec.schedule.interval: expected a duration";
-  expect_halt(plan(input(rotation)), Halt::Why::invalid);
+  expect_halt(plan(input(rotation)), Why::invalid);
   rotation.deleting = true;
-  EXPECT_TRUE(std::holds_alternative<Rest>(plan(input(rotation))));
+  EXPECT_TRUE(is<Rest>(plan(input(rotation))));
 }
 
 }  // namespace

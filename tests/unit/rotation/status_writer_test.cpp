@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "api/group.h"
+#include "api/robot_token_rotation.h"
 #include "support/kube/fake_api_server.h"
 #include "support/recording_log.h"
 #include "support/virtual_executor.h"

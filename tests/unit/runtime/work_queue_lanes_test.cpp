@@ -45,7 +45,11 @@ class WorkQueueLanes : public ::testing::Test {
 
   void start(int workers = 8) {
     const auto task = [this] {
-      return WorkerTask{[this](const kube::ObjectKey& key) { look(key); }, nullptr};
+      return WorkerTask{[this](const kube::ObjectKey& key) {
+                          look(key);
+                          return Next{};
+                        },
+                        nullptr};
     };
     workers_.push_back(
         std::make_unique<Workers>(executor_, queue_, workers, Serves::everything, task));
@@ -474,11 +478,12 @@ TEST(WorkersTest, ExceptionCostsItsKeyABackOffAndNobodyElseAnything) {
   const auto task = [&] {
     return WorkerTask{[&](const kube::ObjectKey& key) {
                         if (key.name == "good") ++good;
-                        if (key.name != "bad") return;
+                        if (key.name != "bad") return Next{};
                         tries.push_back(executor.now() - VirtualExecutor::monotonic_start);
                         if (poisoned) throw std::bad_alloc();
+                        return Next{};
                       },
-                      [&](const kube::ObjectKey& key, const std::string& exception) {
+                      [&](const kube::ObjectKey& key, const std::string& exception) -> Next {
                         failed.push_back(key.name + " " + exception);
                         throw std::runtime_error("no status can be written either");
                       }};
@@ -503,6 +508,39 @@ TEST(WorkersTest, ExceptionCostsItsKeyABackOffAndNobodyElseAnything) {
   EXPECT_EQ(tries.size(), so_far + 2) << "it was forgotten";
   workers.request_stop();
   workers.join();
+}
+
+TEST(WorkersTest, AKeyComesBackWhenItsLookSays) {
+  VirtualExecutor executor(1);
+  WorkQueue queue(executor, backoff);
+  std::vector<base::Duration> looks;
+  std::vector<Next> answers{Next::at(VirtualExecutor::monotonic_start + 7s, Urgency::normal),
+                            Next::failed(), Next::failed(), Next{}};
+  const auto task = [&] {
+    return WorkerTask{[&](const kube::ObjectKey&) {
+                        looks.push_back(executor.now() - VirtualExecutor::monotonic_start);
+                        return answers[std::min(looks.size(), answers.size()) - 1];
+                      },
+                      nullptr};
+  };
+  Workers workers(executor, queue, 1, Serves::everything, task);
+  queue.add({"team-a", "puller"}, Urgency::normal);
+  executor.advance(1h);
+  ASSERT_EQ(looks.size(), 4U) << "then nothing brings it back";
+  EXPECT_EQ(looks[1], 7s);
+  EXPECT_GT(looks[3] - looks[2], looks[2] - looks[1]) << "its back-off grows";
+  workers.request_stop();
+  workers.join();
+}
+
+TEST(Next, TheEarlierOfTwoTimes) {
+  const base::MonotonicTime now = VirtualExecutor::monotonic_start;
+  const Next late = Next::at(now + 2s, Urgency::normal);
+  const Next soon = Next::at(now + 1s, Urgency::outage);
+  EXPECT_EQ(late.or_earlier(soon).time, soon.time);
+  EXPECT_EQ(soon.or_earlier(late).time, soon.time);
+  EXPECT_EQ(Next{}.or_earlier(late).time, late.time);
+  EXPECT_EQ(late.or_earlier({}).time, late.time);
 }
 
 }  // namespace

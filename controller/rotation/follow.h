@@ -1,4 +1,4 @@
-// Tells a Reconciler how far the caches have come, one namespace at a time: a namespace that cannot
+// Tells Wake how far the caches have come, one namespace at a time: a namespace that cannot
 // be read costs itself, not the others.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
-#include "rotation/reconciler.h"
+#include "rotation/wake.h"
 #include "runtime/reflector.h"
 
 namespace quay_rotator::rotation {
@@ -26,8 +26,8 @@ struct NamespaceCaches {
 
 // Returns when all are complete, or when a stop was requested. `complete` is called as soon as the
 // first is. One that takes long is named in the log, in a metric and on its resources.
-void follow(const std::vector<NamespaceCaches>& caches, Reconciler& reconciler,
-            base::Executor& executor, const base::Log& log,
-            const std::function<void()>& first_complete, const std::stop_token& stop);
+void follow(const std::vector<NamespaceCaches>& caches, Wake& wake, base::Executor& executor,
+            const base::Log& log, const std::function<void()>& first_complete,
+            const std::stop_token& stop);
 
 }  // namespace quay_rotator::rotation

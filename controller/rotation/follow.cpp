@@ -1,4 +1,4 @@
-#include "rotation/caches.h"
+#include "rotation/follow.h"
 
 #include <algorithm>
 
@@ -27,9 +27,9 @@ std::string NamespaceCaches::waits_for() const {
   return waits.empty() || name.empty() ? waits : "namespace " + name + ": " + waits;
 }
 
-void follow(const std::vector<NamespaceCaches>& caches, Reconciler& reconciler,
-            base::Executor& executor, const base::Log& log,
-            const std::function<void()>& first_complete, const std::stop_token& stop) {
+void follow(const std::vector<NamespaceCaches>& caches, Wake& wake, base::Executor& executor,
+            const base::Log& log, const std::function<void()>& first_complete,
+            const std::stop_token& stop) {
   std::vector<const NamespaceCaches*> incomplete;
   for (const NamespaceCaches& each : caches) incomplete.push_back(&each);
   const base::MonotonicTime began = executor.now();
@@ -38,8 +38,7 @@ void follow(const std::vector<NamespaceCaches>& caches, Reconciler& reconciler,
     std::erase_if(incomplete, [&](const NamespaceCaches* each) {
       if (!each->connections->synced()) return false;
       const bool complete = each->waits_for().empty();
-      reconciler.see(each->name,
-                     complete ? Reconciler::Sight::everything : Reconciler::Sight::connections);
+      wake.see(each->name, complete ? Sight::Extent::everything : Sight::Extent::connections);
       return complete;
     });
     if (incomplete.size() < caches.size() && !told) {
@@ -54,7 +53,7 @@ void follow(const std::vector<NamespaceCaches>& caches, Reconciler& reconciler,
             "a namespace cannot be read: nothing is rotated in it, and in the others only for "
             "resources that have found before that nobody else owns their robot",
             {{"namespace", each->name}, {"error", each->waits_for()}});
-        reconciler.cannot_see(each->name, each->waits_for());
+        wake.cannot_see(each->name, each->waits_for());
       }
     }
     if (!executor.sleep_for(late ? seldom : often, stop)) return;

@@ -1,0 +1,340 @@
+#include "rotation/performer.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+#include "base/backoff.h"
+
+namespace quay_rotator::rotation {
+
+namespace {
+
+using runtime::Next;
+using runtime::Urgency;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Somebody undoes what we write (a webhook, another controller): not a loop.
+constexpr base::BackoffPolicy heal_backoff{seconds(2), minutes(5)};
+// Another writer of the status is faster: at once, a few times.
+constexpr base::BackoffPolicy start_over_backoff{milliseconds(100), minutes(5)};
+constexpr int start_overs_untold = 3;
+
+std::string random_id(base::Executor& executor) {
+  std::array<char, 17> text{};
+  std::snprintf(text.data(), text.size(), "%016llx",
+                static_cast<unsigned long long>(executor.random()));
+  return text.data();
+}
+
+// Calls to Quay of a run in which nothing goes wrong.
+int permits_of(const Work& work, const api::RobotTokenRotation& rotation) {
+  const int logins = rotation.spec.verify == api::VerifyLevel::login ? 1 : 0;
+  return work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins;
+}
+
+std::string_view result_of(const Report& report) {
+  switch (report.end) {
+    case Report::End::done:
+      return "succeeded";
+    case Report::End::preflight_refused:
+      return "preflight-refused";
+    case Report::End::quay_failed:
+      return "quay-failed";
+    case Report::End::unclear:
+      return "unclear";
+    case Report::End::unpublished:
+      return "unpublished";
+    case Report::End::stale_read:
+      return "stale-read";
+    case Report::End::start_over:
+      return "started-over";
+    case Report::End::api_server:
+      return "api-server";
+  }
+  return "";
+}
+
+std::string_view text(Goal goal) {
+  switch (goal) {
+    case Goal::synchronize:
+      return "synchronize";
+    case Goal::rotate:
+      return "rotate";
+    case Goal::resume:
+      return "resume";
+  }
+  return "";
+}
+
+// What another party asks to wait.
+std::optional<base::Duration> asked_for(const Report& report) {
+  std::optional<base::Duration> longest;
+  for (const auto* error : {&report.quay_error, &report.preflight_error, &report.verify_error}) {
+    if (*error) longest = std::max(longest, (*error)->retry_after);
+  }
+  if (report.kube_error) longest = std::max(longest, report.kube_error->retry_after);
+  return longest;
+}
+
+void log_end(const base::Log& log, const DriverResult& result, std::size_t targets) {
+  const Report& report = result.report;
+  if (report.end == Report::End::done) {
+    const base::Log settled = log.with({{"phase", "finish"},
+                                        {"fingerprint", report.fingerprint->text()},
+                                        {"targets", static_cast<std::int64_t>(targets)}});
+    if (result.outage) {
+      return settled.info("rotated", {{"outage", base::format_duration(*result.outage)}});
+    }
+    return settled.info(report.regenerated ? "rotated" : "synchronized");
+  }
+  std::string why;
+  if (report.quay_error) why = report.quay_error->message;
+  if (report.preflight_error) why = report.preflight_error->message;
+  if (report.kube_error) why = kube::explain(*report.kube_error);
+  if (!report.problems.empty()) why = report.problems.front().message;
+  if (report.stale) why = "Quay answered with the older token " + report.stale->text();
+  log.warning("not done", {{"phase", "finish"}, {"result", result_of(report)}, {"error", why}});
+}
+
+}  // namespace
+
+Next Performer::perform(const View& view, const Work& work, Why why, const Memory& memory,
+                        const std::stop_token& stop) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  const kube::ObjectKey& key = rotation.meta.key;
+  const bool asked = work.reason == api::RotationReason::requested && !rotation.status.rotation;
+  if (!parts_.queue.reserve(key, permits_of(work, rotation),
+                            asked ? Urgency::urgent : urgency_of(rotation))) {
+    return {};  // it comes back when they are there, and is looked at anew
+  }
+  const tenancy::Way way = way_of(parts_.caches, rotation);
+  const auto session = parts_.sessions.session(connection_of(rotation), stop);
+  // Turned to another Quay just now: what this one answers is no proof for that one.
+  if (way_of(parts_.caches, rotation) != way) {
+    return Next::at(parts_.executor.now(), Urgency::normal);
+  }
+  if (!session) return without_session(view, way, session.error(), memory, stop);
+
+  std::optional<quay::RobotCredential> listed;
+  if (work.goal == Goal::synchronize) {
+    auto told = look_in_list(rotation, *session, stop);
+    if (!told) return told.error();
+    listed = std::move(*told);
+  }
+  const std::vector<target::DesiredSecret> targets =
+      target::desired_secrets(rotation, (*session)->authority(), parts_.caches.allowed_metadata);
+  ProtocolInput task = input(rotation, work, memory);
+  const base::Log log =
+      parts_.log.with({{"resource", key.text()},
+                       {"rotation", task.ledger ? task.ledger->id : task.rotation_id},
+                       {"goal", text(work.goal)},
+                       {"because", rotation::text(why)}});
+  DriverResult result = parts_.driver.run(rotation, **session, std::move(task), targets,
+                                          std::move(listed), log, stop);
+  log_end(log, result, targets.size());
+  RunResult run;
+  run.targets_total = static_cast<int>(targets.size());
+  run.way = way;
+  if (!result.robot.empty()) run.alias = (*session)->alias(stop);
+  return finish(view, std::move(result), work, std::move(run), memory, stop);
+}
+
+ProtocolInput Performer::input(const api::RobotTokenRotation& rotation, const Work& work,
+                               const Memory& memory) const {
+  const base::MonotonicTime now = parts_.executor.now();
+  ProtocolInput input;
+  input.goal = work.goal;
+  input.reason = work.reason;
+  input.may_regenerate = work.may_regenerate;
+  input.rotation_id = random_id(parts_.executor);
+  input.rotate_request = tenancy::open_request(rotation);
+  input.ledger = rotation.status.rotation;
+  input.ledger_seen_for = memory.ledger_age(now);
+  input.known = rotation.status.token_fingerprint;
+  input.superseded = superseded(rotation.status);
+  input.ledger_unreadable = rotation.status.has_unreadable_ledger();
+  input.stale = memory.stale();
+  input.stale_for = memory.stale_for(now);
+  input.verify = rotation.spec.verify == api::VerifyLevel::login;
+  input.verified = rotation.status.conditions.is_true("Verified");
+  return input;
+}
+
+Next Performer::without_session(const View& view, const tenancy::Way& way,
+                                const connection::Problem& problem, const Memory& memory,
+                                const std::stop_token& stop) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  const kube::ObjectKey& key = rotation.meta.key;
+  const bool open = rotation.status.rotation.has_value();
+  const base::Duration delay =
+      retry_delay(open ? ledger_backoff : ordinary_backoff,
+                  1 + (open ? memory.ledger_failures() : rotation.status.consecutive_failures),
+                  parts_.executor.random(), std::nullopt);
+  parts_.knowledge.memories.change(key, [](Memory& it) { it.count_ledger_failure(); });
+  parts_.teller.report(
+      rotation, without_connection(rotation, way, problem, parts_.executor.wall_now(), delay),
+      stop);
+  // It went with the resource: there is nobody to ask any more.
+  if (rotation.deleting && problem.reason == "ConnectionNotFound") {
+    parts_.knowledge.departed.drop(key);
+  }
+  parts_.log.warning(
+      "the connection cannot be used",
+      {{"resource", key.text()}, {"reason", problem.reason}, {"error", problem.message}});
+  return retry(rotation, memory.news(), delay);
+}
+
+tl::expected<std::optional<quay::RobotCredential>, Next> Performer::look_in_list(
+    const api::RobotTokenRotation& rotation, const Session& session, const std::stop_token& stop) {
+  using connection::Newcomers;
+  const kube::ObjectKey& key = rotation.meta.key;
+  Newcomers::Way way = parts_.newcomers.way(key, session);
+  if (auto* list = std::get_if<Newcomers::ReadList>(&way)) {
+    const auto answer = session->list(
+        rotation.spec.robot.organization, stop, [](const std::string&, base::Fingerprint) {},
+        list->get());
+    if (answer) (*list)->complete();
+    list->reset();
+    way = parts_.newcomers.way(key, session);
+  }
+  if (auto* credential = std::get_if<quay::RobotCredential>(&way)) return std::move(*credential);
+  const auto* wait = std::get_if<Newcomers::Wait>(&way);
+  if (wait == nullptr) return std::nullopt;
+  return tl::unexpected(wait->until ? Next::at(*wait->until, Urgency::normal) : Next{});
+}
+
+base::Duration Performer::learn(const api::RobotTokenRotation& before, const DriverResult& result) {
+  const Report& report = result.report;
+  const base::MonotonicTime now = parts_.executor.now();
+  const bool open = result.rotation.status.rotation && !report.clear_ledger;
+
+  base::BackoffPolicy policy = open ? ledger_backoff : ordinary_backoff;
+  int failures = before.status.consecutive_failures;
+  parts_.knowledge.memories.change(before.meta.key, [&](Memory& it) {
+    if (open) failures = it.ledger_failures();
+    if (open && report.end != Report::End::done) it.count_ledger_failure();
+    // What is not told by a run that could not read, is as it was.
+    if (report.stale || report.fingerprint) it.answered(report.stale, now);
+    if (report.watch) it.watch(*report.watch, now);
+    if (report.end == Report::End::start_over) {
+      policy = start_over_backoff;
+      if (open) policy.most = ledger_backoff.most;
+      failures = it.count_start_over() - 1;
+    } else {
+      it.no_start_over();
+    }
+  });
+  if (report.hold_left) policy = hold_backoff;
+  const base::Duration delay =
+      retry_delay(policy, failures + 1, parts_.executor.random(), asked_for(report));
+  return report.hold_left ? std::min(delay, *report.hold_left) : delay;
+}
+
+Next Performer::finish(const View& view, DriverResult result, const Work& work, RunResult run,
+                       const Memory& memory, const std::stop_token& stop) {
+  const api::RobotTokenRotation& before = view.rotation;
+  const kube::ObjectKey& key = before.meta.key;
+  const base::Duration delay = learn(before, result);
+  const Report& report = result.report;
+  api::RobotTokenRotation rotation = std::move(result.rotation);
+
+  if (work.goal != Goal::synchronize || report.regenerated) {
+    parts_.metrics.rotation(result_of(report),
+                            api::text(report.ledger ? report.ledger->reason : work.reason));
+  }
+  if (result.outage) parts_.metrics.outage(*result.outage);
+  const int start_overs = parts_.knowledge.memories.of(key).start_overs();
+  if (start_overs > 0 && start_overs <= start_overs_untold) {
+    return retry(rotation, memory.news(), delay);
+  }
+
+  run.report = report;
+  run.robot = result.robot;
+  run.rotates = work.goal != Goal::synchronize;
+  run.targets_current = are_current(parts_.caches, before, targets_of(parts_.caches, before));
+  run.outage = result.outage;
+  run.start_overs = start_overs;
+  run.watched = memory.watches(parts_.executor.now());
+  run.healed = work.heals;
+  run.now = parts_.executor.wall_now();
+  run.retry_delay = delay;
+
+  std::vector<Notice> notices;
+  const std::string ledger = ledger_name(rotation.status.rotation);
+  const auto known = before.status.token_fingerprint;
+  bool late = false;
+  const auto written = parts_.status.write(
+      rotation,
+      [&](const api::RobotTokenRotation& current) -> std::optional<api::RobotTokenRotationStatus> {
+        // Another replica may have finished the rotation, or have sent another attempt of it that
+        // this run knows nothing of: its ledger stays. Or it has seen a newer token.
+        late = ledger_name(current.status.rotation) != ledger ||
+               current.status.token_fingerprint != known;
+        if (late) return std::nullopt;
+        StatusUpdate update = after_run(current, run);
+        notices = std::move(update.notices);
+        return std::move(update.status);
+      },
+      stop);
+  parts_.driver.step("commit");
+  if (!written && written.error().kind == kube::Error::Kind::not_found) {
+    // The resource is gone: nobody can be told, but its Secrets are seen to.
+    if (report.end != Report::End::done) return retry(rotation, memory.news(), delay);
+    parts_.knowledge.departed.drop(key);
+    parts_.knowledge.memories.forget(key);
+    return {};
+  }
+  if (!written) {
+    parts_.log.warning("cannot write the status",
+                       {{"resource", key.text()}, {"error", kube::explain(written.error())}});
+    return retry(rotation, memory.news(), delay);
+  }
+  parts_.teller.announce(rotation, notices, stop);
+  parts_.driver.step("event");
+  if (late) return overtaken(before, memory);
+  if (needs_retry(report)) return retry(rotation, memory.news(), delay);
+  return done(rotation, work, memory);
+}
+
+Next Performer::overtaken(const api::RobotTokenRotation& before, const Memory& memory) {
+  // The watch brings it; late, where the API server was put back to what is older than the cache.
+  const int times = parts_.knowledge.memories
+                        .change(before.meta.key, [](Memory& it) { it.count_ledger_failure(); })
+                        .ledger_failures();
+  return retry(before, memory.news(),
+               retry_delay(ledger_backoff, times, parts_.executor.random(), std::nullopt));
+}
+
+Next Performer::done(const api::RobotTokenRotation& rotation, const Work& work,
+                     const Memory& memory) {
+  const base::MonotonicTime now = parts_.executor.now();
+  int heals = 0;
+  parts_.knowledge.memories.change(rotation.meta.key, [&](Memory& it) {
+    it.settle_drift(memory.news());
+    it.stop_waiting();
+    if (work.watch) it.watched(now, parts_.executor.random());
+    if (work.goal == Goal::synchronize && !work.watch) heals = it.count_heal(now);
+  });
+  if (heals == 0) return Next::at(now, Urgency::normal);
+  return retry(rotation, memory.news(),
+               base::backoff_delay(heal_backoff, heals, parts_.executor.random()));
+}
+
+Next Performer::retry(const api::RobotTokenRotation& rotation, std::uint64_t news,
+                      base::Duration delay) {
+  const base::MonotonicTime until = parts_.executor.now() + delay;
+  const std::string inputs = inputs_of(parts_.caches, rotation);
+  const Memory memory = parts_.knowledge.memories.change(rotation.meta.key, [&](Memory& it) {
+    it.wait(it.news() == news ? until : base::MonotonicTime{}, inputs);
+  });
+  return Next::at(memory.not_before(), urgency_of(rotation));
+}
+
+}  // namespace quay_rotator::rotation

@@ -1,0 +1,47 @@
+// Tells what has come of a look: in the resource's status and in Events.
+#pragma once
+
+#include <stop_token>
+#include <vector>
+
+#include "api/robot_token_rotation.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "kube/event_recorder.h"
+#include "rotation/knowledge.h"
+#include "rotation/status.h"
+#include "runtime/status_writer.h"
+#include "runtime/work_queue.h"
+
+namespace quay_rotator::rotation {
+
+// A ledger may mean an outage.
+runtime::Urgency urgency_of(const api::RobotTokenRotation& rotation);
+
+// Thread-safe. All that it is made of must outlive it.
+class Teller {
+ public:
+  Teller(runtime::StatusWriter<api::RobotTokenRotation>& status, kube::EventRecorder& events,
+         Memories& memories, base::Executor& executor, base::Log log);
+
+  // Writes a status that needed no run and announces it. Where another writer was faster, its
+  // change brings the key back.
+  runtime::Next report(const api::RobotTokenRotation& rotation, const StatusUpdate& update,
+                       const std::stop_token& stop);
+  // As report(), but not twice without a pause: two processes that know different things, as when
+  // one takes over from another, would write in turns for as long as that lasts.
+  runtime::Next remark(const api::RobotTokenRotation& rotation, const StatusUpdate& update,
+                       const std::stop_token& stop);
+  // A status is there.
+  void announce(const api::RobotTokenRotation& rotation, const std::vector<Notice>& notices,
+                const std::stop_token& stop);
+
+ private:
+  runtime::StatusWriter<api::RobotTokenRotation>& status_;
+  kube::EventRecorder& events_;
+  Memories& memories_;
+  base::Executor& executor_;
+  base::Log log_;
+};
+
+}  // namespace quay_rotator::rotation
