@@ -74,6 +74,8 @@ Session::Session(const api::QuayConnection& connection, std::string origin, std:
       robots_(*transport_, origin_, {request_deadline, observer}),
       registry_(*transport_, origin_, {request_deadline, observer, std::move(open_realm)}),
       lane_(std::move(lane)),
+      challenge_reader_(executor),
+      token_reader_(executor),
       api_token_(std::make_shared<const base::SecretString>(std::move(api_token))) {}
 
 template <class Call>
@@ -123,7 +125,14 @@ quay::Expected<void> Session::list(
 
 quay::Expected<void> Session::login(const quay::RobotCredential& credential,
                                     const std::stop_token& stop) {
-  return in_lane([&] { return registry_.login(credential, stop); });
+  return in_lane([&]() -> quay::Expected<void> {
+    if (!registry_.prepared()) {
+      quay::Expected<void> answer;
+      challenge_reader_.read([&] { answer = registry_.prepare(credential.robot, stop); }, stop);
+      if (!answer) return answer;
+    }
+    return registry_.login(credential, stop);
+  });
 }
 
 quay::Expected<void> Session::probe(const std::stop_token& stop) {
@@ -154,9 +163,12 @@ Session::Token Session::api_token() {
 
 Session::Token Session::other_token_than(const Token& refused, const std::stop_token& stop) {
   if (auto current = api_token(); current != refused) return current;  // another thread was faster
-  auto token = read_api_token(client_, connection_.name_space, credentials_, stop);
-  if (!token) return nullptr;
-  replace_api_token(std::move(*token));
+  token_reader_.read(
+      [&] {
+        auto token = read_api_token(client_, connection_.name_space, credentials_, stop);
+        if (token) replace_api_token(std::move(*token));
+      },
+      stop);
   auto current = api_token();
   return current == refused ? nullptr : current;
 }

@@ -12,6 +12,7 @@
 #include "api/quay_connection.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/one_reader.h"
 #include "connection/material.h"
 #include "http/allowed_hosts.h"
 #include "http/proxy.h"
@@ -86,14 +87,18 @@ class Session {
   quay::RobotsApi robots_;
   quay::RegistryLogin registry_;
   std::shared_ptr<runtime::Lane> lane_;
+  // The first burst of a connection, and the first after its API token was replaced.
+  base::OneReader challenge_reader_;
+  base::OneReader token_reader_;
   std::mutex mutex_;
   Token api_token_;
 };
 
 // Thread-safe. Makes sessions from QuayConnections and keeps each until its connection's spec
 // changes or refresh() finds another CA or proxy; another API token is put into the session that is
-// there. No lock is held while the API server is asked: two threads may resolve one connection at
-// once, and the last wins. Who still works with a session that was replaced keeps it alive.
+// there. What several want of a connection at once is read once. No lock is held while the API
+// server is asked: where a read and a refresh() resolve one connection at once, the last wins. Who
+// still works with a session that was replaced keeps it alive.
 class Sessions {
  public:
   Sessions(runtime::Store<api::QuayConnection>& connections, kube::Client& client,
@@ -113,6 +118,8 @@ class Sessions {
  private:
   struct Kept;
   using Result = tl::expected<std::shared_ptr<Session>, Problem>;
+  // Null: there is none for that spec.
+  std::shared_ptr<Session> kept(const kube::ObjectKey& connection);
   Result resolve(const api::QuayConnection& connection, const std::stop_token& stop);
   // How to reach that url, but for the CA that is trusted. ProxyInvalid, HostNotAllowed.
   [[nodiscard]] tl::expected<http::Endpoint, Problem> endpoint(const api::QuayConnectionSpec& spec,
@@ -132,6 +139,7 @@ class Sessions {
   http::AllowedHosts allowed_hosts_;
   std::mutex mutex_;
   std::map<kube::ObjectKey, std::shared_ptr<Kept>> kept_;
+  std::map<kube::ObjectKey, std::shared_ptr<base::OneReader>> readers_;
 };
 
 }  // namespace quay_rotator::connection

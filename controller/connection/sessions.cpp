@@ -30,12 +30,28 @@ Sessions::Sessions(runtime::Store<api::QuayConnection>& connections, kube::Clien
       request_deadline_(request_deadline),
       allowed_hosts_(std::move(allowed_hosts)) {}
 
+std::shared_ptr<Session> Sessions::kept(const kube::ObjectKey& connection) {
+  const auto cached = connections_.find(connection);
+  if (!cached) return nullptr;
+  const std::lock_guard lock(mutex_);
+  const auto found = kept_.find(connection);
+  const bool fits = found != kept_.end() && found->second->made_from(*cached);
+  return fits ? found->second->session : nullptr;
+}
+
 Sessions::Result Sessions::session(const kube::ObjectKey& connection, const std::stop_token& stop) {
-  if (const auto cached = connections_.find(connection)) {
+  if (auto session = kept(connection)) return session;
+  std::shared_ptr<base::OneReader> reader;
+  {
     const std::lock_guard lock(mutex_);
-    const auto found = kept_.find(connection);
-    if (found != kept_.end() && found->second->made_from(*cached)) return found->second->session;
+    auto& place = readers_[connection];
+    if (!place) place = std::make_shared<base::OneReader>(executor_);
+    reader = place;
   }
+  std::optional<Result> read;
+  reader->read([&] { read = refresh(connection, stop); }, stop);
+  if (read) return *read;
+  if (auto session = kept(connection)) return session;
   return refresh(connection, stop);
 }
 
@@ -55,6 +71,7 @@ Sessions::Result Sessions::refresh(const kube::ObjectKey& connection, const std:
 void Sessions::forget(const kube::ObjectKey& connection) {
   std::shared_ptr<Kept> gone;  // destroyed without the lock
   const std::lock_guard lock(mutex_);
+  readers_.erase(connection);
   const auto found = kept_.find(connection);
   if (found == kept_.end()) return;
   gone = std::move(found->second);

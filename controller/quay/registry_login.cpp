@@ -205,6 +205,17 @@ std::optional<std::string> RegistryLogin::self_given_name(const std::stop_token&
   return name_;
 }
 
+Expected<void> RegistryLogin::prepare(const std::string& robot, const std::stop_token& stop) {
+  const auto read = challenge(robot, stop);
+  if (!read) return tl::unexpected(read.error());
+  return {};
+}
+
+bool RegistryLogin::prepared() {
+  const std::lock_guard lock(mutex_);
+  return challenge_.has_value();
+}
+
 Expected<void> RegistryLogin::login(const RobotCredential& credential,
                                     const std::stop_token& stop) {
   const auto where = challenge(credential.robot, stop);

@@ -33,6 +33,9 @@ class RegistryLogin {
  public:
   RegistryLogin(http::Transport& transport, std::string origin, RegistryLoginOptions options);
 
+  // Asks for the challenge, where it is not known. `robot` is for messages.
+  Expected<void> prepare(const std::string& robot, const std::stop_token& stop);
+  [[nodiscard]] bool prepared();
   // Success proves the credential. Only login_refused, robot_unknown_to_registry, robots_disallowed
   // and robot_owner_disabled speak about it; every other error says nothing about it.
   Expected<void> login(const RobotCredential& credential, const std::stop_token& stop);

@@ -1,5 +1,6 @@
 #include "connection/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -600,6 +601,58 @@ TEST_F(QuaySessionTest, LogsInAtItsRegistry) {
   EXPECT_TRUE(logged_in.has_value()) << logged_in.error().message;
   ASSERT_THAT(sent_, SizeIs(2));
   EXPECT_EQ(sent_[0], "GET /v2/");
+}
+
+// A burst of looks at the resources of one connection.
+TEST_F(QuaySessionTest, WhatSeveralWantAtOnceIsAskedOnce) {
+  server_.set_fault([this](const SentRequest&) -> std::optional<FakeResult> {
+    executor_.sleep_for(seconds(1), {});
+    return std::nullopt;
+  });
+  quay_ = [](const SentRequest& request) -> FakeResult {
+    if (request.target.starts_with("/v2/auth")) return json_answer(200, R"({"token":"jwt"})");
+    Answer challenge = json_answer(401, "{}");
+    challenge.delay = seconds(1);
+    challenge.headers.push_back({"WWW-Authenticate",
+                                 "Bearer realm=\"https://quay.example.com:8443/v2/auth\","
+                                 "service=\"quay.example.com:8443\""});
+    return challenge;
+  };
+  const quay::RobotCredential credential{"acme+puller", base::SecretString::copy_of(robot_token)};
+  executor_.run([&] {
+    std::vector<std::unique_ptr<base::Thread>> looks;
+    for (int each = 0; each < 5; ++each) {
+      looks.push_back(executor_.spawn("look", [&](const std::stop_token& stop) {
+        const auto session = sessions_->session(key, stop);
+        ASSERT_TRUE(session.has_value());
+        EXPECT_TRUE((*session)->login(credential, stop).has_value());
+      }));
+    }
+    for (const auto& look : looks) look->join();
+  });
+  EXPECT_THAT(server_.calls(), SizeIs(1)) << "its API token";
+  EXPECT_EQ(std::ranges::count(sent_, "GET /v2/"), 1);
+  EXPECT_THAT(sent_, SizeIs(6));
+}
+
+// They wait for one failure, not for one after the other.
+TEST_F(QuaySessionTest, WhoWaitedInVainAsksBesideTheOthers) {
+  server_.remove("secrets/team-a/quay-api");
+  server_.set_fault([this](const SentRequest&) -> std::optional<FakeResult> {
+    executor_.sleep_for(seconds(1), {});
+    return std::nullopt;
+  });
+  const base::MonotonicTime began = executor_.now();
+  executor_.run([&] {
+    std::vector<std::unique_ptr<base::Thread>> looks;
+    for (int each = 0; each < 5; ++each) {
+      looks.push_back(executor_.spawn("look", [&](const std::stop_token& stop) {
+        EXPECT_FALSE(sessions_->session(key, stop).has_value());
+      }));
+    }
+    for (const auto& look : looks) look->join();
+  });
+  EXPECT_LE(executor_.now() - began, seconds(2));
 }
 
 TEST_F(QuaySessionTest, ARealmElsewhereGetsTheTokenOnlyWhenItIsNamed) {
