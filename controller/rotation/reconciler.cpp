@@ -40,14 +40,14 @@ Next Reconciler::reconcile(const kube::ObjectKey& key, const std::stop_token& st
   if (memory.waits(inputs, now)) return Next::at(memory.not_before(), urgency_of(*rotation));
 
   const Sight::View sight = parts_.knowledge.sight.of(key);
-  if (!sight.connections) return await_caches(*rotation, sight, stop);
+  if (!sight.connections) return await_caches(*rotation, sight, Why::caches_incomplete, stop);
   const View view = look(parts_.caches, parts_.knowledge, *rotation, memory, sight, wall_now, now);
   const auto [what, why] = plan(view);
 
   if (const auto* work = std::get_if<Work>(&what)) {
     return parts_.performer.perform(view, *work, why, memory, stop);
   }
-  if (std::holds_alternative<Postpone>(what)) return await_caches(*rotation, sight, stop);
+  if (std::holds_alternative<Postpone>(what)) return await_caches(*rotation, sight, why, stop);
   if (std::holds_alternative<Await>(what)) {
     return Next::at(now + watch_delay, urgency_of(*rotation));
   }
@@ -107,19 +107,26 @@ Next Reconciler::halt(const View& view, Why why, const std::stop_token& stop) {
 }
 
 Next Reconciler::await_caches(const api::RobotTokenRotation& rotation, const Sight::View& sight,
-                              const std::stop_token& stop) {
+                              Why why, const std::stop_token& stop) {
   const Urgency urgency = urgency_of(rotation);
   if (!parts_.knowledge.sight.postpone(rotation.meta.key, urgency, sight.version)) {
     return Next::at(parts_.executor.now(), urgency);
   }
-  // What a ledger or another cluster has to say of it says more.
-  if (sight.unreadable && !rotation.status.rotation && !rotation.deleting &&
-      parts_.knowledge.sight.looked_after(rotation)) {
-    return parts_.teller.remark(
-        rotation, namespace_unreadable(rotation, *sight.unreadable, parts_.executor.wall_now()),
-        stop);
+  // What a ledger, another cluster or a conflict has to say of it says more.
+  if (rotation.status.rotation || rotation.deleting ||
+      !parts_.knowledge.sight.looked_after(rotation)) {
+    return {};
   }
-  return {};
+  const base::WallTime now = parts_.executor.wall_now();
+  if (sight.unreadable) {
+    return parts_.teller.remark(rotation, namespace_unreadable(rotation, *sight.unreadable, now),
+                                stop);
+  }
+  const bool may_be_another = why == Why::owners_unknown &&
+                              parts_.knowledge.sight.unreadable() > 0 &&
+                              !rotation.status.conditions.is_true("Conflict");
+  if (!may_be_another) return {};
+  return parts_.teller.remark(rotation, owners_unknown(rotation, now), stop);
 }
 
 Next Reconciler::mark(const View& view, const std::stop_token& stop) {

@@ -47,7 +47,7 @@ class Reconciler {
                      const std::stop_token& stop);
   runtime::Next halt(const View& view, Why why, const std::stop_token& stop);
   runtime::Next await_caches(const api::RobotTokenRotation& rotation, const Sight::View& sight,
-                             const std::stop_token& stop);
+                             Why why, const std::stop_token& stop);
   runtime::Next mark(const View& view, const std::stop_token& stop);
 
   ReconcilerParts parts_;

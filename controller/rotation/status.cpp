@@ -605,6 +605,15 @@ StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const
   return writer.take();
 }
 
+StatusUpdate owners_unknown(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  Writer writer(rotation, now);
+  writer.set("Reconciling", ConditionStatus::true_, "OwnersUnknown",
+             "a rotation waits: quay-rotator cannot read every namespace that it was told to look "
+             "after, and another resource there may own this robot; an administrator finds in the "
+             "log which namespace it is");
+  return writer.take();
+}
+
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
                                 const connection::Problem& problem, base::WallTime now,
                                 base::Duration retry_delay) {

@@ -74,6 +74,8 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
 // Its namespace cannot be read, for the reason `why`.
 StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const std::string& why,
                                   base::WallTime now);
+// What is to be done waits: in a namespace that cannot be read an older resource may own the robot.
+StatusUpdate owners_unknown(const api::RobotTokenRotation& rotation, base::WallTime now);
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
                                 const connection::Problem& problem, base::WallTime now,
                                 base::Duration retry_delay);

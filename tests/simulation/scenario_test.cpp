@@ -1199,11 +1199,13 @@ TEST_F(Neighbours, NamespaceThatCannotBeReadCostsItself) {
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(theirs.front()), 0);
   EXPECT_EQ(world.commits(younger), 0) << "somebody in team-b may own it";
+  EXPECT_EQ(condition(world.status(younger), "Reconciling", "reason"), "OwnersUnknown");
   EXPECT_THAT(world.replica(0)->metrics(), HasSubstr("\nquay_rotator_unreadable_namespaces 1\n"));
   world.api.unlisted.clear();
   world.advance(minutes(5));
   EXPECT_EQ(world.commits(theirs.front()), 1);
   EXPECT_EQ(world.commits(younger), 1);
+  EXPECT_EQ(condition(world.status(younger), "Reconciling", "reason"), "");
   expect_no_violation();
 }
 
