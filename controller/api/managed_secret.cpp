@@ -19,6 +19,9 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t most_marks = 1024;
+// Kubernetes' own limits. Anybody may have written the annotation, and it stays in memory.
+constexpr std::size_t longest_namespace = 63;
+constexpr std::size_t longest_name = 253;
 
 // A robot's name and what may be known of its token.
 struct Login {
@@ -150,6 +153,18 @@ bool names_controller(const json& owner_reference) {
   return base::bool_or(owner_reference, "controller", false).value_or(false);
 }
 
+kube::ObjectKey owner_named(std::string_view value, std::string_view name_space) {
+  std::string_view name = value;
+  if (const std::size_t slash = value.find('/'); slash != std::string_view::npos) {
+    name_space = value.substr(0, slash);
+    name = value.substr(slash + 1);
+  }
+  const bool named = !name_space.empty() && name_space.size() <= longest_namespace &&
+                     !name.empty() && name.size() <= longest_name &&
+                     name.find('/') == std::string_view::npos;
+  return named ? kube::ObjectKey{std::string(name_space), std::string(name)} : kube::ObjectKey{};
+}
+
 std::uint64_t label_mark(std::string_view key, std::string_view value) {
   return mark({"label", key, value});
 }
@@ -186,8 +201,13 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
   secret.immutable = fields.immutable;
   for (const auto& [key, value] : fields.labels) secret.marks.push_back(label_mark(key, value));
   for (const auto& [key, value] : fields.annotations) {
-    if (key == owner_annotation) secret.owner = value;
-    secret.marks.push_back(annotation_mark(key, value));
+    if (key == owner_annotation) {
+      secret.owner = owner_named(value, secret.meta.key.name_space);
+    } else if (key == owner_uid_annotation) {
+      secret.owner_uid = owner_mark(value);
+    } else {
+      secret.marks.push_back(annotation_mark(key, value));
+    }
   }
   for (const OwnerUid& owner : fields.owners) secret.marks.push_back(owner_mark(owner.uid));
   if (const json* owners = base::find(object, "metadata.ownerReferences")) {
@@ -214,7 +234,9 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
 template <class V>
 void describe(V& v, kube::Is<ManagedSecret> auto& secret) {
   v.kept(secret.meta);
-  v.kept(secret.owner);
+  v.kept(secret.owner.name_space, {.shared = true});
+  v.kept(secret.owner.name);
+  v.kept(secret.owner_uid, {.digest = true});
   v.kept(secret.docker_config);
   v.kept(secret.immutable);
   v.kept(secret.controlled);

@@ -18,8 +18,9 @@ namespace quay_rotator::api {
 // Marks what we wrote; the watch selects by this label.
 inline constexpr std::string_view managed_by_label = "app.kubernetes.io/managed-by";
 inline constexpr std::string_view managed_by_value = "quay-rotator";
-// Which RobotTokenRotation of the namespace owns the Secret.
+// Which RobotTokenRotation owns the Secret: "namespace/name", and the uid of that one.
 inline constexpr std::string_view owner_annotation = "quayrotator.dev/rotation";
+inline constexpr std::string_view owner_uid_annotation = "quayrotator.dev/rotation-uid";
 // Set by the owner of a foreign Secret: the name of the rotation that may take it over.
 inline constexpr std::string_view take_over_annotation = "quayrotator.dev/allow-take-over-by";
 inline constexpr std::string_view docker_config_type = "kubernetes.io/dockerconfigjson";
@@ -27,14 +28,15 @@ inline constexpr std::string_view docker_config_key = ".dockerconfigjson";
 
 struct ManagedSecret {
   kube::ObjectMeta meta;
-  std::string owner;           // owner_annotation's value
-  bool docker_config = false;  // the type is dockerconfigjson
+  kube::ObjectKey owner;        // owner_named() by it; without a name: nobody
+  std::uint64_t owner_uid = 0;  // owner_mark of owner_uid_annotation's value; 0: it has none
+  bool docker_config = false;   // the type is dockerconfigjson
   bool immutable = false;
   bool controlled = false;           // by another controller than a RobotTokenRotation
   int rotations = 0;                 // owner references to a RobotTokenRotation, whichever
   std::uint64_t content = 0;         // credentials_digest of what it holds; 0: not what we write
-  std::vector<std::uint64_t> marks;  // sorted digests of "label key=value", "annotation key=value",
-                                     // "owner uid"
+  std::vector<std::uint64_t> marks;  // sorted digests of "label key=value", "annotation key=value"
+                                     // (but the owner's two), "owner uid"
   bool operator==(const ManagedSecret&) const = default;
 
   static base::Expected<ManagedSecret> from_json(const nlohmann::json& object);
@@ -45,6 +47,10 @@ struct ManagedSecret {
 // Of an owner reference: is its owner a RobotTokenRotation? And is the owner in charge?
 bool names_rotation(const nlohmann::json& owner_reference);
 bool names_controller(const nlohmann::json& owner_reference);
+
+// Whom owner_annotation's value on a Secret of that namespace names: "namespace/name", or a bare
+// name of that namespace. Without a name: nobody, it is no such value.
+kube::ObjectKey owner_named(std::string_view value, std::string_view name_space);
 
 std::uint64_t label_mark(std::string_view key, std::string_view value);
 std::uint64_t annotation_mark(std::string_view key, std::string_view value);

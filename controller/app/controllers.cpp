@@ -21,7 +21,8 @@
 #include "runtime/reflector.h"
 #include "runtime/status_writer.h"
 #include "runtime/store.h"
-#include "target/publisher.h"
+#include "target/prune.h"
+#include "target/writer.h"
 
 namespace quay_rotator::app {
 
@@ -238,9 +239,10 @@ struct Controllers::Parts {
   runtime::StatusWriter<api::RobotTokenRotation> status{client, api::rotations, rotations};
   runtime::StatusWriter<api::QuayConnection> connection_status{client, api::connections,
                                                                connections};
-  target::Publisher publisher{client, secrets, with.executor, with.log};
+  target::Writer writer{client, secrets, with.executor, with.log};
+  target::Pruner pruner{client, secrets, with.log};
   rotation::Driver driver{status,
-                          publisher,
+                          writer,
                           with.executor,
                           {options.quay_timeout, options.regenerate_hold,
                            [this] { return !election || election->leading(); }, with.after_step}};
@@ -250,7 +252,7 @@ struct Controllers::Parts {
   rotation::Teller teller{status, events, knowledge.memories, with.executor, with.log};
   rotation::Performer performer{{caches, knowledge, workforce.rotations(), sessions, newcomers,
                                  driver, status, teller, metrics, with.executor, with.log}};
-  rotation::Reconciler reconciler{{caches, knowledge, performer, teller, publisher, status, metrics,
+  rotation::Reconciler reconciler{{caches, knowledge, performer, teller, pruner, status, metrics,
                                    with.executor, with.log, with.after_step}};
   rotation::Wake wake{{rotations, connections, secrets, caches, knowledge, newcomers,
                        workforce.rotations(), workforce.lanes(), metrics, with.executor}};

@@ -18,7 +18,20 @@ const EVP_MD* sha256() {
   return algorithm != nullptr ? algorithm : EVP_sha256();
 }
 
+std::string hex(std::uint64_t bits) {
+  std::string digits;
+  for (unsigned shift = 64; shift != 0;) {
+    shift -= 4;
+    digits += hex_digits[bits >> shift & 0xFU];
+  }
+  return digits;
+}
+
 }  // namespace
+
+std::string digest_text(std::string_view text) {
+  return hex(digest64(text));
+}
 
 std::uint64_t digest64(std::string_view text) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
@@ -46,12 +59,7 @@ std::optional<Fingerprint> Fingerprint::parse(std::string_view text) {
 }
 
 std::string Fingerprint::text() const {
-  std::string text(prefix);
-  for (unsigned shift = 64; shift != 0;) {
-    shift -= 4;
-    text += hex_digits[bits_ >> shift & 0xFU];
-  }
-  return text;
+  return std::string(prefix) + hex(bits_);
 }
 
 }  // namespace quay_rotator::base

@@ -34,5 +34,7 @@ class Fingerprint {
 
 // First 64 bits of SHA-256, big endian: for digests that must be the same in every process.
 std::uint64_t digest64(std::string_view text);
+// The same as 16 hex digits.
+std::string digest_text(std::string_view text);
 
 }  // namespace quay_rotator::base

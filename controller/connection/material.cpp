@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kube/secret_document.h"
 #include "quay/robots_api.h"
-#include "target/secret_document.h"
 
 namespace quay_rotator::connection {
 
@@ -45,8 +45,9 @@ MaterialExpected<base::SecretString> read_key(kube::Client& client, const std::s
     if (error.kind == kube::Error::Kind::forbidden) return problem(missing, kube::explain(error));
     return problem("ApiServerUnavailable", error.message);
   }
-  const target::SecretDocument document(std::move(*answer));
-  auto value = document.value(reference.kind, reference.key);
+  const kube::SecretDocument document(std::move(*answer));
+  auto value =
+      config_map ? document.config_map_value(reference.key) : document.secret_value(reference.key);
   if (!value) {
     // Which keys it has is not told: whoever reads the condition may not be allowed to read it.
     return problem(missing, what + " has no key \"" + reference.key + "\": add it, or correct " +

@@ -17,13 +17,13 @@ constexpr base::WallTime::duration longest_believed = std::chrono::hours(24);
 // One run of the protocol: what its steps share.
 class Run {
  public:
-  Run(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Publisher& publisher,
+  Run(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Writer& writer,
       base::Executor& executor, const DriverOptions& options, api::RobotTokenRotation rotation,
       connection::Session& session, const std::vector<target::DesiredSecret>& targets,
       std::optional<quay::RobotCredential> listed, base::Duration ledger_seen_for,
       const std::stop_token& stop)
       : status_(status),
-        publisher_(publisher),
+        writer_(writer),
         executor_(executor),
         options_(options),
         rotation_(std::move(rotation)),
@@ -56,7 +56,7 @@ class Run {
   Outcome perform(const DryRunTargets&) {
     const std::size_t size =
         credential_.token.empty() ? placeholder_size : credential_.token.size();
-    return TargetsAnswered{publisher_.dry_run(rotation_, targets_, credential_.robot, size, stop_)};
+    return TargetsAnswered{writer_.dry_run(rotation_, targets_, credential_.robot, size, stop_)};
   }
 
   Outcome perform(const LogIn&) {
@@ -90,7 +90,7 @@ class Run {
   }
 
   Outcome perform(const Publish&) {
-    auto problems = publisher_.publish(rotation_, targets_, credential_, stop_);
+    auto problems = writer_.publish(rotation_, targets_, credential_, stop_);
     published_ = executor_.now();
     return TargetsAnswered{std::move(problems)};
   }
@@ -107,7 +107,7 @@ class Run {
 
  private:
   runtime::StatusWriter<api::RobotTokenRotation>& status_;
-  target::Publisher& publisher_;
+  target::Writer& writer_;
   base::Executor& executor_;
   const DriverOptions& options_;
   api::RobotTokenRotation rotation_;
@@ -126,9 +126,9 @@ class Run {
 
 }  // namespace
 
-Driver::Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Publisher& publisher,
+Driver::Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Writer& writer,
                base::Executor& executor, DriverOptions options)
-    : status_(status), publisher_(publisher), executor_(executor), options_(std::move(options)) {}
+    : status_(status), writer_(writer), executor_(executor), options_(std::move(options)) {}
 
 void Driver::step(std::string_view name) const {
   if (options_.after_step) options_.after_step(name);
@@ -140,7 +140,7 @@ DriverResult Driver::run(api::RobotTokenRotation rotation, connection::Session& 
                          const std::stop_token& stop) {
   input.request_deadline = options_.request_deadline;
   input.hold = options_.regenerate_hold;
-  Run run(status_, publisher_, executor_, options_, std::move(rotation), session, targets,
+  Run run(status_, writer_, executor_, options_, std::move(rotation), session, targets,
           std::move(listed), input.ledger_seen_for, stop);
   Protocol protocol(std::move(input));
   for (;;) {

@@ -16,7 +16,7 @@
 #include "kube/client.h"
 #include "rotation/protocol.h"
 #include "runtime/status_writer.h"
-#include "target/publisher.h"
+#include "target/writer.h"
 
 namespace quay_rotator::rotation {
 
@@ -41,7 +41,7 @@ struct DriverResult {
 // Thread-safe; one resource at a time is the work queue's promise.
 class Driver {
  public:
-  Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Publisher& publisher,
+  Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Writer& writer,
          base::Executor& executor, DriverOptions options);
 
   // `listed`: what a list has told of the robot, in place of its first own answer.
@@ -53,7 +53,7 @@ class Driver {
 
  private:
   runtime::StatusWriter<api::RobotTokenRotation>& status_;
-  target::Publisher& publisher_;
+  target::Writer& writer_;
   base::Executor& executor_;
   DriverOptions options_;
 };

@@ -136,6 +136,7 @@ Next Performer::perform(const View& view, const Work& work, Why why, const Memor
                        {"rotation", task.ledger ? task.ledger->id : task.rotation_id},
                        {"goal", text(work.goal)},
                        {"because", rotation::text(why)}});
+  if (work.heals) log.info("healing", {{"finding", target::summary(view.stale)}});
   DriverResult result = parts_.driver.run(rotation, **session, std::move(task), targets,
                                           std::move(listed), log, stop);
   log_end(log, result, targets.size());
@@ -262,7 +263,7 @@ Next Performer::finish(const View& view, DriverResult result, const Work& work, 
   run.outage = result.outage;
   run.start_overs = start_overs;
   run.watched = memory.watches(parts_.executor.now());
-  run.healed = work.heals;
+  if (work.heals) run.healed = target::summary(view.stale);
   run.now = parts_.executor.wall_now();
   run.retry_delay = delay;
 

@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "kube/client.h"
 #include "quay/error.h"
-#include "target/publisher.h"
+#include "target/problem.h"
 
 namespace quay_rotator::rotation {
 

@@ -62,11 +62,12 @@ Next Reconciler::rest(const View& view, const Rest& rest, const Memory& memory,
   const kube::ObjectKey& key = rotation.meta.key;
   if (rotation.deleting) return {};
   if (view.former_targets) {
-    const auto problems = parts_.publisher.prune(rotation, view.targets, stop);
+    const auto problems = parts_.pruner.prune(rotation, view.targets, stop);
     if (!problems.empty()) {
-      parts_.log.warning("cannot delete a former target", {{"resource", key.text()},
-                                                           {"secret", problems.front().secret},
-                                                           {"error", problems.front().message}});
+      parts_.log.warning("cannot delete a former target",
+                         {{"resource", key.text()},
+                          {"secret", problems.front().object.text()},
+                          {"error", problems.front().message}});
       return parts_.performer.retry(rotation, memory.news(), ordinary_backoff.first);
     }
   }

@@ -14,7 +14,7 @@
 #include "runtime/metrics.h"
 #include "runtime/status_writer.h"
 #include "runtime/work_queue.h"
-#include "target/publisher.h"
+#include "target/prune.h"
 
 namespace quay_rotator::rotation {
 
@@ -24,7 +24,7 @@ struct ReconcilerParts {
   Knowledge& knowledge;
   Performer& performer;
   Teller& teller;
-  target::Publisher& publisher;
+  target::Pruner& pruner;
   runtime::StatusWriter<api::RobotTokenRotation>& status;
   runtime::Metrics& metrics;
   base::Executor& executor;

@@ -113,9 +113,9 @@ class Writer {
     for (const target::Problem& problem : problems) {
       const auto before =
           std::ranges::find_if(rotation_.status.targets.failing, [&](const auto& old) {
-            return old.secret == problem.secret && old.reason == problem.reason;
+            return old.secret == problem.object.name && old.reason == problem.reason;
           });
-      list.push_back({problem.secret, problem.reason, problem.message,
+      list.push_back({problem.object.name, problem.reason, problem.message,
                       before == rotation_.status.targets.failing.end() ? now_ : before->since});
     }
     update_.status.targets.failing = std::move(list);
@@ -179,9 +179,10 @@ std::string summary(const std::vector<target::Problem>& problems) {
   const target::Problem& first = problems.front();
   std::string text = first.message;
   // Our own words name it as namespace/name, the API server's as "name".
-  if (text.find("/" + first.secret) == std::string::npos &&
-      text.find('"' + first.secret + '"') == std::string::npos) {
-    text.insert(0, "Secret " + first.secret + ": ");
+  const std::string& name = first.object.name;
+  if (text.find("/" + name) == std::string::npos &&
+      text.find('"' + name + '"') == std::string::npos) {
+    text.insert(0, first.kind + " " + name + ": ");
   }
   if (problems.size() > 1) {
     text += " (and " + std::to_string(problems.size() - 1) + " more, see status.targets.failing)";
@@ -251,9 +252,9 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const RunResu
              " was made anew: grant it again what it may pull, a new robot has no rights";
     }
     writer.warn(foreign, what + "; " + token + " is in " + secrets(result.targets_total));
-  } else if (result.healed && !report.regenerated && !first) {
+  } else if (!result.healed.empty() && !report.regenerated && !first) {
     writer.notice(kube::EventType::normal, "Healed",
-                  "a target Secret was missing or changed; it holds token " + token + " again");
+                  result.healed + ": healed with token " + token);
   }
   // A ledger that cannot be read stays until nothing can be in flight for it.
   const bool held = report.hold_left && status.has_unreadable_ledger();

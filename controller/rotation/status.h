@@ -41,7 +41,7 @@ struct RunResult {
   std::optional<base::Duration> outage;  // of a regeneration: the POST to the last target
   bool targets_current = true;           // by the cache, with the token of the status
   bool rotates = false;                  // a new token was to be made, or one may have been
-  bool healed = false;                   // a target was not current although nothing had rotated
+  std::string healed;  // what was wrong with a target although nothing had rotated, or ""
   base::WallTime now{};
   base::Duration retry_delay{};  // what the queue will wait before it tries again
   int start_overs = 0;           // in a row

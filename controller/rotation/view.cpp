@@ -1,6 +1,7 @@
 #include "rotation/view.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "http/url.h"
 
@@ -14,9 +15,28 @@ bool has_former_targets(const Caches& caches, const OwnedSecrets& owned,
   if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return false;
   const auto current = std::ranges::count_if(targets, [&](const target::DesiredSecret& target) {
     const auto cached = caches.secrets.find(target.key);
-    return cached && cached->owner == rotation.meta.key.name;
+    return cached && cached->owner == rotation.meta.key;
   });
   return owned.of(rotation.meta.key) > current;
+}
+
+std::vector<target::Finding> stale_of(const Caches& caches, const api::RobotTokenRotation& rotation,
+                                      const std::vector<target::DesiredSecret>& targets) {
+  std::vector<target::Finding> stale;
+  if (!rotation.status.token_fingerprint) return stale;
+  for (const target::DesiredSecret& target : targets) {
+    const auto cached = caches.secrets.find(target.key);
+    std::ranges::move(target::currency(target, cached.get(), rotation.status.robot,
+                                       *rotation.status.token_fingerprint),
+                      std::back_inserter(stale));
+  }
+  return stale;
+}
+
+bool are_current(const api::RobotTokenRotation& rotation,
+                 const std::vector<target::DesiredSecret>& targets,
+                 const std::vector<target::Finding>& stale) {
+  return rotation.status.token_fingerprint && !targets.empty() && stale.empty();
 }
 
 }  // namespace
@@ -48,12 +68,7 @@ std::vector<target::DesiredSecret> targets_of(const Caches& caches,
 
 bool are_current(const Caches& caches, const api::RobotTokenRotation& rotation,
                  const std::vector<target::DesiredSecret>& targets) {
-  if (!rotation.status.token_fingerprint || targets.empty()) return false;
-  return std::ranges::all_of(targets, [&](const target::DesiredSecret& target) {
-    const auto cached = caches.secrets.find(target.key);
-    return target::is_current(target, rotation, cached.get(), rotation.status.robot,
-                              *rotation.status.token_fingerprint);
-  });
+  return are_current(rotation, targets, stale_of(caches, rotation, targets));
 }
 
 std::string inputs_of(const Caches& caches, const api::RobotTokenRotation& rotation) {
@@ -73,7 +88,8 @@ View look(const Caches& caches, const Knowledge& knowledge, const api::RobotToke
   View view{rotation, wall_now, sight.complete.value_or(wall_now)};
   view.owner = standing.owner;
   view.targets = targets_of(caches, rotation);
-  view.targets_current = are_current(caches, rotation, view.targets);
+  view.stale = stale_of(caches, rotation, view.targets);
+  view.targets_current = are_current(rotation, view.targets, view.stale);
   view.former_targets = has_former_targets(caches, knowledge.secrets, rotation, view.targets);
   view.drifted = memory.drifted();
   view.watched = memory.watches(now) && memory.next_watch() <= now;

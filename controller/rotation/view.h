@@ -15,7 +15,8 @@
 #include "rotation/knowledge.h"
 #include "runtime/store.h"
 #include "target/allowed_metadata.h"
-#include "target/publisher.h"
+#include "target/currency.h"
+#include "target/target.h"
 #include "tenancy/cluster_mark.h"
 #include "tenancy/ownership.h"
 
@@ -41,6 +42,8 @@ struct View {
   bool targets_current = false;
   // … and Secrets that are targets no more are still there, and to be deleted.
   bool former_targets = false;
+  // What is wrong with the targets, where they and the token are known.
+  std::vector<target::Finding> stale = {};
   // The organization's list shows another token than the status, or no such robot.
   bool drifted = false;
   // An earlier POST may still be carried out, and it is time to look whether it was.

@@ -126,8 +126,9 @@ void Wake::on_connection(const Connection& before, const Connection& after, Chan
 
 void Wake::on_secret(const Secret& before, const Secret& after, ChangeCause cause) {
   for (const Secret* secret : {&before, &after}) {
-    if (!*secret || (*secret)->owner.empty()) continue;
-    const kube::ObjectKey owner{(*secret)->meta.key.name_space, (*secret)->owner};
+    // A copy in another namespace is nothing to the rotation that it names.
+    if (!*secret || (*secret)->owner.name_space != (*secret)->meta.key.name_space) continue;
+    const kube::ObjectKey& owner = (*secret)->owner;
     OwnedSecrets& counts = parts_.knowledge.secrets;
     secret == &after ? counts.add(owner) : counts.remove(owner);
     if (cause == ChangeCause::live) parts_.queue.add(owner, Urgency::normal);

@@ -20,10 +20,6 @@ std::string text_of(const nlohmann::json* object, std::string_view name) {
   return text == nullptr ? std::string{} : *text;
 }
 
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
 std::string list_of(const std::vector<std::string>& names) {
   std::string list;
   for (const auto& name : names) list += (list.empty() ? "\"" : ", \"") + name + "\"";
@@ -79,11 +75,12 @@ std::string ways_out(const ExistingSecret& existing, const std::string& take_ove
   return "choose another name, delete it, or " + take_over;
 }
 
-std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
-                      const ExistingSecret& existing) {
+std::string not_owned(const DesiredSecret& desired, const ExistingSecret& existing) {
   std::string who;
-  if (!existing.owner.empty()) {
-    who = "belongs to RobotTokenRotation " + desired.key.name_space + "/" + existing.owner;
+  if (existing.owner.name_space == desired.key.name_space) {
+    who = "belongs to RobotTokenRotation " + existing.owner.text();
+  } else if (!existing.owner.name.empty()) {
+    who = "belongs to a RobotTokenRotation of another namespace (it is a copy, most likely)";
   } else if (!existing.managers.empty()) {
     who = "exists and is managed by " + list_of(existing.managers);
   } else {
@@ -92,13 +89,13 @@ std::string not_owned(const DesiredSecret& desired, std::string_view rotation,
   const std::string take_over = "let this rotation take it over with \"kubectl -n " +
                                 desired.key.name_space + " annotate secret " + desired.key.name +
                                 " " + std::string(api::take_over_annotation) + "=" +
-                                std::string(rotation) + "\"";
+                                desired.owner.key.name + "\"";
   return "Secret " + desired.key.text() + " " + who + ": " + ways_out(existing, take_over);
 }
 
 }  // namespace
 
-ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, std::string_view rotation) {
+ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, const DesiredSecret& desired) {
   ExistingSecret existing;
   existing.uid = cached.meta.uid;
   existing.resource_version = cached.meta.resource_version;
@@ -107,20 +104,21 @@ ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, std::string_
   existing.immutable = cached.immutable;
   existing.take_over_allowed =
       std::binary_search(cached.marks.begin(), cached.marks.end(),
-                         api::annotation_mark(api::take_over_annotation, rotation));
+                         api::annotation_mark(api::take_over_annotation, desired.owner.key.name));
   return existing;
 }
 
-ExistingSecret ExistingSecret::of(const nlohmann::json& live, std::string_view rotation,
-                                  const std::vector<std::string>& registries) {
+ExistingSecret ExistingSecret::of(const nlohmann::json& live, const DesiredSecret& desired) {
   ExistingSecret existing;
   const auto* annotations = base::find(live, "metadata.annotations");
   existing.uid = base::string_or(live, "metadata.uid", "").value_or("");
   existing.resource_version = base::string_or(live, "metadata.resourceVersion", "").value_or("");
-  existing.owner = text_of(annotations, api::owner_annotation);
+  existing.owner =
+      api::owner_named(text_of(annotations, api::owner_annotation), desired.key.name_space);
   existing.docker_config = text_of(&live, "type") == api::docker_config_type;
   existing.immutable = base::bool_or(live, "immutable", false).value_or(false);
-  existing.take_over_allowed = text_of(annotations, api::take_over_annotation) == rotation;
+  existing.take_over_allowed =
+      text_of(annotations, api::take_over_annotation) == desired.owner.key.name;
   if (const auto* owners = base::find(live, "metadata.ownerReferences")) {
     for (const auto& owner : *owners) {
       if (api::names_controller(owner) && !api::names_rotation(owner)) {
@@ -128,18 +126,19 @@ ExistingSecret ExistingSecret::of(const nlohmann::json& live, std::string_view r
       }
     }
   }
-  if (existing.docker_config && existing.owner != rotation) {
-    existing.entries = entries_of(live, registries);
+  if (existing.docker_config && existing.owner != desired.owner.key) {
+    existing.entries = entries_of(live, desired.registries);
   }
   return existing;
 }
 
-bool knows_enough(const api::ManagedSecret& cached, std::string_view rotation,
-                  std::string_view rotation_uid, bool owned) {
-  if (cached.controlled || cached.owner.empty()) return false;
-  if (cached.owner != rotation) return !ExistingSecret::of(cached, rotation).take_over_allowed;
-  const bool wanted = owned && std::binary_search(cached.marks.begin(), cached.marks.end(),
-                                                  api::owner_mark(rotation_uid));
+bool knows_enough(const api::ManagedSecret& cached, const DesiredSecret& desired) {
+  if (cached.controlled || cached.owner.name.empty()) return false;
+  if (cached.owner != desired.owner.key) {
+    return !ExistingSecret::of(cached, desired).take_over_allowed;
+  }
+  const bool wanted = desired.owned && std::binary_search(cached.marks.begin(), cached.marks.end(),
+                                                          api::owner_mark(desired.owner.uid));
   return cached.rotations == (wanted ? 1 : 0);
 }
 
@@ -158,10 +157,10 @@ std::optional<nlohmann::json> owners_to_keep(const nlohmann::json& live,
 }
 
 tl::expected<WriteMode, Problem> decide_write(const DesiredSecret& desired,
-                                              std::string_view rotation,
                                               const ExistingSecret* existing) {
   const auto refuse = [&](std::string_view reason, std::string message) {
-    return tl::unexpected(Problem{desired.key.name, std::string(reason), std::move(message), true});
+    return tl::unexpected(Problem{desired.key, std::string(kube::secrets.kind), std::string(reason),
+                                  std::move(message), true});
   };
   if (existing == nullptr) return WriteMode{};
   if (existing->controller) {
@@ -171,8 +170,9 @@ tl::expected<WriteMode, Problem> decide_write(const DesiredSecret& desired,
                       "entry out of the Secret's metadata.ownerReferences and stop it from "
                       "writing the Secret (deleting it first would delete the Secret too)");
   }
-  if (existing->owner != rotation && !existing->take_over_allowed) {
-    return refuse("NotOwned", not_owned(desired, rotation, *existing));
+  const bool ours = existing->owner == desired.owner.key;
+  if (!ours && !existing->take_over_allowed) {
+    return refuse("NotOwned", not_owned(desired, *existing));
   }
   if (!existing->docker_config) {
     return refuse("WrongType", "Secret " + desired.key.text() + " is not of type " +
@@ -185,7 +185,7 @@ tl::expected<WriteMode, Problem> decide_write(const DesiredSecret& desired,
                                    " is marked immutable, so no new token can be written: delete "
                                    "it yourself or choose another name");
   }
-  if (existing->owner == rotation) return WriteMode{true, existing->uid, ""};
+  if (ours) return WriteMode{true, existing->uid, ""};
   if (existing->entries.unreadable) {
     return refuse("ContentUnreadable",
                   "Secret " + desired.key.text() +
@@ -200,76 +200,6 @@ tl::expected<WriteMode, Problem> decide_write(const DesiredSecret& desired,
                       "pod may name several in imagePullSecrets), or choose another name");
   }
   return WriteMode{true, existing->uid, existing->resource_version};
-}
-
-std::vector<std::string> managers_of(const kube::Error& conflict) {
-  std::vector<std::string> managers;
-  if (conflict.kind != kube::Error::Kind::conflict) return managers;
-  for (const auto& cause : conflict.causes) {
-    // conflict with "kubectl-create" using v1
-    const auto open = cause.message.find('"');
-    const auto close = cause.message.find('"', open + 1);
-    if (open == std::string::npos || close == std::string::npos) continue;
-    auto manager = cause.message.substr(open + 1, close - open - 1);
-    if (std::find(managers.begin(), managers.end(), manager) == managers.end()) {
-      managers.push_back(std::move(manager));
-    }
-  }
-  return managers;
-}
-
-Problem problem_of(const kube::ObjectKey& secret, const kube::Error& error) {
-  using Kind = kube::Error::Kind;
-  const auto problem = [&](std::string_view reason, std::string message, bool permanent = true) {
-    return Problem{secret.name, std::string(reason), std::move(message), permanent};
-  };
-  // Policies choose their own status code, so the text decides.
-  if (has(error.message, "denied the request") || has(error.message, "denied request")) {
-    return problem("AdmissionDenied", error.message);
-  }
-  switch (error.kind) {
-    case Kind::forbidden:
-      if (has(error.message, "exceeded quota")) {
-        return problem("QuotaExceeded",
-                       error.message + ": raise the quota or remove a Secret that is not needed");
-      }
-      if (has(error.message, "being terminated")) {
-        return problem("NamespaceTerminating", error.message);
-      }
-      if (has(error.message, "ValidatingAdmissionPolicy") ||
-          has(error.message, "admission webhook")) {
-        return problem("AdmissionDenied", error.message);
-      }
-      return problem("Forbidden", kube::explain(error));
-    case Kind::not_found:
-      return problem("NamespaceNotFound", error.message);
-    case Kind::invalid:
-      if (has(error.message, "when `immutable` is set")) {
-        return problem("Immutable",
-                       error.message + ": delete the Secret yourself or choose another name");
-      }
-      if (has(error.message, "type: Invalid value")) {
-        return problem("WrongType",
-                       error.message + ": delete the Secret yourself or choose another name");
-      }
-      return problem("Invalid", error.message);
-    case Kind::conflict:
-    case Kind::already_exists:
-      // Looked at once more already, so somebody changes it as fast as we look.
-      return problem("NotOwned", error.message + ": somebody else writes this Secret", false);
-    case Kind::cancelled:
-      return problem("ApiServerUnavailable", "stopped before the Secret was written", false);
-    case Kind::expired:
-    case Kind::ahead:
-    case Kind::too_many_requests:
-    case Kind::server:
-    case Kind::unreachable:
-    case Kind::malformed:
-    case Kind::unauthorized:
-    case Kind::credentials:
-      break;
-  }
-  return problem("ApiServerUnavailable", error.message, false);
 }
 
 }  // namespace quay_rotator::target

@@ -300,7 +300,7 @@ func TestTheOperatorsWritesAreConfined(t *testing.T) {
 	allowed(apply(secret("foreign", nil)))
 	cluster.kubectl(t, "", "-n", "tenant", "label", "secret", "ours", "app.kubernetes.io/managed-by-")
 	expectError(t, apply(secret("ours", nil)), "only where quayrotator.dev/allow-take-over-by lets it")
-	cluster.kubectl(t, "", "-n", "tenant", "annotate", "secret", "ours", "quayrotator.dev/rotation=a")
+	cluster.kubectl(t, "", "-n", "tenant", "annotate", "secret", "ours", "quayrotator.dev/rotation=tenant/a")
 	allowed(apply(secret("ours", nil)))
 	allowed(operator.send("DELETE", secrets+"ours", "application/json", nil))
 

@@ -342,7 +342,7 @@ func TestGitOpsOfALiveTeam(t *testing.T) {
 	cluster.kubectl(t, "", "-n", "team", "delete", "rtr", "puller")
 	cluster.waitUntilReady(t, "renamed")
 	secret := cluster.get(t, "-n", "team", "secret", "quay-pull")
-	if at(secret, "metadata", "uid") != uid || at(secret, "metadata", "annotations", "quayrotator.dev/rotation") != "renamed" {
+	if at(secret, "metadata", "uid") != uid || at(secret, "metadata", "annotations", "quayrotator.dev/rotation") != "team/renamed" {
 		t.Errorf("the Secret has not changed hands: %s", toJSON(t, secret["metadata"]))
 	}
 	var robot struct{ Regenerations int }

@@ -9,7 +9,7 @@
 #include "fuzz/target.h"
 #include "kube/client.h"
 #include "kube/credentials.h"
-#include "target/decide.h"
+#include "target/problem.h"
 
 namespace quay_rotator::fuzz {
 namespace {

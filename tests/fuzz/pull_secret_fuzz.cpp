@@ -15,18 +15,16 @@
 #include "base/json.h"
 #include "fuzz/target.h"
 #include "kube/object.h"
+#include "kube/secret_document.h"
 #include "target/decide.h"
-#include "target/docker_config.h"
 #include "target/foreign_entries.h"
-#include "target/secret_document.h"
+#include "target/render.h"
 
 namespace quay_rotator::fuzz {
 namespace {
 
 using base::SecretString;
 using nlohmann::json;
-
-constexpr std::string_view rotation_name = "puller";
 
 json secret_with(std::string_view data) {
   return {{"metadata", {{"name", "quay-pull"}, {"namespace", "team-a"}, {"uid", "1"}}},
@@ -135,24 +133,25 @@ void check_object(std::string_view text) {
   auto object = kube::parse_object(text);
   if (!object || !object->is_object()) return;
   const auto cached = api::ManagedSecret::from_json(*object);
-  const target::DesiredSecret desired{{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
-  const auto live = target::ExistingSecret::of(*object, rotation_name, desired.registries);
-  const auto by_live = target::decide_write(desired, rotation_name, &live);
+  target::DesiredSecret desired{
+      {"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}, {{"team-a", "puller"}, "1"}, true};
+  const auto live = target::ExistingSecret::of(*object, desired);
+  const auto by_live = target::decide_write(desired, &live);
   if (!by_live) expect(!by_live.error().message.empty(), "a refusal says why");
   for (const bool owned : {true, false}) {
-    if (!cached || !target::knows_enough(*cached, rotation_name, "1", owned)) continue;
+    desired.owned = owned;
+    if (!cached || !target::knows_enough(*cached, desired)) continue;
     expect(!target::owners_to_keep(*object, owned ? "1" : ""),
            "what the cache is enough for names no former owner");
-    const auto known = target::ExistingSecret::of(*cached, rotation_name);
-    const auto by_cache = target::decide_write(desired, rotation_name, &known);
+    const auto known = target::ExistingSecret::of(*cached, desired);
+    const auto by_cache = target::decide_write(desired, &known);
     expect(by_live.has_value() == by_cache.has_value() && (!by_live || *by_live == *by_cache),
            "the cache and the API server say the same about a Secret");
   }
-  const target::SecretDocument document(std::move(*object));
+  const kube::SecretDocument document(std::move(*object));
   for (const std::string_view key : {api::docker_config_key, std::string_view("token")}) {
-    for (const auto kind : {api::KeyReference::Kind::secret, api::KeyReference::Kind::config_map}) {
-      (void)document.value(kind, key);
-    }
+    (void)document.secret_value(key);
+    (void)document.config_map_value(key);
   }
 }
 

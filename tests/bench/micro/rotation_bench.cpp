@@ -11,8 +11,8 @@
 #include "rotation/protocol.h"
 #include "rotation/status.h"
 #include "schedule/schedule.h"
-#include "target/docker_config.h"
-#include "target/publisher.h"
+#include "target/render.h"
+#include "target/target.h"
 
 namespace quay_rotator::bench {
 namespace {
@@ -144,7 +144,7 @@ void SecretManifest(benchmark::State& state) {
   const Allocations allocations;
   const target::WriteMode mode{false, "uid", ""};
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(target::secret_manifest(desired.front(), resource, mode, config));
+    benchmark::DoNotOptimize(target::secret_manifest(desired.front(), mode, config));
   }
   allocations.report(state);
 }

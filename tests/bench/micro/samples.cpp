@@ -8,7 +8,7 @@
 #include "api/managed_secret.h"
 #include "base/base64.h"
 #include "base/secret_string.h"
-#include "target/docker_config.h"
+#include "target/render.h"
 
 namespace quay_rotator::bench {
 
@@ -104,12 +104,14 @@ std::string secret_text(std::size_t number) {
               {"data", {{api::docker_config_key, base::base64_encode(config.reveal()).reveal()}}}};
   json& meta = object["metadata"];
   meta["labels"] = {{api::managed_by_label, api::managed_by_value}};
-  meta["annotations"] = {{api::owner_annotation, robot}};
+  const std::string owner = meta["namespace"].get<std::string>() + "/" + robot;
+  meta["annotations"] = {{api::owner_annotation, owner},
+                         {api::owner_uid_annotation, metadata(robot, number)["uid"]}};
   meta["ownerReferences"] = {{{"apiVersion", api::rotations.api_version()},
                               {"kind", api::rotations.kind},
                               {"name", robot},
                               {"uid", metadata(robot, number)["uid"]}}};
-  meta["managedFields"] = {managed_by("quay-rotator/" + robot, "",
+  meta["managedFields"] = {managed_by("quay-rotator/" + owner, "",
                                       {{"f:metadata", fields_of(meta)},
                                        {"f:data", fields_of(object["data"])},
                                        {"f:type", json::object()}})};

@@ -20,7 +20,7 @@ void OneOwner::on_secret(const Change& change) {
   if (change.caller == nullptr || !change.after) return;
   const json& annotations = (*change.after)["metadata"]["annotations"];
   const std::string owner = annotations.value(std::string(api::owner_annotation), "");
-  const Rotation* rotation = known().rotation({change.key.name_space, owner});
+  const Rotation* rotation = known().rotation(api::owner_named(owner, change.key.name_space));
   if (rotation == nullptr) return;
   // Written for a resource of the same name that was deleted while the request was on its way?
   if (!is_owned_by(*change.after, rotation->uid())) return;

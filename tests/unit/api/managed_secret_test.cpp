@@ -116,7 +116,9 @@ TEST(ManagedSecretTest, ReadsTheRest) {
   object["metadata"]["uid"] = "u";
   object["metadata"]["resourceVersion"] = "9";
   object["metadata"]["labels"] = {{"app.kubernetes.io/managed-by", "quay-rotator"}, {"x", "1"}};
-  object["metadata"]["annotations"] = {{"quayrotator.dev/rotation", "puller"}};
+  object["metadata"]["annotations"] = {{"quayrotator.dev/rotation", "team-b/puller"},
+                                       {"quayrotator.dev/rotation-uid", "u-1"},
+                                       {"note", "x"}};
   object["metadata"]["ownerReferences"] = json::parse(R"([{"uid": "o", "name": "puller"}])");
   object["immutable"] = true;
   object["data"]["more"] = "eA==";
@@ -125,12 +127,13 @@ TEST(ManagedSecretTest, ReadsTheRest) {
   EXPECT_EQ(secret->meta.key, (kube::ObjectKey{"team-a", "quay-pull"}));
   EXPECT_EQ(secret->meta.uid, "u");
   EXPECT_EQ(secret->meta.resource_version, "9");
-  EXPECT_EQ(secret->owner, "puller");
+  EXPECT_EQ(secret->owner, (kube::ObjectKey{"team-b", "puller"}));
+  EXPECT_EQ(secret->owner_uid, owner_mark("u-1"));
   EXPECT_TRUE(secret->docker_config);
   EXPECT_TRUE(secret->immutable);
-  std::vector<std::uint64_t> marks = {
-      label_mark("app.kubernetes.io/managed-by", "quay-rotator"), label_mark("x", "1"),
-      annotation_mark("quayrotator.dev/rotation", "puller"), owner_mark("o")};
+  std::vector<std::uint64_t> marks = {label_mark("app.kubernetes.io/managed-by", "quay-rotator"),
+                                      label_mark("x", "1"), annotation_mark("note", "x"),
+                                      owner_mark("o")};
   std::sort(marks.begin(), marks.end());
   EXPECT_EQ(secret->marks, marks);
   EXPECT_FALSE(secret->controlled);
@@ -154,6 +157,18 @@ TEST(ManagedSecretTest, KnowsWhoseItIs) {
   EXPECT_TRUE(secret.has_value() && secret->controlled);
 }
 
+TEST(ManagedSecretTest, NamesItsOwnerByNamespaceAndName) {
+  const auto named = [](std::string_view value) { return owner_named(value, "team-a").text(); };
+  EXPECT_EQ(named("team-b/puller"), "team-b/puller");
+  EXPECT_EQ(named("puller"), "team-a/puller");
+  EXPECT_EQ(named(std::string(63, 'n') + "/" + std::string(253, 'a')).size(), 317U);
+  for (const std::string& none :
+       {std::string(), std::string("/"), std::string("/a"), std::string("a/"), std::string("a/b/c"),
+        std::string(64, 'n') + "/a", std::string(254, 'a')}) {
+    EXPECT_EQ(owner_named(none, "team-a"), kube::ObjectKey{}) << none;
+  }
+}
+
 TEST(ManagedSecretTest, ToleratesForeignSecrets) {
   const auto secret = ManagedSecret::from_json(
       {{"metadata", {{"name", "x"}}}, {"type", "Opaque"}, {"data", {{"a", "eA=="}}}});
@@ -161,7 +176,8 @@ TEST(ManagedSecretTest, ToleratesForeignSecrets) {
   EXPECT_FALSE(secret->docker_config);
   EXPECT_FALSE(secret->immutable);
   EXPECT_EQ(secret->content, 0U);
-  EXPECT_EQ(secret->owner, "");
+  EXPECT_EQ(secret->owner, kube::ObjectKey{});
+  EXPECT_EQ(secret->owner_uid, 0U);
   EXPECT_FALSE(ManagedSecret::from_json(json::object()).has_value());
   EXPECT_FALSE(ManagedSecret::from_json(json::array()).has_value());
 }
@@ -171,7 +187,8 @@ TEST(ManagedSecretTest, ComesBackFromTheCacheAsItWas) {
   object["immutable"] = true;
   object["metadata"]["resourceVersion"] = "7";
   object["metadata"]["labels"] = {{"a", "b"}};
-  object["metadata"]["annotations"] = {{owner_annotation, "puller"}};
+  object["metadata"]["annotations"] = {{owner_annotation, "team-a/puller"},
+                                       {owner_uid_annotation, "u"}};
   object["metadata"]["ownerReferences"] = {{{"uid", "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"},
                                             {"apiVersion", "quayrotator.dev/v1alpha1"},
                                             {"kind", "RobotTokenRotation"}},

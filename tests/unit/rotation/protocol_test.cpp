@@ -39,7 +39,7 @@ TargetsAnswered all_well() {
   return {};
 }
 TargetsAnswered refused() {
-  return {{{"pull", "Immutable", "cannot be changed", true}}};
+  return {{{{"team", "pull"}, "Secret", "Immutable", "cannot be changed", true}}};
 }
 
 ProtocolInput rotate() {

@@ -136,8 +136,9 @@ class ReconcilerTest : public ::testing::Test {
   Knowledge knowledge_{1};
   kube::EventRecorder recorder_{client_, executor_, log_.log(), "test"};
   runtime::StatusWriter<api::RobotTokenRotation> status_{client_, api::rotations, rotations_};
-  target::Publisher publisher_{client_, secrets_, executor_, log_.log()};
-  Driver driver_{status_, publisher_, executor_, {}};
+  target::Writer writer_{client_, secrets_, executor_, log_.log()};
+  target::Pruner pruner_{client_, secrets_, log_.log()};
+  Driver driver_{status_, writer_, executor_, {}};
   Teller teller_{status_, recorder_, knowledge_.memories, executor_, log_.log()};
   Performer performer_{{caches_, knowledge_, queue_, sessions_, newcomers_, driver_, status_,
                         teller_, metrics_, executor_, log_.log()}};
@@ -145,7 +146,7 @@ class ReconcilerTest : public ::testing::Test {
                           knowledge_,
                           performer_,
                           teller_,
-                          publisher_,
+                          pruner_,
                           status_,
                           metrics_,
                           executor_,

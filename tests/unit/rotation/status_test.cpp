@@ -243,17 +243,20 @@ TEST(Status, NamesTheRobotBeforeQuayHasToldIt) {
 
 TEST(Status, TellsHealing) {
   RunResult result = done("old");
-  result.healed = true;
+  result.healed = "Secret quay-pull was missing";
   const StatusUpdate update = after_run(settled(), result);
   ASSERT_EQ(update.notices.size(), 1U);
   EXPECT_EQ(update.notices[0].reason, "Healed");
+  EXPECT_THAT(update.notices[0].note,
+              ::testing::StartsWith("Secret quay-pull was missing: healed"));
   EXPECT_EQ(update.status.token_known_since, now - hours(1));
 }
 
 TEST(Status, ARefusedPreflightSaysWhichSecretAndThatNothingHappened) {
   RunResult result = done("old");
   result.report.end = Report::End::preflight_refused;
-  result.report.problems = {{"pull", "Immutable", "it is immutable; delete it", true}};
+  result.report.problems = {
+      {{"team", "pull"}, "Secret", "Immutable", "it is immutable; delete it", true}};
   const StatusUpdate update = after_run(settled(), result);
   EXPECT_EQ(condition(update, "Preflight").status, ConditionStatus::false_);
   EXPECT_EQ(condition(update, "Ready").reason, "Immutable");
@@ -303,7 +306,7 @@ TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
   result.report.end = Report::End::unpublished;
   result.report.clear_ledger = false;
   result.targets_total = 3;
-  result.report.problems = {{"pull", "AdmissionDenied", "denied", true}};
+  result.report.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
   api::RobotTokenRotation rotation = settled();
   rotation.status.rotation = result.report.ledger;
   rotation.status = after_run(rotation, result).status;
@@ -317,7 +320,8 @@ TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
 
 TEST(Status, ADeliveryThatFailsWithoutARotationIsAnnouncedOnceForEachReason) {
   RunResult result = failed(Report::End::unpublished);
-  result.report.problems = {{"pull", "NotOwned", "Secret team/pull exists", true}};
+  result.report.problems = {
+      {{"team", "pull"}, "Secret", "NotOwned", "Secret team/pull exists", true}};
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
   const auto told = [&] {
@@ -508,7 +512,7 @@ TEST(Status, AReadRobotProvesTheClaim) {
   // Also where its token could not be delivered.
   rotation.status.ownership.reset();
   read.report.end = Report::End::unpublished;
-  read.report.problems = {{"pull", "Forbidden", "no"}};
+  read.report.problems = {{{"team", "pull"}, "Secret", "Forbidden", "no"}};
   EXPECT_TRUE(after_run(rotation, read).status.ownership);
 }
 
@@ -692,7 +696,7 @@ std::map<std::string, Change> changes() {
   }
   RunResult unpublished = failed(Report::End::unpublished);
   unpublished.report.regenerated = true;
-  unpublished.report.problems = {{"pull", "AdmissionDenied", "denied", true}};
+  unpublished.report.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
   all["unpublished"] = run(unpublished);
   all["conflict"] = [](const auto& rotation) { return in_conflict(rotation, {"team", "o"}, now); };
   all["invalid"] = [](api::RobotTokenRotation rotation) {

@@ -16,41 +16,46 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-DesiredSecret desired() {
-  return {{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}};
+const Owner puller{{"team-a", "puller"}, "uid-1"};
+
+DesiredSecret desired(const Owner& owner = puller, bool owned = false) {
+  return {{"team-a", "quay-pull"}, {"quay.example.com"}, {}, {}, owner, owned};
+}
+
+DesiredSecret desired_by(const std::string& name) {
+  return desired({{"team-a", name}, "uid-1"});
 }
 
 ExistingSecret ours() {
   ExistingSecret existing;
   existing.uid = "uid-1";
-  existing.owner = "puller";
+  existing.owner = puller.key;
   existing.docker_config = true;
   return existing;
 }
 
-const std::vector<std::string> registries = {"quay.example.com"};
-
 Problem refused(const ExistingSecret& existing) {
-  auto decision = decide_write(desired(), "puller", &existing);
+  auto decision = decide_write(desired(), &existing);
   EXPECT_FALSE(decision.has_value());
   return decision ? Problem{} : decision.error();
 }
 
 TEST(DecideWrite, CreatesWhatIsNotThereWithoutForce) {
-  EXPECT_EQ(decide_write(desired(), "puller", nullptr).value(), (WriteMode{false, "", ""}));
+  EXPECT_EQ(decide_write(desired(), nullptr).value(), (WriteMode{false, "", ""}));
 }
 
 TEST(DecideWrite, WritesItsOwnSecretByUid) {
   const auto existing = ours();
-  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", ""}));
+  EXPECT_EQ(decide_write(desired(), &existing).value(), (WriteMode{true, "uid-1", ""}));
 }
 
 TEST(DecideWrite, LeavesAForeignSecretAloneAndSaysHowToAllowIt) {
   auto existing = ours();
-  existing.owner = "";
+  existing.owner = {};
   existing.managers = {"kubectl-create", "helm"};
   const auto problem = refused(existing);
-  EXPECT_EQ(problem.secret, "quay-pull");
+  EXPECT_EQ(problem.object.text(), "team-a/quay-pull");
+  EXPECT_EQ(problem.kind, "Secret");
   EXPECT_EQ(problem.reason, "NotOwned");
   EXPECT_TRUE(problem.permanent);
   EXPECT_THAT(problem.message, HasSubstr("managed by \"kubectl-create\", \"helm\""));
@@ -60,17 +65,22 @@ TEST(DecideWrite, LeavesAForeignSecretAloneAndSaysHowToAllowIt) {
 
 TEST(DecideWrite, NamesTheOtherRotationThatOwnsIt) {
   auto existing = ours();
-  existing.owner = "other";
+  existing.owner = {"team-a", "other"};
   const auto problem = refused(existing);
   EXPECT_EQ(problem.reason, "NotOwned");
   EXPECT_THAT(problem.message, HasSubstr("RobotTokenRotation team-a/other"));
+  // A copy, whatever the name. Whose it is in another namespace is not for everybody here to know.
+  existing.owner = {"team-b", "puller"};
+  EXPECT_EQ(refused(existing).reason, "NotOwned");
+  EXPECT_THAT(refused(existing).message,
+              AllOf(HasSubstr("of another namespace"), Not(HasSubstr("team-b"))));
 }
 
 // No step of the advice may lead to the next refusal.
 TEST(DecideWrite, OffersATakeOverOnlyAsFarAsItWouldBeAccepted) {
   constexpr const char* offer = "let this rotation take it over";
   auto existing = ours();
-  existing.owner = "";
+  existing.owner = {};
   EXPECT_THAT(refused(existing).message, HasSubstr("name, delete it, or let this rotation"));
 
   existing.entries.names = {"ghcr.io"};
@@ -92,15 +102,15 @@ TEST(DecideWrite, OffersATakeOverOnlyAsFarAsItWouldBeAccepted) {
 
 TEST(DecideWrite, TakesOverWhatItsOwnerAllows) {
   auto existing = ours();
-  existing.owner = "";
+  existing.owner = {};
   existing.take_over_allowed = true;
   existing.resource_version = "7";
-  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", "7"}));
+  EXPECT_EQ(decide_write(desired(), &existing).value(), (WriteMode{true, "uid-1", "7"}));
 }
 
 TEST(DecideWrite, TakesNothingOverThatItWouldLose) {
   auto existing = ours();
-  existing.owner = "";
+  existing.owner = {};
   existing.take_over_allowed = true;
   existing.entries.names = {"docker.io", "credHelpers"};
   existing.entries.unnamed = 1;
@@ -112,8 +122,8 @@ TEST(DecideWrite, TakesNothingOverThatItWouldLose) {
   existing.entries.unreadable = true;
   EXPECT_EQ(refused(existing).reason, "ContentUnreadable");
   // In a Secret that is its own already the same is damage, which is mended.
-  existing.owner = "puller";
-  EXPECT_EQ(decide_write(desired(), "puller", &existing).value(), (WriteMode{true, "uid-1", ""}));
+  existing.owner = puller.key;
+  EXPECT_EQ(decide_write(desired(), &existing).value(), (WriteMode{true, "uid-1", ""}));
 }
 
 TEST(DecideWrite, LeavesASecretToItsController) {
@@ -121,7 +131,7 @@ TEST(DecideWrite, LeavesASecretToItsController) {
   existing.controller = "SealedSecret pull";
   for (const bool allowed : {false, true}) {
     existing.take_over_allowed = allowed;
-    existing.owner = allowed ? "" : "puller";
+    existing.owner = allowed ? kube::ObjectKey{} : puller.key;
     const auto problem = refused(existing);
     EXPECT_EQ(problem.reason, "ControlledByAnother");
     EXPECT_THAT(problem.message, HasSubstr("is controlled by SealedSecret pull, which"));
@@ -138,42 +148,42 @@ TEST(DecideWrite, CannotChangeATypeOrAnImmutableSecret) {
   EXPECT_EQ(refused(existing).reason, "WrongType");
   EXPECT_THAT(refused(existing).message, HasSubstr("delete the Secret yourself"));
   // Whose it is comes first: nobody is told to delete what is not theirs.
-  existing.owner = "other";
+  existing.owner = {"team-a", "other"};
   EXPECT_EQ(refused(existing).reason, "NotOwned");
 }
 
 TEST(ExistingSecret, IsReadFromALiveSecret) {
   const auto live = nlohmann::json::parse(R"({
     "metadata": {"name": "quay-pull", "namespace": "team-a", "uid": "uid-7",
-      "annotations": {"quayrotator.dev/rotation": "other",
+      "annotations": {"quayrotator.dev/rotation": "team-a/other",
                       "quayrotator.dev/allow-take-over-by": "puller"}},
     "type": "kubernetes.io/dockerconfigjson", "immutable": true})");
-  const auto existing = ExistingSecret::of(live, "puller", registries);
+  const auto existing = ExistingSecret::of(live, desired());
   EXPECT_EQ(existing.uid, "uid-7");
-  EXPECT_EQ(existing.owner, "other");
+  EXPECT_EQ(existing.owner.text(), "team-a/other");
   EXPECT_TRUE(existing.docker_config);
   EXPECT_TRUE(existing.immutable);
   EXPECT_TRUE(existing.take_over_allowed);
-  EXPECT_FALSE(ExistingSecret::of(live, "third", registries).take_over_allowed);
+  EXPECT_FALSE(ExistingSecret::of(live, desired_by("third")).take_over_allowed);
 }
 
 TEST(ExistingSecret, IsForeignWhenItSaysNothing) {
   const auto existing =
-      ExistingSecret::of(nlohmann::json::parse(R"({"metadata": {"uid": "u"}})"), "puller", {});
-  EXPECT_EQ(existing.owner, "");
+      ExistingSecret::of(nlohmann::json::parse(R"({"metadata": {"uid": "u"}})"), desired());
+  EXPECT_EQ(existing.owner, kube::ObjectKey{});
   EXPECT_FALSE(existing.docker_config || existing.immutable || existing.take_over_allowed);
 }
 
 TEST(ExistingSecret, IsReadFromTheCache) {
   api::ManagedSecret cached;
   cached.meta.uid = "uid-7";
-  cached.owner = "other";
+  cached.owner = {"team-a", "other"};
   cached.docker_config = true;
   cached.marks = {api::annotation_mark("quayrotator.dev/allow-take-over-by", "puller")};
-  EXPECT_TRUE(ExistingSecret::of(cached, "puller").take_over_allowed);
-  EXPECT_FALSE(ExistingSecret::of(cached, "third").take_over_allowed);
-  EXPECT_EQ(ExistingSecret::of(cached, "puller").uid, "uid-7");
-  EXPECT_EQ(ExistingSecret::of(cached, "puller").owner, "other");
+  EXPECT_TRUE(ExistingSecret::of(cached, desired()).take_over_allowed);
+  EXPECT_FALSE(ExistingSecret::of(cached, desired_by("third")).take_over_allowed);
+  EXPECT_EQ(ExistingSecret::of(cached, desired()).uid, "uid-7");
+  EXPECT_EQ(ExistingSecret::of(cached, desired()).owner.text(), "team-a/other");
 }
 
 nlohmann::json reference(const std::string& kind, const std::string& uid,
@@ -188,7 +198,7 @@ nlohmann::json reference(const std::string& kind, const std::string& uid,
 TEST(ExistingSecret, NamesWhoElseIsInCharge) {
   nlohmann::json live{{"metadata", {{"uid", "u"}}}};
   auto& owners = live["metadata"]["ownerReferences"];
-  const auto controller = [&] { return ExistingSecret::of(live, "puller", {}).controller; };
+  const auto controller = [&] { return ExistingSecret::of(live, desired()).controller; };
   owners = {reference("SealedSecret", "s", "bitnami.com/v1alpha1")};
   EXPECT_EQ(controller(), "SealedSecret puller");
   owners[0]["name"] = std::string(300, 'a');
@@ -204,26 +214,26 @@ TEST(ExistingSecret, NamesWhoElseIsInCharge) {
 
 TEST(ExistingSecret, LooksAtWhatATakeOverWouldLose) {
   nlohmann::json live{{"metadata", {{"uid", "u"}}}, {"type", "kubernetes.io/dockerconfigjson"}};
-  const auto entries = [&](const std::string& config, const char* rotation = "puller") {
+  const auto entries = [&](const std::string& config, const std::string& rotation = "puller") {
     live["data"][".dockerconfigjson"] = std::string(base::base64_encode(config).reveal());
-    return ExistingSecret::of(live, rotation, registries).entries;
+    return ExistingSecret::of(live, desired_by(rotation)).entries;
   };
   EXPECT_TRUE(entries(R"({"auths":{"quay.example.com":{"auth":"b2xkOm9sZA=="}}})").empty());
   const std::string more = R"({"auths":{"docker.io":{"auth":"b2xkOm9sZA=="}}})";
   EXPECT_THAT(entries(more).names, ElementsAre("docker.io"));
-  live["metadata"]["annotations"]["quayrotator.dev/rotation"] = "puller";
+  live["metadata"]["annotations"]["quayrotator.dev/rotation"] = "team-a/puller";
   EXPECT_TRUE(entries(more).empty()) << "its own";
   EXPECT_FALSE(entries(more, "other").empty());
   live["data"][".dockerconfigjson"] = "!";
-  EXPECT_TRUE(ExistingSecret::of(live, "other", registries).entries.unreadable);
+  EXPECT_TRUE(ExistingSecret::of(live, desired_by("other")).entries.unreadable);
   live.erase("data");
-  EXPECT_TRUE(ExistingSecret::of(live, "other", registries).entries.unreadable);
+  EXPECT_TRUE(ExistingSecret::of(live, desired_by("other")).entries.unreadable);
 }
 
 TEST(KnowsEnough, OfWhatIsItsOwnOrAnothersForCertain) {
   api::ManagedSecret cached;
-  cached.owner = "puller";
-  const auto knows = [&](bool owned) { return knows_enough(cached, "puller", "uid-1", owned); };
+  cached.owner = puller.key;
+  const auto knows = [&](bool owned) { return knows_enough(cached, desired(puller, owned)); };
   EXPECT_TRUE(knows(true) && knows(false));
   cached.rotations = 1;
   EXPECT_FALSE(knows(true) || knows(false)) << "a former owner";
@@ -236,11 +246,11 @@ TEST(KnowsEnough, OfWhatIsItsOwnOrAnothersForCertain) {
   cached.controlled = true;
   EXPECT_FALSE(knows(false));
   cached.controlled = false;
-  cached.owner = "other";
+  cached.owner = {"team-a", "other"};
   EXPECT_TRUE(knows(false));
   cached.marks = {api::annotation_mark("quayrotator.dev/allow-take-over-by", "puller")};
   EXPECT_FALSE(knows(false)) << "what is in it must be seen";
-  cached.owner = "";
+  cached.owner = {};
   EXPECT_FALSE(knows(false));
 }
 
@@ -254,85 +264,6 @@ TEST(OwnersToKeep, LeavesOutRotationsThatAreGone) {
   owners.push_back(reference("RobotTokenRotation", "former"));
   EXPECT_EQ(owners_to_keep(live, "uid-1").value(), nlohmann::json::array({owners[0], owners[1]}));
 }
-
-TEST(ManagersOf, NamesEachOnce) {
-  kube::Error conflict;
-  conflict.kind = kube::Error::Kind::conflict;
-  conflict.causes = {{"FieldManagerConflict", ".type", "conflict with \"helm\" using v1"},
-                     {"FieldManagerConflict", ".data", "conflict with \"helm\" using v1"},
-                     {"FieldManagerConflict", ".x", "conflict with \"kubectl-edit\" using v1"},
-                     {"", "", "nothing quoted"},
-                     {"", "", "half \"quoted"}};
-  EXPECT_THAT(managers_of(conflict), ElementsAre("helm", "kubectl-edit"));
-}
-
-struct Mapping {
-  kube::Error::Kind kind;
-  std::string message;
-  std::string reason;
-  bool permanent;
-};
-
-class TargetProblemOf : public ::testing::TestWithParam<Mapping> {};
-
-TEST_P(TargetProblemOf, NamesTheReason) {
-  kube::Error error;
-  error.kind = GetParam().kind;
-  error.message = GetParam().message;
-  const auto problem = problem_of({"team-a", "quay-pull"}, error);
-  EXPECT_EQ(problem.secret, "quay-pull");
-  EXPECT_EQ(problem.reason, GetParam().reason);
-  EXPECT_EQ(problem.permanent, GetParam().permanent);
-  EXPECT_FALSE(problem.message.empty());
-}
-
-using Kind = kube::Error::Kind;
-INSTANTIATE_TEST_SUITE_P(
-    All, TargetProblemOf,
-    ::testing::Values(
-        Mapping{Kind::forbidden,
-                "secrets \"quay-pull\" is forbidden: exceeded quota: few, requested: secrets=1",
-                "QuotaExceeded", true},
-        Mapping{Kind::forbidden,
-                "secrets \"quay-pull\" is forbidden: User \"x\" cannot patch resource \"secrets\" "
-                "in API group \"\" in the namespace \"team-a\"",
-                "Forbidden", true},
-        Mapping{Kind::forbidden,
-                "secrets \"quay-pull\" is forbidden: unable to create new content in namespace "
-                "team-a because it is being terminated",
-                "NamespaceTerminating", true},
-        Mapping{Kind::forbidden,
-                "secrets \"quay-pull\" is forbidden: ValidatingAdmissionPolicy 'no' with binding "
-                "'no' denied request: no secrets",
-                "AdmissionDenied", true},
-        Mapping{Kind::invalid,
-                "secrets \"quay-pull\" is invalid: ValidatingAdmissionPolicy 'no' with binding "
-                "'no' denied request: no secrets",
-                "AdmissionDenied", true},
-        Mapping{Kind::invalid,
-                "admission webhook \"policy.example.com\" denied the request: no secrets",
-                "AdmissionDenied", true},
-        Mapping{Kind::invalid,
-                "Secret \"quay-pull\" is invalid: data: Forbidden: field is immutable when "
-                "`immutable` is set",
-                "Immutable", true},
-        Mapping{Kind::invalid,
-                "Secret \"quay-pull\" is invalid: type: Invalid value: \"Opaque\": field is "
-                "immutable",
-                "WrongType", true},
-        Mapping{Kind::invalid, "metadata.labels: Invalid value: \"!\"", "Invalid", true},
-        Mapping{Kind::not_found, "namespaces \"team-a\" not found", "NamespaceNotFound", true},
-        Mapping{Kind::conflict, "the object has been modified", "NotOwned", false},
-        Mapping{Kind::already_exists, "secrets \"quay-pull\" already exists", "NotOwned", false},
-        Mapping{Kind::server, "etcdserver: leader changed", "ApiServerUnavailable", false},
-        Mapping{Kind::server, "failed calling webhook \"policy.example.com\"",
-                "ApiServerUnavailable", false},
-        Mapping{Kind::unreachable, "connection refused", "ApiServerUnavailable", false},
-        Mapping{Kind::too_many_requests, "too many requests", "ApiServerUnavailable", false},
-        Mapping{Kind::malformed, "not JSON", "ApiServerUnavailable", false},
-        Mapping{Kind::unauthorized, "Unauthorized", "ApiServerUnavailable", false},
-        Mapping{Kind::credentials, "token file", "ApiServerUnavailable", false},
-        Mapping{Kind::cancelled, "stopped", "ApiServerUnavailable", false}));
 
 }  // namespace
 }  // namespace quay_rotator::target

@@ -8,10 +8,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "api/quay_connection.h"
 #include "base/secret_string.h"
 
-namespace quay_rotator::target {
+namespace quay_rotator::kube {
 
 // Owns the document and wipes every string in it when it is destroyed: what `kubectl apply` keeps
 // in an annotation may hold a token as well as the data does. Not synchronized.
@@ -23,13 +22,16 @@ class SecretDocument {
   ~SecretDocument();
 
   [[nodiscard]] const nlohmann::json& json() const { return *document_; }
-  // The value of a key: in `data` (base64) of a Secret, in `data` or `binaryData` of a ConfigMap.
-  // Nothing when there is no such key, or it is no base64.
-  [[nodiscard]] std::optional<base::SecretString> value(api::KeyReference::Kind kind,
-                                                        std::string_view key) const;
+  // The value of a key of a Secret, from `data` (base64), or of a ConfigMap, from `data` or
+  // `binaryData`. Nothing when there is no such key, or it is no base64.
+  [[nodiscard]] std::optional<base::SecretString> secret_value(std::string_view key) const;
+  [[nodiscard]] std::optional<base::SecretString> config_map_value(std::string_view key) const;
 
  private:
+  // Of a member that is a map of texts.
+  [[nodiscard]] const std::string* text(std::string_view map, std::string_view key) const;
+
   std::unique_ptr<nlohmann::json> document_;
 };
 
-}  // namespace quay_rotator::target
+}  // namespace quay_rotator::kube

@@ -1,4 +1,4 @@
-// Writes target Secrets: the dry run of the preflight, the real write, what is left behind.
+// Writes target Secrets: the dry run of the preflight, and the real write.
 //
 // Server-side apply with a field manager for each RobotTokenRotation, so that two of them, or a
 // person, conflict instead of overwriting each other. A Secret is updated in place, never deleted
@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -24,38 +23,18 @@
 #include "kube/client.h"
 #include "quay/robots_api.h"
 #include "runtime/store.h"
-#include "target/allowed_metadata.h"
 #include "target/decide.h"
+#include "target/problem.h"
+#include "target/target.h"
 
 namespace quay_rotator::target {
 
-// What a rotation wants of its targets; `default_registry` is the connection's host and port. The
-// operator's own marks are among the labels and annotations and win over what the spec says there;
-// what is not `allowed` is left out.
-std::vector<DesiredSecret> desired_secrets(const api::RobotTokenRotation& rotation,
-                                           const std::string& default_registry,
-                                           const AllowedMetadata& allowed = {});
-
-// Does the cache say that the Secret is as desired, with that token?
-bool is_current(const DesiredSecret& desired, const api::RobotTokenRotation& rotation,
-                const api::ManagedSecret* cached, std::string_view user, base::Fingerprint token);
-
-// The field manager of a rotation: "quay-rotator/<name>", shortened by a digest where Kubernetes'
-// limit of 128 characters demands it.
-std::string field_manager(const api::RobotTokenRotation& rotation);
-
-// The object that is applied, with the preconditions of `mode`. `owner`: with an owner reference
-// where the rotation's deletionPolicy wants one.
-base::SecretString secret_manifest(const DesiredSecret& desired,
-                                   const api::RobotTokenRotation& rotation, const WriteMode& mode,
-                                   const base::SecretString& docker_config, bool owner = true);
-
 // Thread-safe. Targets are written in parallel, at most 16 at a time; in the calling thread when
 // there is only one. What it wrote goes into the cache at once.
-class Publisher {
+class Writer {
  public:
-  Publisher(kube::Client& client, runtime::Store<api::ManagedSecret>& cache,
-            base::Executor& executor, base::Log log);
+  Writer(kube::Client& client, runtime::Store<api::ManagedSecret>& cache, base::Executor& executor,
+         base::Log log);
 
   // A server-side dry run of the very writes to come, with a placeholder of the token's size.
   std::vector<Problem> dry_run(const api::RobotTokenRotation& rotation,
@@ -68,13 +47,6 @@ class Publisher {
                                const std::vector<DesiredSecret>& targets,
                                const quay::RobotCredential& credential,
                                const std::stop_token& stop);
-  // Secrets of this rotation that are no longer among its targets: deleted with deletionPolicy
-  // Delete (by uid), left alone with Retain. Only those that carry this rotation's own owner
-  // reference: a copy that somebody made is theirs. Nothing is deleted while the API server holds
-  // another spec than `rotation`. Walks through the whole cache.
-  std::vector<Problem> prune(const api::RobotTokenRotation& rotation,
-                             const std::vector<DesiredSecret>& targets,
-                             const std::stop_token& stop);
 
  private:
   struct Order;  // what to write, and whether only to try
@@ -84,11 +56,9 @@ class Publisher {
                                                 const std::stop_token& stop);
   std::optional<Problem> write(const Order& order, const DesiredSecret& desired,
                                const std::stop_token& stop);
-  kube::Expected<std::string> release(const api::RobotTokenRotation& rotation,
-                                      const ExistingSecret& existing, const kube::ObjectKey& key,
+  kube::Expected<std::string> release(const ExistingSecret& existing, const DesiredSecret& desired,
                                       nlohmann::json owners, const std::stop_token& stop);
-  std::vector<std::string> managers(const Order& order, const DesiredSecret& desired,
-                                    const std::stop_token& stop);
+  std::vector<std::string> managers(const DesiredSecret& desired, const std::stop_token& stop);
 
   kube::Client& client_;
   runtime::Store<api::ManagedSecret>& cache_;

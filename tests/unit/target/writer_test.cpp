@@ -1,4 +1,4 @@
-#include "target/publisher.h"
+#include "target/writer.h"
 
 #include <chrono>
 #include <memory>
@@ -8,21 +8,12 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "base/base64.h"
-#include "support/kube/fake_api_server.h"
-#include "support/recording_log.h"
-#include "support/virtual_executor.h"
-#include "target/docker_config.h"
+#include "target/currency.h"
+#include "unit/target/secrets.h"
 
 namespace quay_rotator::target {
 namespace {
 
-using quay_rotator::testing::FakeApiServer;
-using quay_rotator::testing::FakeResult;
-using quay_rotator::testing::RecordingLog;
-using quay_rotator::testing::refusal;
-using quay_rotator::testing::SentRequest;
-using quay_rotator::testing::VirtualExecutor;
 using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -30,140 +21,9 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-constexpr std::string_view first_token =
-    "FIRSTTOKENMARKED0000000000000000000000000000000000000000000001";
-constexpr std::string_view second_token =
-    "SECONDTOKENMARKED000000000000000000000000000000000000000000002";
-constexpr std::string_view user = "acme+puller";
+using WriterTest = SecretsTest;
 
-quay::RobotCredential credential(std::string_view token) {
-  return {std::string(user), base::SecretString::copy_of(token)};
-}
-
-api::RobotTokenRotation rotation_of(std::vector<std::string> secrets) {
-  api::RobotTokenRotation rotation;
-  rotation.meta = {{"team-a", "puller"}, "rotation-uid", "7"};
-  rotation.spec.deletion_policy = api::DeletionPolicy::delete_;
-  for (auto& name : secrets) {
-    api::SecretTarget target;
-    target.name = std::move(name);
-    rotation.spec.targets.push_back(std::move(target));
-  }
-  return rotation;
-}
-
-class PublisherTest : public ::testing::Test {
- protected:
-  std::vector<DesiredSecret> desired() { return desired_secrets(rotation_, "quay.example.com"); }
-  std::vector<Problem> dry_run() {
-    return seen(publisher_.dry_run(rotation_, desired(), user, first_token.size(), stop_));
-  }
-  std::vector<Problem> publish(std::string_view token) {
-    return seen(publisher_.publish(rotation_, desired(), credential(token), stop_));
-  }
-  // What was called since the last time.
-  std::vector<std::string> new_calls() {
-    auto calls = server_.calls();
-    calls.erase(calls.begin(), calls.begin() + static_cast<std::ptrdiff_t>(known_calls_));
-    known_calls_ += calls.size();
-    return calls;
-  }
-  // "keep" and "former" are written; then the spec loses "former".
-  void publish_and_drop() {
-    rotation_ = rotation_of({"keep", "former"});
-    server_.put({{"kind", "RobotTokenRotation"},
-                 {"metadata", {{"name", "puller"}, {"namespace", "team-a"}, {"generation", 2}}}});
-    rotation_.meta.uid = server_.object("robottokenrotations/team-a/puller")["metadata"]["uid"];
-    executor_.run([&] { publish(first_token); });
-    rotation_.spec.targets.pop_back();
-    rotation_.generation = 2;
-    new_calls();
-  }
-  // As the watch would tell it.
-  void cache(const std::string& name) {
-    cache_.put(api::ManagedSecret::from_json(server_.object("secrets/team-a/" + name)).value());
-  }
-  nlohmann::json secret(const std::string& name = "quay-pull") {
-    return server_.object("secrets/team-a/" + name);
-  }
-  bool holds(const std::string& name, std::string_view token) {
-    const auto config =
-        docker_config({"quay.example.com"}, user, base::SecretString::copy_of(token));
-    return secret(name).is_object() &&
-           secret(name).at("data").at(".dockerconfigjson").get<std::string>() ==
-               base::base64_encode(config.reveal()).reveal();
-  }
-  void put_foreign(nlohmann::json extra = nlohmann::json::object()) {
-    nlohmann::json object = {{"apiVersion", "v1"},
-                             {"kind", "Secret"},
-                             {"metadata", {{"name", "quay-pull"}, {"namespace", "team-a"}}},
-                             {"type", "kubernetes.io/dockerconfigjson"},
-                             {"data", {{".dockerconfigjson", "e30="}}}};
-    object.merge_patch(extra);
-    server_.put(std::move(object));
-  }
-  void fail_patches(int times, const FakeResult& result) {
-    server_.set_fault([times, result](const SentRequest& request) mutable {
-      std::optional<FakeResult> fault;
-      if (request.method == http::Method::patch && times-- > 0) fault = result;
-      return fault;
-    });
-  }
-  void TearDown() override {
-    const auto lines = log_.text();
-    EXPECT_EQ(lines.find("TOKENMARKED"), std::string::npos);
-  }
-
-  VirtualExecutor executor_{1};
-  RecordingLog log_;
-  FakeApiServer server_{executor_};
-  quay_rotator::testing::NoCredentials credentials_;
-  kube::Client client_{server_.transport(), credentials_, executor_, log_.log()};
-  runtime::Store<api::ManagedSecret> cache_;
-  Publisher publisher_{client_, cache_, executor_, log_.log()};
-  api::RobotTokenRotation rotation_ = rotation_of({"quay-pull"});
-  std::stop_token stop_;
-
- private:
-  static std::vector<Problem> seen(std::vector<Problem> problems) {
-    for (const auto& problem : problems) {
-      EXPECT_FALSE(problem.message.empty());
-      EXPECT_EQ(problem.message.find("TOKENMARKED"), std::string::npos);
-    }
-    return problems;
-  }
-
-  std::size_t known_calls_ = 0;
-};
-
-TEST_F(PublisherTest, DesiresWhatTheSpecSaysAndItsOwnMarks) {
-  rotation_.spec.targets[0].labels = {{"team", "a"}, {"app.kubernetes.io/managed-by", "somebody"}};
-  rotation_.spec.targets[0].annotations = {{"note", "x"}, {"quayrotator.dev/rotation", "other"}};
-  const auto all = desired();
-  ASSERT_THAT(all, SizeIs(1));
-  EXPECT_EQ(all[0].key.text(), "team-a/quay-pull");
-  EXPECT_THAT(all[0].registries, ElementsAre("quay.example.com"));
-  EXPECT_EQ(all[0].labels.at("team"), "a");
-  EXPECT_EQ(all[0].labels.at("app.kubernetes.io/managed-by"), "quay-rotator");
-  EXPECT_EQ(all[0].annotations.at("note"), "x");
-  EXPECT_EQ(all[0].annotations.at("quayrotator.dev/rotation"), "puller");
-
-  rotation_.spec.targets[0].registries = {"b", "a:5000", "b"};
-  EXPECT_THAT(desired()[0].registries, ElementsAre("a:5000", "b"));
-}
-
-TEST_F(PublisherTest, LeavesOutMetadataThatIsNotAllowed) {
-  rotation_.spec.targets[0].labels = {{"team", "a"}, {"kubed.appscode.com/sync", "x"}};
-  rotation_.spec.targets[0].annotations = {{"replicator.v1.mittwald.de/replicate-to", "*"}};
-  const auto usual = desired().at(0);
-  EXPECT_THAT(usual.labels, SizeIs(2));
-  EXPECT_FALSE(usual.labels.contains("kubed.appscode.com/sync"));
-  EXPECT_FALSE(usual.annotations.contains("replicator.v1.mittwald.de/replicate-to"));
-  const auto allowed = AllowedMetadata::parse({"*"}).value();
-  EXPECT_THAT(desired_secrets(rotation_, "quay", allowed).at(0).labels, SizeIs(3));
-}
-
-TEST_F(PublisherTest, WritesTheWholeSecret) {
+TEST_F(WriterTest, WritesTheWholeSecret) {
   rotation_.spec.targets[0].labels = {{"team", "a"}};
   EXPECT_THAT(publish(first_token), IsEmpty());
   const auto request = server_.requests().back();
@@ -171,8 +31,9 @@ TEST_F(PublisherTest, WritesTheWholeSecret) {
   const auto manifest = nlohmann::json::parse(request.body);
   auto config = docker_config({"quay.example.com"}, user, base::SecretString::copy_of(first_token));
   auto metadata = manifest.at("metadata");
-  EXPECT_EQ(metadata.at("annotations").size(), 2U);
-  EXPECT_EQ(metadata.at("annotations").at("quayrotator.dev/rotation"), "puller");
+  EXPECT_EQ(metadata.at("annotations").size(), 3U);
+  EXPECT_EQ(metadata.at("annotations").at("quayrotator.dev/rotation"), "team-a/puller");
+  EXPECT_EQ(metadata.at("annotations").at("quayrotator.dev/rotation-uid"), "rotation-uid");
   metadata.erase("annotations");
   EXPECT_EQ(metadata, nlohmann::json::parse(R"({
     "name": "quay-pull", "namespace": "team-a",
@@ -189,7 +50,7 @@ TEST_F(PublisherTest, WritesTheWholeSecret) {
   EXPECT_EQ(manifest.size(), 5U);
 }
 
-TEST_F(PublisherTest, GivesNoOwnerToWhatIsRetained) {
+TEST_F(WriterTest, GivesNoOwnerToWhatIsRetained) {
   rotation_.spec.deletion_policy = api::DeletionPolicy::retain;
   EXPECT_THAT(publish(first_token), IsEmpty());
   EXPECT_FALSE(secret().at("metadata").contains("ownerReferences"));
@@ -200,13 +61,13 @@ TEST_F(PublisherTest, GivesNoOwnerToWhatIsRetained) {
   EXPECT_TRUE(secret().at("metadata").contains("ownerReferences"));
 }
 
-TEST_F(PublisherTest, CreatesAfterALook) {
+TEST_F(WriterTest, CreatesAfterALook) {
   EXPECT_THAT(publish(first_token), IsEmpty());
   EXPECT_THAT(new_calls(), ElementsAre("GET team-a/quay-pull", "PATCH team-a/quay-pull"));
   EXPECT_TRUE(holds("quay-pull", first_token));
 }
 
-TEST_F(PublisherTest, NeedsADryRunAndAnApplyForARotation) {
+TEST_F(WriterTest, NeedsADryRunAndAnApplyForARotation) {
   publish(first_token);
   const auto uid = secret().at("metadata").at("uid");
   new_calls();
@@ -219,7 +80,7 @@ TEST_F(PublisherTest, NeedsADryRunAndAnApplyForARotation) {
   EXPECT_EQ(secret().at("metadata").at("uid"), uid);
 }
 
-TEST_F(PublisherTest, WritesNothingThatIsCurrent) {
+TEST_F(WriterTest, WritesNothingThatIsCurrent) {
   publish(first_token);
   new_calls();
   EXPECT_THAT(publish(first_token), IsEmpty());
@@ -227,7 +88,8 @@ TEST_F(PublisherTest, WritesNothingThatIsCurrent) {
 }
 
 // A start whose cache does not know the Secret (yet): a look, no write.
-TEST_F(PublisherTest, AdoptsAnUnchangedSecretWithoutAWrite) {
+
+TEST_F(WriterTest, AdoptsAnUnchangedSecretWithoutAWrite) {
   publish(first_token);
   cache_.erase({"team-a", "quay-pull"});
   new_calls();
@@ -237,7 +99,7 @@ TEST_F(PublisherTest, AdoptsAnUnchangedSecretWithoutAWrite) {
   EXPECT_THAT(new_calls(), IsEmpty());
 }
 
-TEST_F(PublisherTest, RemovesALabelThatLeftTheSpec) {
+TEST_F(WriterTest, RemovesALabelThatLeftTheSpec) {
   rotation_.spec.targets[0].labels = {{"team", "a"}};
   publish(first_token);
   new_calls();
@@ -246,7 +108,7 @@ TEST_F(PublisherTest, RemovesALabelThatLeftTheSpec) {
   EXPECT_THAT(new_calls(), ElementsAre("PATCH team-a/quay-pull force"));
 }
 
-TEST_F(PublisherTest, TriesExactlyTheWriteToCome) {
+TEST_F(WriterTest, TriesExactlyTheWriteToCome) {
   rotation_.spec.targets[0].labels = {{"team", "a"}};
   EXPECT_THAT(dry_run(), IsEmpty());
   EXPECT_TRUE(secret().is_null());
@@ -264,7 +126,7 @@ TEST_F(PublisherTest, TriesExactlyTheWriteToCome) {
   EXPECT_THAT(requests[3].target, Not(HasSubstr("dryRun")));
 }
 
-TEST_F(PublisherTest, PutsItsLabelBack) {
+TEST_F(WriterTest, PutsItsLabelBack) {
   publish(first_token);
   auto stripped = secret();
   stripped["metadata"]["labels"].clear();
@@ -277,7 +139,7 @@ TEST_F(PublisherTest, PutsItsLabelBack) {
             "quay-rotator");
 }
 
-TEST_F(PublisherTest, LeavesAForeignSecretAlone) {
+TEST_F(WriterTest, LeavesAForeignSecretAlone) {
   put_foreign();
   const auto before = secret();
   for (auto problems : {dry_run(), publish(first_token)}) {
@@ -293,11 +155,11 @@ TEST_F(PublisherTest, LeavesAForeignSecretAlone) {
   }
 }
 
-TEST_F(PublisherTest, AsksNothingAboutASecretThatTheCacheGivesToAnotherRotation) {
+TEST_F(WriterTest, AsksNothingAboutASecretThatTheCacheGivesToAnotherRotation) {
   auto other = rotation_;
   other.meta.key.name = "other";
-  publisher_.publish(other, desired_secrets(other, "quay.example.com"), credential(first_token),
-                     stop_);
+  writer_.publish(other, desired_secrets(other, "quay.example.com"), credential(first_token),
+                  stop_);
   new_calls();
   const auto problems = publish(first_token);
   ASSERT_THAT(problems, SizeIs(1));
@@ -307,7 +169,8 @@ TEST_F(PublisherTest, AsksNothingAboutASecretThatTheCacheGivesToAnotherRotation)
 }
 
 // Somebody's Secret that wears our label by accident.
-TEST_F(PublisherTest, LooksAtASecretThatHasOurLabelAndNoOwner) {
+
+TEST_F(WriterTest, LooksAtASecretThatHasOurLabelAndNoOwner) {
   put_foreign({{"metadata", {{"labels", {{"app.kubernetes.io/managed-by", "quay-rotator"}}}}}});
   cache("quay-pull");
   const auto problems = publish(first_token);
@@ -317,7 +180,7 @@ TEST_F(PublisherTest, LooksAtASecretThatHasOurLabelAndNoOwner) {
   EXPECT_THAT(new_calls(), ElementsAre("GET team-a/quay-pull", "PATCH team-a/quay-pull dryRun"));
 }
 
-TEST_F(PublisherTest, TakesOverAForeignSecretInPlace) {
+TEST_F(WriterTest, TakesOverAForeignSecretInPlace) {
   put_foreign(
       {{"metadata", {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}}}}});
   const auto uid = secret().at("metadata").at("uid");
@@ -327,8 +190,29 @@ TEST_F(PublisherTest, TakesOverAForeignSecretInPlace) {
   EXPECT_EQ(secret().at("metadata").at("uid"), uid);
 }
 
+// It names the same rotation, of the namespace that it was copied from.
+TEST_F(WriterTest, LeavesACopyFromAnotherNamespaceAlone) {
+  publish(first_token);
+  auto copy = secret();
+  copy["metadata"]["annotations"]["quayrotator.dev/rotation"] = "team-b/puller";
+  server_.put(copy);
+  for (const bool cached : {false, true}) {
+    cache_.erase({"team-a", "quay-pull"});
+    if (cached) cache("quay-pull");
+    new_calls();
+    const auto problems = publish(second_token);
+    ASSERT_THAT(problems, SizeIs(1));
+    EXPECT_EQ(problems[0].reason, "NotOwned");
+    EXPECT_THAT(problems[0].message, HasSubstr("of another namespace (it is a copy"));
+    EXPECT_THAT(problems[0].message, Not(HasSubstr("team-b")));
+    EXPECT_THAT(new_calls(), SizeIs(cached ? 0 : 1));
+  }
+  EXPECT_TRUE(holds("quay-pull", first_token));
+}
+
 // What a pull Secret may hold besides, of three registries and a helper.
-TEST_F(PublisherTest, TakesOverNothingThatItWouldLose) {
+
+TEST_F(WriterTest, TakesOverNothingThatItWouldLose) {
   const std::string config =
       R"({"auths":{"docker.io":{"auth":"dTpw"},"https://quay.example.com/v1/":{"auth":"dTpw"}},)"
       R"("credHelpers":{"000000000000.dkr.ecr.example.com":"ecr-login"}})";
@@ -345,11 +229,12 @@ TEST_F(PublisherTest, TakesOverNothingThatItWouldLose) {
 }
 
 // The cache knows a Secret that wears our label already; what is in it is read all the same.
-TEST_F(PublisherTest, LooksAtWhatItTakesOverFromAnotherRotation) {
+
+TEST_F(WriterTest, LooksAtWhatItTakesOverFromAnotherRotation) {
   auto other = rotation_of({"quay-pull"});
   other.meta = {{"team-a", "other"}, "other-uid", "7"};
   other.spec.targets[0].registries = {"mirror.example.com"};
-  publisher_.publish(other, desired_secrets(other, ""), credential(first_token), stop_);
+  writer_.publish(other, desired_secrets(other, ""), credential(first_token), stop_);
   auto handed = secret();
   handed["metadata"]["annotations"]["quayrotator.dev/allow-take-over-by"] = "puller";
   server_.put(handed);
@@ -369,7 +254,8 @@ TEST_F(PublisherTest, LooksAtWhatItTakesOverFromAnotherRotation) {
 }
 
 // Somebody adds a login between our look and our write.
-TEST_F(PublisherTest, OverwritesOnlyWhatItHasLookedAt) {
+
+TEST_F(WriterTest, OverwritesOnlyWhatItHasLookedAt) {
   const nlohmann::json allowed = {
       {"metadata", {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}}}}};
   put_foreign(allowed);
@@ -388,7 +274,7 @@ TEST_F(PublisherTest, OverwritesOnlyWhatItHasLookedAt) {
   EXPECT_THAT(problems[0].message, HasSubstr("ghcr.io"));
 }
 
-TEST_F(PublisherTest, LeavesASecretToItsController) {
+TEST_F(WriterTest, LeavesASecretToItsController) {
   put_foreign({{"metadata",
                 {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}},
                  {"ownerReferences",
@@ -410,7 +296,8 @@ TEST_F(PublisherTest, LeavesASecretToItsController) {
 }
 
 // As a backup brings it back: all is ours but the owner's uid, which is of a former life.
-TEST_F(PublisherTest, HealsItsOwnSecretThatWasRestored) {
+
+TEST_F(WriterTest, HealsItsOwnSecretThatWasRestored) {
   for (const auto policy : {api::DeletionPolicy::delete_, api::DeletionPolicy::retain}) {
     const bool owned = policy == api::DeletionPolicy::delete_;
     rotation_.spec.deletion_policy = api::DeletionPolicy::delete_;
@@ -420,9 +307,12 @@ TEST_F(PublisherTest, HealsItsOwnSecretThatWasRestored) {
     const auto uid = secret().at("metadata").at("uid");
     cache("quay-pull");
     rotation_.meta.uid = "rotation-uid";
+    const auto findings = [&] {
+      return currency(desired()[0], cache_.find({"team-a", "quay-pull"}).get(), user,
+                      base::Fingerprint::of(first_token));
+    };
     rotation_.spec.deletion_policy = policy;
-    EXPECT_FALSE(is_current(desired()[0], rotation_, cache_.find({"team-a", "quay-pull"}).get(),
-                            user, base::Fingerprint::of(first_token)));
+    EXPECT_EQ(findings().at(0).what, Finding::What::owner);
     EXPECT_THAT(dry_run(), IsEmpty());
     new_calls();
     EXPECT_THAT(publish(first_token), IsEmpty());
@@ -433,21 +323,20 @@ TEST_F(PublisherTest, HealsItsOwnSecretThatWasRestored) {
         secret().value("/metadata/ownerReferences"_json_pointer, nlohmann::json::array());
     ASSERT_THAT(owners, SizeIs(owned ? 1 : 0));
     EXPECT_TRUE(!owned || owners[0].at("uid") == "rotation-uid");
-    EXPECT_TRUE(is_current(desired()[0], rotation_, cache_.find({"team-a", "quay-pull"}).get(),
-                           user, base::Fingerprint::of(first_token)));
+    EXPECT_THAT(findings(), IsEmpty());
     server_.remove("secrets/team-a/quay-pull");
     cache_.erase({"team-a", "quay-pull"});
   }
 }
 
-TEST_F(PublisherTest, OfWhatIsDeletedOnlySecretsThatAreThereAreWritten) {
+TEST_F(WriterTest, OfWhatIsDeletedOnlySecretsThatAreThereAreWritten) {
   rotation_ = rotation_of({"keep", "gone", "taken"});
   rotation_.spec.deletion_policy = api::DeletionPolicy::retain;
   executor_.run([&] {
     publish(first_token);
     server_.remove("secrets/team-a/gone");
     auto taken = secret("taken");
-    taken["metadata"]["annotations"]["quayrotator.dev/rotation"] = "other";
+    taken["metadata"]["annotations"]["quayrotator.dev/rotation"] = "team-a/other";
     server_.put(taken);
     rotation_.deleting = true;
     EXPECT_THAT(publish(second_token), IsEmpty());
@@ -457,7 +346,7 @@ TEST_F(PublisherTest, OfWhatIsDeletedOnlySecretsThatAreThereAreWritten) {
   EXPECT_TRUE(holds("taken", first_token));
 }
 
-TEST_F(PublisherTest, RefusesAnImmutableSecret) {
+TEST_F(WriterTest, RefusesAnImmutableSecret) {
   publish(first_token);
   auto immutable = secret();
   immutable["immutable"] = true;
@@ -468,7 +357,7 @@ TEST_F(PublisherTest, RefusesAnImmutableSecret) {
   EXPECT_EQ(problems[0].reason, "Immutable");
 }
 
-TEST_F(PublisherTest, RefusesAnotherType) {
+TEST_F(WriterTest, RefusesAnotherType) {
   put_foreign(
       {{"type", "Opaque"},
        {"metadata", {{"annotations", {{"quayrotator.dev/allow-take-over-by", "puller"}}}}}});
@@ -478,7 +367,7 @@ TEST_F(PublisherTest, RefusesAnotherType) {
   EXPECT_THAT(new_calls(), ElementsAre("GET team-a/quay-pull"));
 }
 
-TEST_F(PublisherTest, LooksAgainWhenTheSecretWasDeleted) {
+TEST_F(WriterTest, LooksAgainWhenTheSecretWasDeleted) {
   publish(first_token);
   server_.remove("secrets/team-a/quay-pull");
   new_calls();
@@ -488,7 +377,7 @@ TEST_F(PublisherTest, LooksAgainWhenTheSecretWasDeleted) {
   EXPECT_TRUE(holds("quay-pull", second_token));
 }
 
-TEST_F(PublisherTest, LooksAgainWhenSomebodyElseRecreatedTheSecret) {
+TEST_F(WriterTest, LooksAgainWhenSomebodyElseRecreatedTheSecret) {
   publish(first_token);
   put_foreign();
   new_calls();
@@ -501,7 +390,8 @@ TEST_F(PublisherTest, LooksAgainWhenSomebodyElseRecreatedTheSecret) {
 }
 
 // Created by somebody between our look and our write: found by the conflict.
-TEST_F(PublisherTest, LooksAgainWhenSomebodyElseWasFasterToCreate) {
+
+TEST_F(WriterTest, LooksAgainWhenSomebodyElseWasFasterToCreate) {
   server_.set_fault([this](const SentRequest& request) {
     if (request.method == http::Method::patch && secret().is_null()) put_foreign();
     return std::optional<FakeResult>();
@@ -512,7 +402,7 @@ TEST_F(PublisherTest, LooksAgainWhenSomebodyElseWasFasterToCreate) {
   EXPECT_FALSE(holds("quay-pull", first_token));
 }
 
-TEST_F(PublisherTest, RetriesWhatMayPass) {
+TEST_F(WriterTest, RetriesWhatMayPass) {
   publish(first_token);
   new_calls();
   const auto start = executor_.now();
@@ -523,14 +413,14 @@ TEST_F(PublisherTest, RetriesWhatMayPass) {
   EXPECT_TRUE(holds("quay-pull", second_token));
 }
 
-TEST_F(PublisherTest, RetriesAfterALostAnswer) {
+TEST_F(WriterTest, RetriesAfterALostAnswer) {
   publish(first_token);
   fail_patches(1, tl::unexpected(http::Error{http::Error::Kind::connection_lost, "reset", true}));
   EXPECT_THAT(publish(second_token), IsEmpty());
   EXPECT_TRUE(holds("quay-pull", second_token));
 }
 
-TEST_F(PublisherTest, GivesUpAfterAboutASecond) {
+TEST_F(WriterTest, GivesUpAfterAboutASecond) {
   publish(first_token);
   new_calls();
   fail_patches(99, refusal(500, "InternalError", "failed calling webhook \"x\""));
@@ -541,7 +431,7 @@ TEST_F(PublisherTest, GivesUpAfterAboutASecond) {
   EXPECT_THAT(new_calls(), SizeIs(4));
 }
 
-TEST_F(PublisherTest, DoesNotRetryWhatStays) {
+TEST_F(WriterTest, DoesNotRetryWhatStays) {
   publish(first_token);
   new_calls();
   fail_patches(
@@ -554,7 +444,7 @@ TEST_F(PublisherTest, DoesNotRetryWhatStays) {
   EXPECT_EQ(executor_.now(), start);
 }
 
-TEST_F(PublisherTest, StopsBetweenRetries) {
+TEST_F(WriterTest, StopsBetweenRetries) {
   publish(first_token);
   new_calls();
   std::stop_source source;
@@ -563,13 +453,14 @@ TEST_F(PublisherTest, StopsBetweenRetries) {
     return std::optional<FakeResult>(refusal(500, "InternalError", "no"));
   });
   const auto problems =
-      publisher_.publish(rotation_, desired(), credential(second_token), source.get_token());
+      writer_.publish(rotation_, desired(), credential(second_token), source.get_token());
   EXPECT_THAT(problems, SizeIs(1));
   EXPECT_THAT(new_calls(), SizeIs(1));
 }
 
 // I5: a policy may quote what it refuses.
-TEST_F(PublisherTest, WithholdsAMessageThatQuotesTheToken) {
+
+TEST_F(WriterTest, WithholdsAMessageThatQuotesTheToken) {
   publish(first_token);
   const auto pair = base::base64_encode(std::string(user) + ":" + std::string(second_token));
   std::string small(second_token);
@@ -591,16 +482,16 @@ TEST_F(PublisherTest, WithholdsAMessageThatQuotesTheToken) {
   }
 }
 
-class ParallelPublisherTest : public PublisherTest {
+class ParallelWriterTest : public SecretsTest {
  protected:
-  ParallelPublisherTest() {
+  ParallelWriterTest() {
     std::vector<std::string> names;
     for (int number = 0; number < 40; ++number) names.push_back("pull-" + std::to_string(number));
     rotation_ = rotation_of(names);
   }
 };
 
-TEST_F(ParallelPublisherTest, WritesSixteenAtATime) {
+TEST_F(ParallelWriterTest, WritesSixteenAtATime) {
   executor_.run([&] {
     publish(first_token);
     new_calls();
@@ -623,7 +514,7 @@ TEST_F(ParallelPublisherTest, WritesSixteenAtATime) {
   }
 }
 
-TEST_F(ParallelPublisherTest, ReportsEachTargetThatFailedInOrder) {
+TEST_F(ParallelWriterTest, ReportsEachTargetThatFailedInOrder) {
   executor_.run([&] {
     publish(first_token);
     server_.set_fault([](const SentRequest& request) {
@@ -638,127 +529,16 @@ TEST_F(ParallelPublisherTest, ReportsEachTargetThatFailedInOrder) {
     });
     const auto problems = publish(second_token);
     ASSERT_THAT(problems, SizeIs(2));
-    EXPECT_EQ(problems[0].secret, "pull-7");
+    EXPECT_EQ(problems[0].object.text(), "team-a/pull-7");
     EXPECT_EQ(problems[0].reason, "ApiServerUnavailable");
-    EXPECT_EQ(problems[1].secret, "pull-30");
+    EXPECT_EQ(problems[1].object.text(), "team-a/pull-30");
     EXPECT_EQ(problems[1].reason, "Invalid");
   });
   EXPECT_TRUE(holds("pull-8", second_token));
   EXPECT_TRUE(holds("pull-7", first_token));
 }
 
-TEST_F(PublisherTest, PrunesFormerTargets) {
-  publish_and_drop();
-  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_THAT(new_calls(), ElementsAre("GET team-a/puller", "DELETE team-a/former"));
-  EXPECT_TRUE(secret("former").is_null());
-  EXPECT_TRUE(secret("keep").is_object());
-  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_THAT(new_calls(), IsEmpty());
-}
-
-TEST_F(PublisherTest, PrunesNothingThatIsRetained) {
-  rotation_ = rotation_of({"keep", "former"});
-  executor_.run([&] { publish(first_token); });
-  rotation_.spec.targets.pop_back();
-  rotation_.spec.deletion_policy = api::DeletionPolicy::retain;
-  new_calls();
-  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_THAT(new_calls(), IsEmpty());
-}
-
-TEST_F(PublisherTest, PrunesNoCopyAndNoOtherRotationsSecret) {
-  publish(first_token);
-  auto copy = secret();
-  copy["metadata"]["name"] = "copy";
-  copy["metadata"].erase("ownerReferences");
-  server_.put(copy);
-  cache("copy");
-  auto other = rotation_;
-  other.meta.key.name = "other";
-  other.spec.targets[0].name = "others";
-  publisher_.publish(other, desired_secrets(other, "quay.example.com"), credential(first_token),
-                     stop_);
-  new_calls();
-  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_THAT(new_calls(), IsEmpty());
-}
-
 // Another replica knows a newer spec, and has written a target that we do not know yet.
-TEST_F(PublisherTest, PrunesNothingByAnOldSpec) {
-  publish_and_drop();
-  rotation_.generation = 1;
-  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_THAT(new_calls(), ElementsAre("GET team-a/puller"));
-  EXPECT_TRUE(secret("former").is_object());
-}
-
-TEST_F(PublisherTest, PrunesByUid) {
-  publish_and_drop();
-  server_.put(secret("former"), "kubectl-create");  // recreated: another uid
-  EXPECT_THAT(publisher_.prune(rotation_, desired(), stop_), IsEmpty());
-  EXPECT_TRUE(secret("former").is_object());
-}
-
-TEST_F(PublisherTest, SaysWhatCouldNotBePruned) {
-  publish_and_drop();
-  server_.set_fault([](const SentRequest&) {
-    return std::optional<FakeResult>(refusal(500, "InternalError", "no"));
-  });
-  const auto problems = publisher_.prune(rotation_, desired(), stop_);
-  ASSERT_THAT(problems, SizeIs(1));
-  EXPECT_EQ(problems[0].secret, "former");
-  EXPECT_EQ(problems[0].reason, "ApiServerUnavailable");
-}
-
-TEST(IsCurrent, SeesEveryDifference) {
-  const auto rotation = rotation_of({"quay-pull"});
-  const auto desired = desired_secrets(rotation, "quay.example.com").at(0);
-  const auto token = base::Fingerprint::of(first_token);
-  auto object =
-      nlohmann::json::parse(secret_manifest(desired, rotation, {true, "uid-1", ""},
-                                            docker_config({"quay.example.com"}, user,
-                                                          base::SecretString::copy_of(first_token)))
-                                .reveal());
-  object["metadata"]["resourceVersion"] = "5";
-  const auto current = [&](const nlohmann::json& json) {
-    const auto cached = api::ManagedSecret::from_json(json).value();
-    return is_current(desired, rotation, &cached, user, token);
-  };
-  const auto without = [&](const char* pointer) {
-    auto changed = object;
-    changed[nlohmann::json::json_pointer(pointer)] = nullptr;
-    return changed;
-  };
-  EXPECT_TRUE(current(object));
-  EXPECT_FALSE(is_current(desired, rotation, nullptr, user, token));
-  EXPECT_FALSE(current(without("/metadata/labels")));
-  EXPECT_FALSE(current(without("/metadata/annotations")));
-  EXPECT_FALSE(current(without("/metadata/ownerReferences")));
-  EXPECT_FALSE(current(without("/data")));
-  auto opaque = object;
-  opaque["type"] = "Opaque";
-  EXPECT_FALSE(current(opaque));
-  const auto cached = api::ManagedSecret::from_json(object).value();
-  EXPECT_FALSE(is_current(desired, rotation, &cached, "acme+other", token));
-  EXPECT_FALSE(is_current(desired, rotation, &cached, user, base::Fingerprint::of(second_token)));
-  auto elsewhere = desired;
-  elsewhere.registries.push_back("other.example.com");
-  EXPECT_FALSE(is_current(elsewhere, rotation, &cached, user, token));
-}
-
-TEST(FieldManager, IsOfTheRotationAlone) {
-  auto rotation = rotation_of({});
-  EXPECT_EQ(field_manager(rotation), "quay-rotator/puller");
-  rotation.meta.key.name = std::string(115, 'a');
-  EXPECT_THAT(field_manager(rotation), SizeIs(128));
-  rotation.meta.key.name = std::string(253, 'a');
-  const auto one = field_manager(rotation);
-  rotation.meta.key.name.back() = 'b';
-  EXPECT_THAT(one, SizeIs(128));
-  EXPECT_THAT(field_manager(rotation), SizeIs(128));
-  EXPECT_NE(field_manager(rotation), one);
-}
 
 }  // namespace
 }  // namespace quay_rotator::target

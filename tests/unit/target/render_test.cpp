@@ -1,4 +1,4 @@
-#include "target/docker_config.h"
+#include "target/render.h"
 
 #include <string>
 
