@@ -33,7 +33,8 @@ test: ## Run every test, up to a real API server, registry and node
 	@tests/prepare.sh test
 	@image/build.sh
 	@echo "==> Testing the Go programs"
-	@export GO=$$(tests/go.sh) UNCACHED=$$(date +%s) && $$GO test -C tests ./...
+	@export GO=$$(tests/go.sh) UNCACHED=$$(date +%s) && $$GO test -C tests ./... && \
+	  CGO_ENABLED=0 $$GO test -C tests/bundle -trimpath .
 	@echo "==> Testing the program"
 	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 4 --output-on-failure --no-tests=error
 
@@ -84,7 +85,7 @@ fuzz: ## Feed damaged input to every parser, TIME=60 seconds each (TARGET=url fo
 lint: ## Check format and style of C++, Go and shell code
 	@tests/lint.sh
 
-generate: ## Write what is made from crds/ and the chart's values.yaml
+generate: ## Write what is made from crds/ and the chart: parts of it, deploy/, bundle/
 	@GO=$$(tests/go.sh) && export GO && \
 	  $$GO run -C tests ./chart/generate .. "$$(tests/control-plane/build.sh helm)/helm"
 

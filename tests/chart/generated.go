@@ -5,6 +5,7 @@ package chart
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,7 @@ const (
 
 // Generated answers the content of every generated file by its path below root. Their sources are
 // crds/, the chart's values.yaml, the text around the table in its README and, for what kubectl
-// applies, its templates, which helm renders.
+// and OLM apply, its templates, which helm renders.
 func Generated(root, helm string) (map[string]string, error) {
 	files := map[string]string{}
 	definitions, err := filepath.Glob(filepath.Join(root, "crds", "*.yaml"))
@@ -60,7 +61,9 @@ func Generated(root, helm string) (map[string]string, error) {
 		return nil, err
 	}
 	files["deploy/quay-rotator.yaml"] = "# What the chart renders with its defaults; " + remark + ".\n" + rendered
-	return files, nil
+	bundle, err := bundleFiles(root, rendered)
+	maps.Copy(files, bundle)
+	return files, err
 }
 
 // definitionTemplate makes a template of the chart from a file of crds/.
