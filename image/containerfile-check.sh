@@ -56,4 +56,10 @@ for wanted in '"User": "65532:65532"' '"/usr/bin/quay-rotator"' '"org.opencontai
   grep -qF "$wanted" <<<"$inspected" || { echo "containerfile-check.sh: the image lacks $wanted" >&2; exit 1; }
 done
 chroot --userspec=1000660000:0 "$theirs" /usr/bin/quay-rotator --version
+
+step "Building the OLM bundle" "${container[@]}" build --isolation chroot -t localhost/bundle bundle >>"$work/log"
+"${container[@]}" inspect --type image localhost/bundle | grep -qF '"operators.operatorframework.io.bundle.package.v1": "quay-rotator"'
+bundle=$("${container[@]}" from localhost/bundle)
+bundle=$("${container[@]}" mount "$bundle")
+diff -r --exclude=Containerfile --exclude=policies.yaml bundle "$bundle"
 echo "containerfile-check: the same image"

@@ -25,6 +25,7 @@ says CMakeLists.txt "VERSION of the project" 's/^project(quay-rotator VERSION \(
 says charts/quay-rotator/Chart.yaml appVersion 's/^appVersion: *"\{0,1\}\([^"]*\)"\{0,1\} *$/\1/p'
 says Containerfile "the image's version" 's/.*image\.version="\([^"]*\)".*/\1/p'
 says deploy/quay-rotator.yaml "the image's tag (make generate writes it)" 's/^ *image: "\{0,1\}quay-rotator:\([^"]*\)"\{0,1\} *$/\1/p'
+says bundle/manifests/quay-rotator.clusterserviceversion.yaml "the version (make generate writes it)" 's/^  version: *//p'
 says CHANGELOG.md "the newest section" 's/^## \[\([0-9][^]]*\)\].*/\1/p'
 chart=$(sed -n 's/^version: *//p' charts/quay-rotator/Chart.yaml)
 [ $wrong = 0 ] || exit 1
@@ -60,10 +61,19 @@ name=quay-rotator-$version
 cp "build/image/$name.oci.tar" "$work"
 cp build/image/digest "$work/$name.digest"
 
-# As `helm package` makes it, but the same each time.
-git -C charts ls-files -z quay-rotator |
-  LC_ALL=C tar -C charts --null --verbatim-files-from -T - --sort=name --format=ustar --mtime=@"$SOURCE_DATE_EPOCH" \
-    --owner=0 --group=0 --numeric-owner --mode=u=rw,go=r -c | gzip -9 -n >"$work/quay-rotator-$chart.tgz"
+# The chart as `helm package` makes it, but the same each time.
+pack() { # FOLDER, with names of files below it on stdin
+  LC_ALL=C tar -C "$1" --null --verbatim-files-from -T - --sort=name --format=ustar --mtime=@"$SOURCE_DATE_EPOCH" \
+    --owner=0 --group=0 --numeric-owner --mode=u=rw,go=r -c | gzip -9 -n
+}
+git -C charts ls-files -z quay-rotator | pack charts >"$work/quay-rotator-$chart.tgz"
+
+# The OLM bundle, with the image by its digest, as clusters without internet need it.
+git archive HEAD bundle | tar -C "$work" -x
+sed -i "s|: quay-rotator:$version\$|: quay-rotator@$(cat build/image/digest)|
+  s|\(features.operators.openshift.io/disconnected\): .*|\1: \"true\"|" "$work"/bundle/manifests/*.clusterserviceversion.yaml
+git ls-files -z bundle | pack "$work" >"$work/$name-bundle.tgz"
+rm -r "$work/bundle"
 
 together() { # FILE...: as one YAML stream
   local file

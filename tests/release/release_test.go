@@ -201,7 +201,7 @@ func TestRefuses(t *testing.T) {
 	b.refused(t, "make release", "which version? make release VERSION=1.2.3")
 	b.refused(t, release("v"+b.version), "which version?")
 	b.refused(t, release("9.8.7")+"SIGN=0", "CMakeLists.txt is '"+b.version+"', not 9.8.7", "appVersion in charts/quay-rotator/Chart.yaml",
-		"Containerfile", "deploy/quay-rotator.yaml", "CHANGELOG.md")
+		"Containerfile", "deploy/quay-rotator.yaml", "clusterserviceversion.yaml", "CHANGELOG.md")
 	b.refused(t, release(b.version), "RELEASE_KEY names no key", "SIGN=0")
 	b.refused(t, release(b.version)+"RELEASE_KEY=nobody@example.com", "gpg has no secret key 'nobody@example.com'")
 	write(t, filepath.Join(b.tree, "new-file"), "x")
@@ -313,6 +313,26 @@ func TestTheChartAndTheManifests(t *testing.T) {
 	}
 	if crds := b.must(t, folder, "grep -c '^kind: CustomResourceDefinition' quay-rotator-"+b.version+"-crds.yaml"); strings.TrimSpace(crds) != "2" {
 		t.Errorf("%s definitions", crds)
+	}
+}
+
+// The bundle is that of the tree but for the image, and the command of docs/olm.md puts a registry before it.
+func TestTheBundle(t *testing.T) {
+	b := newBench(t)
+	b.must(t, b.tree, "make release SIGN=0 VERSION="+b.version+" PLATFORMS="+runtime.GOARCH)
+	folder := filepath.Join(b.tree, "build/release")
+	digest := strings.TrimSpace(b.must(t, folder, "cat *.digest"))
+	commands := regexp.MustCompile(`(?m)^(?:tar|sed) .*\n`).FindAllString(b.must(t, b.tree, "cat docs/olm.md"), -1)
+	if len(commands) != 2 {
+		t.Fatalf("docs/olm.md unpacks and changes the bundle by %q", commands)
+	}
+	b.must(t, folder, commands[0]+`test -z "$(find bundle ! -type d ! -type f)"`)
+	const difference = `{ diff -r ../../bundle bundle || true; } | sed -n 's/^> *//p; /^Only/p' | sort`
+	expected := "- image: IMAGE\ncontainerImage: IMAGE\nfeatures.operators.openshift.io/disconnected: \"true\"\nimage: IMAGE\n"
+	for _, one := range []struct{ command, image string }{{"", "quay-rotator"}, {commands[1], "registry.example.com/quay-rotator"}} {
+		if got := b.must(t, folder, one.command+difference, "LC_ALL=C"); got != strings.ReplaceAll(expected, "IMAGE", one.image+"@"+digest) {
+			t.Errorf("after %q the bundle differs from that of the tree by\n%s", one.command, got)
+		}
 	}
 }
 
