@@ -84,7 +84,7 @@ func names(t *testing.T) []string {
 		text := read(t, file)
 		each("metric", `"(?:# [A-Z]+ )?(quay_rotator_[a-z_]+)\b`, text)
 		each("metadata", `"(quayrotator\.dev/[a-z-]+)"`, text)
-		if strings.HasPrefix(file, "../../controller/rotation/") {
+		if strings.HasPrefix(file, "../../controller/rotation/") || strings.HasPrefix(file, "../../controller/connection/") {
 			each("condition", `\b(?:set|is_true|find|remove)\("([A-Z][A-Za-z]+)"`, text)
 		}
 		return nil
