@@ -12,9 +12,9 @@
 #include "connection/reconciler.h"
 #include "connection/session.h"
 #include "kube/event_recorder.h"
-#include "rotation/driver.h"
 #include "rotation/follow.h"
 #include "rotation/reconciler.h"
+#include "rotation/run.h"
 #include "rotation/wake.h"
 #include "rotation/workforce.h"
 #include "runtime/heartbeat.h"
@@ -241,7 +241,7 @@ struct Controllers::Parts {
                                                                connections};
   target::Writer writer{client, secrets, with.executor, with.log};
   target::Pruner pruner{client, secrets, with.log};
-  rotation::Driver driver{status,
+  rotation::Runner runner{status,
                           writer,
                           with.executor,
                           {options.quay_timeout, options.regenerate_hold,
@@ -251,7 +251,7 @@ struct Controllers::Parts {
   rotation::Knowledge knowledge{std::max<std::size_t>(1, options.namespaces.size())};
   rotation::Teller teller{status, events, knowledge.memories, with.executor, with.log};
   rotation::Performer performer{{caches, knowledge, workforce.rotations(), sessions, newcomers,
-                                 driver, status, teller, metrics, with.executor, with.log}};
+                                 runner, status, teller, metrics, with.executor, with.log}};
   rotation::Reconciler reconciler{{caches, knowledge, performer, teller, pruner, status, metrics,
                                    with.executor, with.log, with.after_step}};
   rotation::Wake wake{{rotations, connections, secrets, caches, knowledge, newcomers,

@@ -30,7 +30,7 @@ struct ControllersOptions {
   std::vector<std::string> namespaces;  // empty: all
   base::Duration drift_interval = std::chrono::minutes(10);
   base::Duration quay_timeout = std::chrono::seconds(30);     // of one call
-  base::Duration regenerate_hold = std::chrono::minutes(10);  // see rotation/protocol.h
+  base::Duration regenerate_hold = std::chrono::minutes(10);  // see rotation/run.h
   http::AllowedHosts allowed_quay_hosts;
   target::AllowedMetadata allowed_target_metadata;
 };

@@ -8,7 +8,7 @@
 //
 // Tokens are kept of robots that wait and of no others, until they are taken, their resource needs
 // them no more, or, from the next call on, they are `kept` old. A listed token is as old as its
-// list: it is worth nothing before the registry has accepted it (see Protocol).
+// list: it is worth nothing before the registry has accepted it (see credential/adopt.h).
 //
 // Thread-safe; `executor` is asked for the time alone.
 #pragma once

@@ -41,7 +41,7 @@ bool legal_name(std::string_view name);
 Expected<base::SecretString> parse_api_token(std::string_view text);
 
 struct RobotsApiOptions {
-  base::Duration deadline = std::chrono::seconds(30);  // of each call; see Protocol
+  base::Duration deadline = std::chrono::seconds(30);  // of each call; see credential/regenerate.h
   // Counts calls: "robot-get", "robot-regenerate", "robot-list", "probe" and "ok" or the reason.
   std::function<void(std::string_view call, std::string_view outcome)> observer;
 };

@@ -14,6 +14,7 @@ namespace quay_rotator::rotation {
 
 namespace {
 
+using credential::Outcome;
 using runtime::Next;
 using runtime::Urgency;
 using std::chrono::milliseconds;
@@ -39,23 +40,23 @@ int permits_of(const Work& work, const api::RobotTokenRotation& rotation) {
   return work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins;
 }
 
-std::string_view result_of(const Report& report) {
-  switch (report.end) {
-    case Report::End::done:
+std::string_view result_of(const Outcome& outcome) {
+  switch (outcome.end) {
+    case Outcome::End::done:
       return "succeeded";
-    case Report::End::preflight_refused:
+    case Outcome::End::preflight_refused:
       return "preflight-refused";
-    case Report::End::quay_failed:
+    case Outcome::End::quay_failed:
       return "quay-failed";
-    case Report::End::unclear:
+    case Outcome::End::unclear:
       return "unclear";
-    case Report::End::unpublished:
+    case Outcome::End::unpublished:
       return "unpublished";
-    case Report::End::stale_read:
+    case Outcome::End::stale_read:
       return "stale-read";
-    case Report::End::start_over:
+    case Outcome::End::start_over:
       return "started-over";
-    case Report::End::api_server:
+    case Outcome::End::api_server:
       return "api-server";
   }
   return "";
@@ -74,33 +75,32 @@ std::string_view text(Goal goal) {
 }
 
 // What another party asks to wait.
-std::optional<base::Duration> asked_for(const Report& report) {
+std::optional<base::Duration> asked_for(const Outcome& outcome) {
   std::optional<base::Duration> longest;
-  for (const auto* error : {&report.quay_error, &report.preflight_error, &report.verify_error}) {
+  for (const auto* error : {&outcome.quay_error, &outcome.preflight_error, &outcome.verify_error}) {
     if (*error) longest = std::max(longest, (*error)->retry_after);
   }
-  if (report.kube_error) longest = std::max(longest, report.kube_error->retry_after);
+  if (outcome.kube_error) longest = std::max(longest, outcome.kube_error->retry_after);
   return longest;
 }
 
-void log_end(const base::Log& log, const DriverResult& result, std::size_t targets) {
-  const Report& report = result.report;
-  if (report.end == Report::End::done) {
+void log_end(const base::Log& log, const Outcome& outcome, std::size_t targets) {
+  if (outcome.end == Outcome::End::done) {
     const base::Log settled = log.with({{"phase", "finish"},
-                                        {"fingerprint", report.fingerprint->text()},
+                                        {"fingerprint", outcome.fingerprint->text()},
                                         {"targets", static_cast<std::int64_t>(targets)}});
-    if (result.outage) {
-      return settled.info("rotated", {{"outage", base::format_duration(*result.outage)}});
+    if (outcome.outage) {
+      return settled.info("rotated", {{"outage", base::format_duration(*outcome.outage)}});
     }
-    return settled.info(report.regenerated ? "rotated" : "synchronized");
+    return settled.info(outcome.regenerated ? "rotated" : "synchronized");
   }
   std::string why;
-  if (report.quay_error) why = report.quay_error->message;
-  if (report.preflight_error) why = report.preflight_error->message;
-  if (report.kube_error) why = kube::explain(*report.kube_error);
-  if (!report.problems.empty()) why = report.problems.front().message;
-  if (report.stale) why = "Quay answered with the older token " + report.stale->text();
-  log.warning("not done", {{"phase", "finish"}, {"result", result_of(report)}, {"error", why}});
+  if (outcome.quay_error) why = outcome.quay_error->message;
+  if (outcome.preflight_error) why = outcome.preflight_error->message;
+  if (outcome.kube_error) why = kube::explain(*outcome.kube_error);
+  if (!outcome.problems.empty()) why = outcome.problems.front().message;
+  if (outcome.stale) why = "Quay answered with the older token " + outcome.stale->text();
+  log.warning("not done", {{"phase", "finish"}, {"result", result_of(outcome)}, {"error", why}});
 }
 
 }  // namespace
@@ -130,42 +130,35 @@ Next Performer::perform(const View& view, const Work& work, Why why, const Memor
   }
   const std::vector<target::DesiredSecret> targets =
       target::desired_secrets(rotation, (*session)->authority(), parts_.caches.allowed_metadata);
-  ProtocolInput task = input(rotation, work, memory);
-  const base::Log log =
-      parts_.log.with({{"resource", key.text()},
-                       {"rotation", task.ledger ? task.ledger->id : task.rotation_id},
-                       {"goal", text(work.goal)},
-                       {"because", rotation::text(why)}});
+  Order task = order(work, memory);
+  const base::Log log = parts_.log.with(
+      {{"resource", key.text()},
+       {"rotation", rotation.status.rotation ? rotation.status.rotation->id : task.rotation_id},
+       {"goal", text(work.goal)},
+       {"because", rotation::text(why)}});
   if (work.heals) log.info("healing", {{"finding", target::summary(view.stale)}});
-  DriverResult result = parts_.driver.run(rotation, **session, std::move(task), targets,
-                                          std::move(listed), log, stop);
-  log_end(log, result, targets.size());
-  RunResult run;
+  api::RobotTokenRotation after = rotation;
+  const Outcome outcome =
+      parts_.runner.run(after, **session, std::move(task), targets, std::move(listed), log, stop);
+  log_end(log, outcome, targets.size());
+  Circumstances run;
   run.targets_total = static_cast<int>(targets.size());
   run.way = way;
-  if (!result.robot.empty()) run.alias = (*session)->alias(stop);
-  return finish(view, std::move(result), work, std::move(run), memory, stop);
+  if (!outcome.robot.empty()) run.alias = (*session)->alias(stop);
+  return finish(view, std::move(after), outcome, work, std::move(run), memory, stop);
 }
 
-ProtocolInput Performer::input(const api::RobotTokenRotation& rotation, const Work& work,
-                               const Memory& memory) const {
+Order Performer::order(const Work& work, const Memory& memory) const {
   const base::MonotonicTime now = parts_.executor.now();
-  ProtocolInput input;
-  input.goal = work.goal;
-  input.reason = work.reason;
-  input.may_regenerate = work.may_regenerate;
-  input.rotation_id = random_id(parts_.executor);
-  input.rotate_request = tenancy::open_request(rotation);
-  input.ledger = rotation.status.rotation;
-  input.ledger_seen_for = memory.ledger_age(now);
-  input.known = rotation.status.token_fingerprint;
-  input.superseded = superseded(rotation.status);
-  input.ledger_unreadable = rotation.status.has_unreadable_ledger();
-  input.stale = memory.stale();
-  input.stale_for = memory.stale_for(now);
-  input.verify = rotation.spec.verify == api::VerifyLevel::login;
-  input.verified = rotation.status.conditions.is_true("Verified");
-  return input;
+  Order order;
+  order.goal = work.goal;
+  order.reason = work.reason;
+  order.may_regenerate = work.may_regenerate;
+  order.rotation_id = random_id(parts_.executor);
+  order.ledger_seen_for = memory.ledger_age(now);
+  order.stale = memory.stale();
+  order.stale_for = memory.stale_for(now);
+  return order;
 }
 
 Next Performer::without_session(const View& view, const tenancy::Way& way,
@@ -211,20 +204,18 @@ tl::expected<std::optional<quay::RobotCredential>, Next> Performer::look_in_list
   return tl::unexpected(wait->until ? Next::at(*wait->until, Urgency::normal) : Next{});
 }
 
-base::Duration Performer::learn(const api::RobotTokenRotation& before, const DriverResult& result) {
-  const Report& report = result.report;
+base::Duration Performer::learn(const api::RobotTokenRotation& before, const Outcome& outcome,
+                                bool open) {
   const base::MonotonicTime now = parts_.executor.now();
-  const bool open = result.rotation.status.rotation && !report.clear_ledger;
-
   base::BackoffPolicy policy = open ? ledger_backoff : ordinary_backoff;
   int failures = before.status.consecutive_failures;
   parts_.knowledge.memories.change(before.meta.key, [&](Memory& it) {
     if (open) failures = it.ledger_failures();
-    if (open && report.end != Report::End::done) it.count_ledger_failure();
+    if (open && outcome.end != Outcome::End::done) it.count_ledger_failure();
     // What is not told by a run that could not read, is as it was.
-    if (report.stale || report.fingerprint) it.answered(report.stale, now);
-    if (report.watch) it.watch(*report.watch, now);
-    if (report.end == Report::End::start_over) {
+    if (outcome.stale || outcome.fingerprint) it.answered(outcome.stale, now);
+    if (outcome.watch) it.watch(*outcome.watch, now);
+    if (outcome.end == Outcome::End::start_over) {
       policy = start_over_backoff;
       if (open) policy.most = ledger_backoff.most;
       failures = it.count_start_over() - 1;
@@ -232,35 +223,32 @@ base::Duration Performer::learn(const api::RobotTokenRotation& before, const Dri
       it.no_start_over();
     }
   });
-  if (report.hold_left) policy = hold_backoff;
+  if (outcome.hold_left) policy = hold_backoff;
   const base::Duration delay =
-      retry_delay(policy, failures + 1, parts_.executor.random(), asked_for(report));
-  return report.hold_left ? std::min(delay, *report.hold_left) : delay;
+      retry_delay(policy, failures + 1, parts_.executor.random(), asked_for(outcome));
+  return outcome.hold_left ? std::min(delay, *outcome.hold_left) : delay;
 }
 
-Next Performer::finish(const View& view, DriverResult result, const Work& work, RunResult run,
-                       const Memory& memory, const std::stop_token& stop) {
+Next Performer::finish(const View& view, api::RobotTokenRotation rotation, const Outcome& outcome,
+                       const Work& work, Circumstances run, const Memory& memory,
+                       const std::stop_token& stop) {
   const api::RobotTokenRotation& before = view.rotation;
   const kube::ObjectKey& key = before.meta.key;
-  const base::Duration delay = learn(before, result);
-  const Report& report = result.report;
-  api::RobotTokenRotation rotation = std::move(result.rotation);
+  const base::Duration delay =
+      learn(before, outcome, rotation.status.rotation && !outcome.clear_ledger);
 
-  if (work.goal != Goal::synchronize || report.regenerated) {
-    parts_.metrics.rotation(result_of(report),
-                            api::text(report.ledger ? report.ledger->reason : work.reason));
+  if (work.goal != Goal::synchronize || outcome.regenerated) {
+    parts_.metrics.rotation(result_of(outcome),
+                            api::text(outcome.ledger ? outcome.ledger->reason : work.reason));
   }
-  if (result.outage) parts_.metrics.outage(*result.outage);
+  if (outcome.outage) parts_.metrics.outage(*outcome.outage);
   const int start_overs = parts_.knowledge.memories.of(key).start_overs();
   if (start_overs > 0 && start_overs <= start_overs_untold) {
     return retry(rotation, memory.news(), delay);
   }
 
-  run.report = report;
-  run.robot = result.robot;
   run.rotates = work.goal != Goal::synchronize;
   run.targets_current = are_current(parts_.caches, before, targets_of(parts_.caches, before));
-  run.outage = result.outage;
   run.start_overs = start_overs;
   run.watched = memory.watches(parts_.executor.now());
   if (work.heals) run.healed = target::summary(view.stale);
@@ -279,15 +267,15 @@ Next Performer::finish(const View& view, DriverResult result, const Work& work, 
         late = ledger_name(current.status.rotation) != ledger ||
                current.status.token_fingerprint != known;
         if (late) return std::nullopt;
-        StatusUpdate update = after_run(current, run);
+        StatusUpdate update = after_run(current, outcome, run);
         notices = std::move(update.notices);
         return std::move(update.status);
       },
       stop);
-  parts_.driver.step("commit");
+  parts_.runner.step("commit");
   if (!written && written.error().kind == kube::Error::Kind::not_found) {
     // The resource is gone: nobody can be told, but its Secrets are seen to.
-    if (report.end != Report::End::done) return retry(rotation, memory.news(), delay);
+    if (outcome.end != Outcome::End::done) return retry(rotation, memory.news(), delay);
     parts_.knowledge.departed.drop(key);
     parts_.knowledge.memories.forget(key);
     return {};
@@ -298,9 +286,9 @@ Next Performer::finish(const View& view, DriverResult result, const Work& work, 
     return retry(rotation, memory.news(), delay);
   }
   parts_.teller.announce(rotation, notices, stop);
-  parts_.driver.step("event");
+  parts_.runner.step("event");
   if (late) return overtaken(before, memory);
-  if (needs_retry(report)) return retry(rotation, memory.news(), delay);
+  if (needs_retry(outcome)) return retry(rotation, memory.news(), delay);
   return done(rotation, work, memory);
 }
 

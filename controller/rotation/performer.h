@@ -11,9 +11,9 @@
 #include "base/log.h"
 #include "connection/newcomers.h"
 #include "connection/session.h"
-#include "rotation/driver.h"
 #include "rotation/knowledge.h"
 #include "rotation/plan.h"
+#include "rotation/run.h"
 #include "rotation/teller.h"
 #include "rotation/view.h"
 #include "runtime/metrics.h"
@@ -29,7 +29,7 @@ struct PerformerParts {
   runtime::WorkQueue& queue;  // of which permits are reserved
   connection::Sessions& sessions;
   connection::Newcomers& newcomers;
-  Driver& driver;
+  Runner& runner;
   runtime::StatusWriter<api::RobotTokenRotation>& status;
   Teller& teller;
   runtime::Metrics& metrics;
@@ -58,12 +58,15 @@ class Performer {
   // when it does not tell yet: when it will.
   tl::expected<std::optional<quay::RobotCredential>, runtime::Next> look_in_list(
       const api::RobotTokenRotation& rotation, const Session& session, const std::stop_token& stop);
-  [[nodiscard]] ProtocolInput input(const api::RobotTokenRotation& rotation, const Work& work,
-                                    const Memory& memory) const;
-  runtime::Next finish(const View& view, DriverResult result, const Work& work, RunResult run,
+  [[nodiscard]] Order order(const Work& work, const Memory& memory) const;
+  // `rotation` is as the run has written it last.
+  runtime::Next finish(const View& view, api::RobotTokenRotation rotation,
+                       const credential::Outcome& outcome, const Work& work, Circumstances run,
                        const Memory& memory, const std::stop_token& stop);
   // Takes to memory what the run has shown, and says how long to wait should it be repeated.
-  base::Duration learn(const api::RobotTokenRotation& before, const DriverResult& result);
+  // `open`: a ledger stays in the status.
+  base::Duration learn(const api::RobotTokenRotation& before, const credential::Outcome& outcome,
+                       bool open);
   // Somebody else has written what this run knows nothing of.
   runtime::Next overtaken(const api::RobotTokenRotation& before, const Memory& memory);
   runtime::Next done(const api::RobotTokenRotation& rotation, const Work& work,

@@ -8,10 +8,15 @@
 
 #include "api/robot_token_rotation.h"
 #include "base/time.h"
-#include "rotation/protocol.h"
 #include "rotation/view.h"
 
 namespace quay_rotator::rotation {
+
+enum class Goal {
+  synchronize,  // targets get the token that Quay holds: adoption, healing, foreign rotation
+  rotate,       // … and then a new one
+  resume,       // a ledger is there: find out whether it happened, then finish it
+};
 
 // Nothing to do; look again when the next rotation is due (if any).
 struct Rest {

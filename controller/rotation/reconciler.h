@@ -7,8 +7,8 @@
 
 #include "base/executor.h"
 #include "base/log.h"
-#include "rotation/driver.h"
 #include "rotation/performer.h"
+#include "rotation/run.h"
 #include "rotation/teller.h"
 #include "rotation/view.h"
 #include "runtime/metrics.h"

@@ -10,9 +10,9 @@
 #include "base/time.h"
 #include "connection/findings.h"
 #include "connection/session.h"
+#include "credential/outcome.h"
 #include "kube/event_recorder.h"
 #include "kube/object.h"
-#include "rotation/protocol.h"
 #include "tenancy/ownership.h"
 
 namespace quay_rotator::rotation {
@@ -33,15 +33,12 @@ struct StatusUpdate {
   std::vector<Notice> notices;
 };
 
-// How a run of the protocol ended.
-struct RunResult {
-  Report report;
-  std::string robot;  // full name, when Quay told it
+// What is known of a run beside its outcome.
+struct Circumstances {
   int targets_total = 0;
-  std::optional<base::Duration> outage;  // of a regeneration: the POST to the last target
-  bool targets_current = true;           // by the cache, with the token of the status
-  bool rotates = false;                  // a new token was to be made, or one may have been
-  std::string healed;  // what was wrong with a target although nothing had rotated, or ""
+  bool targets_current = true;  // by the cache, with the token of the status
+  bool rotates = false;         // a new token was to be made, or one may have been
+  std::string healed;           // what was wrong with a target although nothing had rotated, or ""
   base::WallTime now{};
   base::Duration retry_delay{};  // what the queue will wait before it tries again
   int start_overs = 0;           // in a row
@@ -55,9 +52,10 @@ struct RunResult {
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status);
 
 // A run that must be repeated: it failed, or the new token could not be verified.
-bool needs_retry(const Report& report);
+bool needs_retry(const credential::Outcome& outcome);
 
-StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult& result);
+StatusUpdate after_run(const api::RobotTokenRotation& rotation, const credential::Outcome& outcome,
+                       const Circumstances& run);
 
 // The status that is written together with a ledger, before Quay is asked to regenerate.
 api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotation,

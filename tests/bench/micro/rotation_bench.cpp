@@ -7,8 +7,9 @@
 #include "api/status_patch.h"
 #include "bench/micro/allocations.h"
 #include "bench/micro/samples.h"
+#include "credential/deliver.h"
+#include "credential/regenerate.h"
 #include "rotation/plan.h"
-#include "rotation/protocol.h"
 #include "rotation/status.h"
 #include "schedule/schedule.h"
 #include "target/render.h"
@@ -55,23 +56,21 @@ void PlanAtRest(benchmark::State& state) {
 }
 BENCHMARK(PlanAtRest);
 
-rotation::ProtocolInput protocol_input() {
-  rotation::ProtocolInput input;
-  input.goal = rotation::Goal::rotate;
-  input.rotation_id = "0123456789abcdef";
-  input.known = Fingerprint::of("old");
+credential::RegenerateInput regenerate_input() {
+  credential::RegenerateInput input;
+  input.known.token = Fingerprint::of("old");
+  input.id = "0123456789abcdef";
   input.request_deadline = seconds(30);
   return input;
 }
 
 void ProtocolOneStep(benchmark::State& state) {
   const Fingerprint old_token = Fingerprint::of("old");
-  const rotation::ProtocolInput input = protocol_input();
+  const credential::RegenerateInput input = regenerate_input();
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    rotation::Protocol protocol(input);
-    protocol.advance(rotation::RobotRead{old_token});
-    benchmark::DoNotOptimize(protocol.next());
+    credential::Regenerating regenerating(input);
+    benchmark::DoNotOptimize(regenerating.resume(credential::RobotRead{old_token}));
   }
   allocations.report(state);
 }
@@ -80,20 +79,19 @@ BENCHMARK(ProtocolOneStep);
 void ProtocolWholeRotation(benchmark::State& state) {
   const Fingerprint old_token = Fingerprint::of("old");
   const Fingerprint new_token = Fingerprint::of("new");
-  const rotation::ProtocolInput input = protocol_input();
+  const credential::RegenerateInput input = regenerate_input();
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    rotation::Protocol protocol(input);
-    protocol.advance(rotation::RobotRead{old_token});
-    protocol.advance(rotation::TargetsAnswered{});
-    protocol.advance(rotation::LoggedIn{});
-    protocol.advance(rotation::LedgerWritten{});
-    protocol.advance(rotation::Regenerated{new_token});
-    protocol.advance(rotation::TargetsAnswered{});
-    protocol.advance(rotation::LoggedIn{});
-    if (!std::holds_alternative<rotation::Finish>(protocol.next())) {
-      throw std::runtime_error("the protocol asks for more: " +
-                               std::string(rotation::name(protocol.next())));
+    credential::Regenerating regenerating(input);
+    regenerating.resume(credential::RobotRead{old_token});
+    regenerating.resume(credential::TargetsAnswered{});
+    regenerating.resume(credential::LoggedIn{});
+    regenerating.resume(credential::LedgerWritten{});
+    credential::Step made = regenerating.resume(credential::Regenerated{new_token});
+    credential::Delivering delivering(std::get<credential::Obtained>(std::move(made)), {});
+    delivering.resume(credential::TargetsAnswered{});
+    if (!std::holds_alternative<credential::Outcome>(delivering.resume(credential::LoggedIn{}))) {
+      throw std::runtime_error("the delivery asks for more");
     }
   }
   allocations.report(state);
@@ -103,19 +101,20 @@ BENCHMARK(ProtocolWholeRotation);
 // The status after a rotation, and the smallest patch that leads to it.
 void StatusPatch(benchmark::State& state) {
   const api::RobotTokenRotation resource = rotation(1);
-  rotation::RunResult result;
-  result.report.regenerated = true;
-  result.report.clear_ledger = true;
-  result.report.fingerprint = Fingerprint::of("new");
-  result.report.ledger = api::Ledger{"id", api::RotationReason::interval, {}, {}, 1, ""};
-  result.report.verified = rotation::Report::Verified::good;
-  result.robot = "acme+robot-1";
-  result.targets_total = 1;
-  result.outage = std::chrono::milliseconds(12);
-  result.now = *resource.status.next_rotation_time;
+  credential::Outcome outcome;
+  outcome.regenerated = true;
+  outcome.clear_ledger = true;
+  outcome.fingerprint = Fingerprint::of("new");
+  outcome.ledger = api::Ledger{"id", api::RotationReason::interval, {}, {}, 1, ""};
+  outcome.verified = credential::Outcome::Verified::good;
+  outcome.robot = "acme+robot-1";
+  outcome.outage = std::chrono::milliseconds(12);
+  rotation::Circumstances run;
+  run.targets_total = 1;
+  run.now = *resource.status.next_rotation_time;
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
-    const auto update = rotation::after_run(resource, result);
+    const auto update = rotation::after_run(resource, outcome, run);
     benchmark::DoNotOptimize(api::status_patch(to_json(resource.status), to_json(update.status)));
   }
   allocations.report(state);

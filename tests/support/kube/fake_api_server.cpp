@@ -192,7 +192,9 @@ Answer FakeApiServer::merge(const std::string& path, const nlohmann::json& patch
   const auto found = objects_.find(path);
   if (found == objects_.end()) return refusal(404, "NotFound", path + " not found");
   for (const auto& precondition : {"uid", "resourceVersion"}) {
-    if (patch.at("metadata").at(precondition) != found->second.at("metadata").at(precondition)) {
+    const auto& metadata = found->second.at("metadata");
+    if (patch.at("metadata").value(precondition, metadata.at(precondition)) !=
+        metadata.at(precondition)) {
       return refusal(409, "Conflict", "the object has been modified");
     }
   }

@@ -138,9 +138,9 @@ class ReconcilerTest : public ::testing::Test {
   runtime::StatusWriter<api::RobotTokenRotation> status_{client_, api::rotations, rotations_};
   target::Writer writer_{client_, secrets_, executor_, log_.log()};
   target::Pruner pruner_{client_, secrets_, log_.log()};
-  Driver driver_{status_, writer_, executor_, {}};
+  Runner runner_{status_, writer_, executor_, {}};
   Teller teller_{status_, recorder_, knowledge_.memories, executor_, log_.log()};
-  Performer performer_{{caches_, knowledge_, queue_, sessions_, newcomers_, driver_, status_,
+  Performer performer_{{caches_, knowledge_, queue_, sessions_, newcomers_, runner_, status_,
                         teller_, metrics_, executor_, log_.log()}};
   Reconciler reconciler_{{caches_,
                           knowledge_,

@@ -33,11 +33,20 @@ api::RobotTokenRotation settled() {
   return rotation;
 }
 
+using End = credential::Outcome::End;
+using Verified = credential::Outcome::Verified;
+
+// What came of a run, and what the look knew beside it.
+struct RunResult : credential::Outcome, Circumstances {};
+StatusUpdate after_run(const api::RobotTokenRotation& rotation, const RunResult& result) {
+  return rotation::after_run(rotation, result, result);
+}
+
 RunResult done(std::string_view token) {
   RunResult result;
-  result.report.end = Report::End::done;
-  result.report.fingerprint = base::Fingerprint::of(token);
-  result.report.verified = Report::Verified::good;
+  result.end = End::done;
+  result.fingerprint = base::Fingerprint::of(token);
+  result.verified = Verified::good;
   result.robot = "acme+puller";
   result.targets_total = 1;
   result.now = now;
@@ -47,10 +56,10 @@ RunResult done(std::string_view token) {
 
 RunResult rotated() {
   RunResult result = done("new");
-  result.report.regenerated = true;
-  result.report.made = result.report.fingerprint;
-  result.report.clear_ledger = true;
-  result.report.ledger = api::Ledger{
+  result.regenerated = true;
+  result.made = result.fingerprint;
+  result.clear_ledger = true;
+  result.ledger = api::Ledger{
       "id", api::RotationReason::requested, now, base::Fingerprint::of("old"), 1, "today"};
   result.outage = milliseconds(12);
   return result;
@@ -63,9 +72,9 @@ quay::Error quay_error(quay::Error::Kind kind) {
   return error;
 }
 
-RunResult failed(Report::End end) {
+RunResult failed(End end) {
   RunResult result;
-  result.report.end = end;
+  result.end = end;
   result.robot = "acme+puller";
   result.targets_total = 1;
   result.now = now;
@@ -92,8 +101,8 @@ TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
   rotation.status.token_fingerprint.reset();
   rotation.status.token_known_since.reset();
   rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "status.x: nonsense"};
-  RunResult refused = failed(Report::End::quay_failed);
-  refused.report.quay_error = quay_error(quay::Error::Kind::read_only);
+  RunResult refused = failed(End::quay_failed);
+  refused.quay_error = quay_error(quay::Error::Kind::read_only);
   const StatusUpdate told = after_run(rotation, refused);
   EXPECT_TRUE(told.status.unreadable);
   for (const char* type : {"Ready", "Stalled"}) {
@@ -115,9 +124,9 @@ TEST(Status, ALedgerThatCannotBeReadStaysForAsLongAsItsPostMayBeInFlight) {
   rotation.status.unreadable =
       api::Unreadable{{"robot", "rotation"}, "status.rotation.id: expected a string"};
   RunResult result = done("new");
-  result.report.foreign = true;
-  result.report.hold_left = seconds(590);
-  EXPECT_TRUE(needs_retry(result.report));
+  result.foreign = true;
+  result.hold_left = seconds(590);
+  EXPECT_TRUE(needs_retry(result));
   const StatusUpdate held = after_run(rotation, result);
   EXPECT_TRUE(held.status.has_unreadable_ledger());
   EXPECT_EQ(held.status.unreadable->members.size(), 1U) << "the rest is mended";
@@ -151,7 +160,7 @@ TEST(Status, SaysWhichMetadataIsNotAllowed) {
 
 TEST(Status, TellsARotationWhole) {
   api::RobotTokenRotation rotation = settled();
-  rotation.status.rotation = rotated().report.ledger;
+  rotation.status.rotation = rotated().ledger;
   rotation.status.consecutive_failures = 2;
   const StatusUpdate update = after_run(rotation, rotated());
   const auto& status = update.status;
@@ -200,7 +209,7 @@ TEST(Status, AdoptionAnnouncesItselfOnce) {
 
 TEST(Status, TellsAForeignRotationAndCountsTheIntervalFromIt) {
   RunResult result = done("theirs");
-  result.report.foreign = true;
+  result.foreign = true;
   const StatusUpdate update = after_run(settled(), result);
   ASSERT_EQ(update.notices.size(), 1U);
   EXPECT_EQ(update.notices[0].reason, "ForeignRotation");
@@ -210,12 +219,12 @@ TEST(Status, TellsAForeignRotationAndCountsTheIntervalFromIt) {
 
 TEST(Status, ARobotThatWasMadeAnewIsToldAsThat) {
   api::RobotTokenRotation rotation = settled();
-  RunResult gone = failed(Report::End::quay_failed);
-  gone.report.quay_error = quay_error(quay::Error::Kind::robot_not_found);
+  RunResult gone = failed(End::quay_failed);
+  gone.quay_error = quay_error(quay::Error::Kind::robot_not_found);
   rotation.status = after_run(rotation, rotated()).status;
   rotation.status = after_run(rotation, gone).status;
   RunResult result = done("another");
-  result.report.foreign = true;
+  result.foreign = true;
   const StatusUpdate update = after_run(rotation, result);
   ASSERT_EQ(update.notices.size(), 1U);
   EXPECT_EQ(update.notices[0].reason, "RobotRecreated");
@@ -224,8 +233,8 @@ TEST(Status, ARobotThatWasMadeAnewIsToldAsThat) {
 }
 
 TEST(Status, AnnouncesAFailedRotationOnlyWhereThereWasOne) {
-  RunResult result = failed(Report::End::quay_failed);
-  result.report.quay_error = quay_error(quay::Error::Kind::robot_not_found);
+  RunResult result = failed(End::quay_failed);
+  result.quay_error = quay_error(quay::Error::Kind::robot_not_found);
   EXPECT_EQ(after_run(settled(), result).notices.at(0).reason, "RobotNotFound");
   result.rotates = true;
   EXPECT_EQ(after_run(settled(), result).notices.at(0).reason, "RotationFailed");
@@ -235,9 +244,9 @@ TEST(Status, NamesTheRobotBeforeQuayHasToldIt) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
   rotation.spec.robot = {"acme", "puller"};
-  RunResult result = failed(Report::End::quay_failed);
+  RunResult result = failed(End::quay_failed);
   result.robot.clear();
-  result.report.quay_error = quay_error(quay::Error::Kind::unreachable);
+  result.quay_error = quay_error(quay::Error::Kind::unreachable);
   EXPECT_EQ(after_run(rotation, result).status.robot, "acme+puller");
 }
 
@@ -254,9 +263,8 @@ TEST(Status, TellsHealing) {
 
 TEST(Status, ARefusedPreflightSaysWhichSecretAndThatNothingHappened) {
   RunResult result = done("old");
-  result.report.end = Report::End::preflight_refused;
-  result.report.problems = {
-      {{"team", "pull"}, "Secret", "Immutable", "it is immutable; delete it", true}};
+  result.end = End::preflight_refused;
+  result.problems = {{{"team", "pull"}, "Secret", "Immutable", "it is immutable; delete it", true}};
   const StatusUpdate update = after_run(settled(), result);
   EXPECT_EQ(condition(update, "Preflight").status, ConditionStatus::false_);
   EXPECT_EQ(condition(update, "Ready").reason, "Immutable");
@@ -270,11 +278,11 @@ TEST(Status, ARefusedPreflightSaysWhichSecretAndThatNothingHappened) {
 
 TEST(Status, AQuayThatRefusesClearsTheLedgerAndIsRememberedOnce) {
   api::RobotTokenRotation rotation = settled();
-  rotation.status.rotation = rotated().report.ledger;
+  rotation.status.rotation = rotated().ledger;
   RunResult result = rotated();
-  result.report.end = Report::End::quay_failed;
-  result.report.regenerated = false;
-  result.report.quay_error = quay_error(quay::Error::Kind::read_only);
+  result.end = End::quay_failed;
+  result.regenerated = false;
+  result.quay_error = quay_error(quay::Error::Kind::read_only);
   StatusUpdate update = after_run(rotation, result);
   EXPECT_FALSE(update.status.rotation);
   EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("old"));
@@ -288,12 +296,12 @@ TEST(Status, AQuayThatRefusesClearsTheLedgerAndIsRememberedOnce) {
 
 TEST(Status, AnUnclearAnswerKeepsTheLedger) {
   api::RobotTokenRotation rotation = settled();
-  rotation.status.rotation = rotated().report.ledger;
+  rotation.status.rotation = rotated().ledger;
   RunResult result = rotated();
-  result.report.end = Report::End::unclear;
-  result.report.clear_ledger = false;
-  result.report.regenerated = false;
-  result.report.hold_left = seconds(590);
+  result.end = End::unclear;
+  result.clear_ledger = false;
+  result.regenerated = false;
+  result.hold_left = seconds(590);
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_TRUE(update.status.rotation);
   EXPECT_EQ(condition(update, "Ready").reason, "RotationUnclear");
@@ -303,12 +311,12 @@ TEST(Status, AnUnclearAnswerKeepsTheLedger) {
 
 TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
   RunResult result = rotated();
-  result.report.end = Report::End::unpublished;
-  result.report.clear_ledger = false;
+  result.end = End::unpublished;
+  result.clear_ledger = false;
   result.targets_total = 3;
-  result.report.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
+  result.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
   api::RobotTokenRotation rotation = settled();
-  rotation.status.rotation = result.report.ledger;
+  rotation.status.rotation = result.ledger;
   rotation.status = after_run(rotation, result).status;
   result.now = now + seconds(60);
   const StatusUpdate update = after_run(rotation, result);
@@ -319,9 +327,8 @@ TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
 }
 
 TEST(Status, ADeliveryThatFailsWithoutARotationIsAnnouncedOnceForEachReason) {
-  RunResult result = failed(Report::End::unpublished);
-  result.report.problems = {
-      {{"team", "pull"}, "Secret", "NotOwned", "Secret team/pull exists", true}};
+  RunResult result = failed(End::unpublished);
+  result.problems = {{{"team", "pull"}, "Secret", "NotOwned", "Secret team/pull exists", true}};
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
   const auto told = [&] {
@@ -335,16 +342,16 @@ TEST(Status, ADeliveryThatFailsWithoutARotationIsAnnouncedOnceForEachReason) {
   EXPECT_EQ(first[0].type, kube::EventType::warning);
   EXPECT_THAT(first[0].note, HasSubstr("Secret team/pull exists"));
   EXPECT_TRUE(told().empty());
-  result.report.problems[0].reason = "QuotaExceeded";
+  result.problems[0].reason = "QuotaExceeded";
   EXPECT_EQ(told().size(), 1U);
 }
 
 TEST(Status, AnUnverifiableTokenIsReadyButTriedAgain) {
   RunResult result = rotated();
-  result.report.verified = Report::Verified::unknown;
-  result.report.verify_error = quay_error(quay::Error::Kind::registry_unavailable);
+  result.verified = Verified::unknown;
+  result.verify_error = quay_error(quay::Error::Kind::registry_unavailable);
   const StatusUpdate update = after_run(settled(), result);
-  EXPECT_TRUE(needs_retry(result.report));
+  EXPECT_TRUE(needs_retry(result));
   EXPECT_TRUE(update.status.conditions.is_true("Ready"));
   EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
   EXPECT_TRUE(update.status.retry_after);
@@ -354,8 +361,8 @@ TEST(Status, AnUnverifiableTokenIsAskedForMoreAndMoreSeldom) {
   api::RobotTokenRotation rotation = settled();
   for (int times = 1; times <= 3; ++times) {
     RunResult result = done("old");
-    result.report.verified = Report::Verified::unknown;
-    result.report.verify_error = quay_error(quay::Error::Kind::registry_unavailable);
+    result.verified = Verified::unknown;
+    result.verify_error = quay_error(quay::Error::Kind::registry_unavailable);
     result.retry_delay = seconds(5 * times);
     const StatusUpdate update = after_run(rotation, result);
     EXPECT_EQ(update.status.consecutive_failures, times);
@@ -369,9 +376,9 @@ TEST(Status, AnUnverifiableTokenIsAskedForMoreAndMoreSeldom) {
 
 RunResult stale_read() {
   RunResult result = done("new");
-  result.report.end = Report::End::stale_read;
-  result.report.verified = Report::Verified::not_done;
-  result.report.stale = base::Fingerprint::of("old");
+  result.end = End::stale_read;
+  result.verified = Verified::not_done;
+  result.stale = base::Fingerprint::of("old");
   return result;
 }
 
@@ -401,13 +408,13 @@ TEST(Status, WhatCannotBeHealedFromAStaleReadIsNotReady) {
 
 TEST(Status, ARefusedLoginAndAnOlderTokenLeaveTheNewOneUnverified) {
   RunResult result = rotated();
-  result.report.verified = Report::Verified::unknown;
-  result.report.verify_error = quay_error(quay::Error::Kind::login_refused);
-  result.report.stale = base::Fingerprint::of("old");
+  result.verified = Verified::unknown;
+  result.verify_error = quay_error(quay::Error::Kind::login_refused);
+  result.stale = base::Fingerprint::of("old");
   const StatusUpdate update = after_run(settled(), result);
   EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("new"));
   EXPECT_EQ(condition(update, "Verified").reason, "StaleRead");
-  EXPECT_TRUE(needs_retry(result.report));
+  EXPECT_TRUE(needs_retry(result));
 }
 
 TEST(Status, TheHistoryTellsEveryTokenThatWasCurrentBefore) {
@@ -416,10 +423,10 @@ TEST(Status, TheHistoryTellsEveryTokenThatWasCurrentBefore) {
   rotation.status = after_run(rotation, rotated()).status;
   EXPECT_THAT(superseded(rotation.status), testing::ElementsAre(base::Fingerprint::of("old")));
   RunResult overtaken = rotated();
-  overtaken.report.ledger->previous = base::Fingerprint::of("new");
-  overtaken.report.made = base::Fingerprint::of("newer");
-  overtaken.report.fingerprint = base::Fingerprint::of("theirs");
-  overtaken.report.foreign = true;
+  overtaken.ledger->previous = base::Fingerprint::of("new");
+  overtaken.made = base::Fingerprint::of("newer");
+  overtaken.fingerprint = base::Fingerprint::of("theirs");
+  overtaken.foreign = true;
   rotation.status = after_run(rotation, overtaken).status;
   EXPECT_THAT(
       superseded(rotation.status),
@@ -434,9 +441,9 @@ TEST(Status, TheHistoryTellsEveryTokenThatWasCurrentBefore) {
 
 TEST(Status, ARotationThatCannotBeginIsTold) {
   RunResult result = rotated();
-  result.report.end = Report::End::start_over;
-  result.report.regenerated = false;
-  result.report.clear_ledger = false;
+  result.end = End::start_over;
+  result.regenerated = false;
+  result.clear_ledger = false;
   result.start_overs = 4;
   const StatusUpdate update = after_run(settled(), result);
   EXPECT_EQ(condition(update, "Ready").reason, "CannotBegin");
@@ -447,7 +454,7 @@ TEST(Status, ARotationThatCannotBeginIsTold) {
 
 TEST(Status, ALateCommitOfOursIsNotPutOnOthersAlone) {
   RunResult result = done("late");
-  result.report.foreign = true;
+  result.foreign = true;
   result.watched = true;
   EXPECT_THAT(after_run(settled(), result).notices.at(0).note,
               HasSubstr("by an earlier request that Quay carried out late, or by somebody else"));
@@ -457,7 +464,7 @@ TEST(Status, ABackupThatWasPutBackIsToldAsSuch) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = after_run(rotation, rotated()).status;
   RunResult result = done("old");
-  result.report.foreign = true;
+  result.foreign = true;
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_THAT(update.notices.at(0).note, HasSubstr("gone back to an older token"));
   EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("old"));
@@ -480,8 +487,8 @@ TEST(Status, WhatAWrongClockDatedIsDatedAnewAndTold) {
 
 TEST(Status, ARefusedTokenIsNotReady) {
   RunResult result = rotated();
-  result.report.verified = Report::Verified::refused;
-  result.report.verify_error = quay_error(quay::Error::Kind::robots_disallowed);
+  result.verified = Verified::refused;
+  result.verify_error = quay_error(quay::Error::Kind::robots_disallowed);
   const StatusUpdate update = after_run(settled(), result);
   EXPECT_EQ(condition(update, "Ready").reason, quay::reason(quay::Error::Kind::robots_disallowed));
   EXPECT_FALSE(update.status.rotation);
@@ -491,8 +498,8 @@ const tenancy::Way way{"quay", "quay.example.com", false};
 
 RunResult refused(quay::Error::Kind kind) {
   RunResult result = done("old");
-  result.report.end = Report::End::quay_failed;
-  result.report.quay_error = quay_error(kind);
+  result.end = End::quay_failed;
+  result.quay_error = quay_error(kind);
   result.robot.clear();
   result.way = way;
   return result;
@@ -511,8 +518,8 @@ TEST(Status, AReadRobotProvesTheClaim) {
   EXPECT_EQ(after_run(rotation, read).status.ownership, rotation.status.ownership);
   // Also where its token could not be delivered.
   rotation.status.ownership.reset();
-  read.report.end = Report::End::unpublished;
-  read.report.problems = {{{"team", "pull"}, "Secret", "Forbidden", "no"}};
+  read.end = End::unpublished;
+  read.problems = {{{"team", "pull"}, "Secret", "Forbidden", "no"}};
   EXPECT_TRUE(after_run(rotation, read).status.ownership);
 }
 
@@ -648,8 +655,8 @@ TEST(Status, AQuayThatIsAwayLeavesTheResourceReady) {
 TEST(Status, ARobotThatIsGoneIsNotInTheSecrets) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = after_run(rotation, rotated()).status;
-  RunResult result = failed(Report::End::quay_failed);
-  result.report.quay_error = quay_error(quay::Error::Kind::robot_not_found);
+  RunResult result = failed(End::quay_failed);
+  result.quay_error = quay_error(quay::Error::Kind::robot_not_found);
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_EQ(condition(update, "Published").status, ConditionStatus::false_);
   EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
@@ -670,33 +677,33 @@ std::map<std::string, Change> changes() {
   all["synchronized"] = run(done("old"));
   for (const auto kind : {Kind::robots_disallowed, Kind::login_refused}) {
     RunResult result = rotated();
-    result.report.verified = Report::Verified::refused;
-    result.report.verify_error = quay_error(kind);
+    result.verified = Verified::refused;
+    result.verify_error = quay_error(kind);
     all["refused " + std::string(quay::reason(kind))] = run(result);
-    result = failed(Report::End::preflight_refused);
-    result.report.fingerprint = base::Fingerprint::of("old");
-    result.report.preflight_error = quay_error(kind);
+    result = failed(End::preflight_refused);
+    result.fingerprint = base::Fingerprint::of("old");
+    result.preflight_error = quay_error(kind);
     all["preflight " + std::string(quay::reason(kind))] = run(result);
   }
   RunResult unverified = rotated();
-  unverified.report.verified = Report::Verified::unknown;
-  unverified.report.verify_error = quay_error(Kind::registry_unavailable);
+  unverified.verified = Verified::unknown;
+  unverified.verify_error = quay_error(Kind::registry_unavailable);
   all["unverified"] = run(unverified);
   for (const auto kind : {Kind::robot_not_found, Kind::api_token_refused, Kind::unreachable}) {
-    RunResult result = failed(Report::End::quay_failed);
-    result.report.quay_error = quay_error(kind);
+    RunResult result = failed(End::quay_failed);
+    result.quay_error = quay_error(kind);
     all["failed " + std::string(quay::reason(kind))] = run(result);
   }
-  all["unclear"] = run(failed(Report::End::unclear));
-  all["started over"] = run(failed(Report::End::start_over));
+  all["unclear"] = run(failed(End::unclear));
+  all["started over"] = run(failed(End::start_over));
   for (const bool current : {true, false}) {
     RunResult result = stale_read();
     result.targets_current = current;
     all[current ? "stale" : "stale, not current"] = run(result);
   }
-  RunResult unpublished = failed(Report::End::unpublished);
-  unpublished.report.regenerated = true;
-  unpublished.report.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
+  RunResult unpublished = failed(End::unpublished);
+  unpublished.regenerated = true;
+  unpublished.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
   all["unpublished"] = run(unpublished);
   all["conflict"] = [](const auto& rotation) { return in_conflict(rotation, {"team", "o"}, now); };
   all["invalid"] = [](api::RobotTokenRotation rotation) {
@@ -759,7 +766,7 @@ TEST(Status, EveryConditionSpeaksOfNowWhateverCameBefore) {
 
 TEST(Status, TheLedgerIsWrittenWithItsTimeAndShowsAsReconciling) {
   const api::RobotTokenRotationStatus status =
-      with_ledger(settled(), *rotated().report.ledger, now + milliseconds(700));
+      with_ledger(settled(), *rotated().ledger, now + milliseconds(700));
   EXPECT_EQ(status.rotation->started_at, now);
   EXPECT_TRUE(status.conditions.is_true("Reconciling"));
 }
