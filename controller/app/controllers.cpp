@@ -55,6 +55,15 @@ struct Controllers::Parts {
     leader.reset();
     workforce.request_stop();
     workforce.join();
+    // Whoever calls note_lost_history() ends before what that calls, and a reflector before the one
+    // that it waits for.
+    election.reset();
+    std::vector<std::unique_ptr<runtime::Reflector>> ending;
+    {
+      const std::lock_guard lock(reflectors_mutex);
+      ending.swap(reflectors);
+    }
+    while (!ending.empty()) ending.pop_back();
   }
   Parts(const Parts&) = delete;
   Parts& operator=(const Parts&) = delete;
@@ -62,8 +71,10 @@ struct Controllers::Parts {
   void start() {
     start_reflectors();
     if (options.leader_elect) {
-      election = std::make_unique<runtime::Election>(options.election, renewal_client,
-                                                     with.executor, with.log);
+      runtime::ElectionOptions how = options.election;
+      how.on_lost_history = [this] { note_lost_history(); };
+      election = std::make_unique<runtime::Election>(std::move(how), renewal_client, with.executor,
+                                                     with.log);
       election->on_lost(with.lease_lost);
     }
     leader =
@@ -86,15 +97,16 @@ struct Controllers::Parts {
     if (names.empty()) names.emplace_back();  // all of them
     const std::lock_guard lock(reflectors_mutex);
     for (const std::string& name : names) {
-      const runtime::Reflector* first = reflect(api::connections, {name, "", nullptr}, connections);
+      const runtime::Reflector* first =
+          reflect(api::connections, {name, "", nullptr, {}}, connections);
       // What has a ledger must not wait until everything is listed.
       const auto hurries = [](const auto& rotation) {
         return rotation.status.rotation.has_value();
       };
-      const runtime::Reflector* second =
-          reflect<api::RobotTokenRotation>(api::rotations, {name, "", nullptr}, rotations, hurries);
+      const runtime::Reflector* second = reflect<api::RobotTokenRotation>(
+          api::rotations, {name, "", nullptr, {}}, rotations, hurries);
       // Secrets are many, and their list would hold up the one that tells of ledgers.
-      const runtime::Reflector* third = reflect(kube::secrets, {name, ours, second}, secrets);
+      const runtime::Reflector* third = reflect(kube::secrets, {name, ours, second, {}}, secrets);
       namespaces.push_back({name, first, {second, third}});
     }
   }
@@ -103,11 +115,18 @@ struct Controllers::Parts {
   const runtime::Reflector* reflect(const kube::Resource& resource, runtime::ReflectorOptions where,
                                     runtime::Store<T>& store,
                                     std::function<bool(const T&)> hurries = {}) {
+    where.on_lost_history = [this] { note_lost_history(); };
     reflectors.push_back(std::make_unique<runtime::Reflector>(
         resource, std::move(where), watch_client,
         std::make_unique<runtime::TypedStoreWriter<T>>(store, std::move(hurries)), with.executor,
         with.log));
     return reflectors.back().get();
+  }
+
+  // To all of them: what one object proves is true of the whole storage.
+  void note_lost_history() {
+    const std::lock_guard lock(reflectors_mutex);
+    for (const auto& reflector : reflectors) reflector->on_lost_history();
   }
 
   void lead(const std::stop_token& stopping) {
@@ -236,9 +255,10 @@ struct Controllers::Parts {
   connection::Newcomers newcomers{with.executor, [this](const kube::ObjectKey& key) {
                                     workforce.rotations().add(key, runtime::Urgency::normal);
                                   }};
-  runtime::StatusWriter<api::RobotTokenRotation> status{client, api::rotations, rotations};
-  runtime::StatusWriter<api::QuayConnection> connection_status{client, api::connections,
-                                                               connections};
+  runtime::StatusWriter<api::RobotTokenRotation> status{client, api::rotations, rotations,
+                                                        [this] { note_lost_history(); }};
+  runtime::StatusWriter<api::QuayConnection> connection_status{
+      client, api::connections, connections, [this] { note_lost_history(); }};
   target::Writer writer{client, secrets, with.executor, with.log};
   target::Pruner pruner{client, secrets, with.log};
   rotation::Runner runner{status,

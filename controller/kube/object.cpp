@@ -123,6 +123,10 @@ int compare_resource_versions(std::string_view a, std::string_view b) {
   return a < b ? -1 : 1;
 }
 
+bool proves_lost_history(std::string_view known, std::string_view read) {
+  return compare_resource_versions(read, known) < 0;
+}
+
 base::Expected<json> parse_object(std::string_view text) {
   ObjectBuilder builder;
   // The parser takes a NUL for the end of the text.

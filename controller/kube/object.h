@@ -53,6 +53,12 @@ struct ObjectMeta {
 // is no integer only equality is known and anything else counts as newer.
 int compare_resource_versions(std::string_view a, std::string_view b);
 
+// The proof that the API server's storage was put back to an older state: an object whose version
+// was known to be `known` is at `read` when it is asked for after that. It needs a read that went
+// to the storage, as a GET or the answer of a write does. A version that is no integer proves
+// nothing.
+bool proves_lost_history(std::string_view known, std::string_view read);
+
 // Parses what the API server sent and leaves out every metadata.managedFields while at it: they are
 // most of a small object, and nobody here reads them. Errors as base::parse_json.
 base::Expected<nlohmann::json> parse_object(std::string_view text);

@@ -41,6 +41,10 @@ LeaseRecord read_record(const nlohmann::json& lease) {
           static_cast<int>(number("spec.leaseTransitions"))};
 }
 
+std::string version_of(const nlohmann::json& lease) {
+  return base::string_or(lease, "metadata.resourceVersion", "").value_or("");
+}
+
 void write_record(const LeaseRecord& record, nlohmann::json& lease) {
   nlohmann::json& spec = lease["spec"];
   if (!spec.is_object()) spec = nlohmann::json::object();
@@ -234,7 +238,11 @@ void Election::Driver::attempt(const std::stop_token& stop) {
   if (!read && !absent) return set_trouble(kube::explain(read.error()));
   std::optional<LeaseRecord> record;
   if (!absent) {
+    const std::string known = version_of(lease);
     lease = std::move(*read);
+    if (options.on_lost_history && kube::proves_lost_history(known, version_of(lease))) {
+      options.on_lost_history();
+    }
     record = read_record(lease);
     if (record->holder != last_holder) {
       last_holder = record->holder;

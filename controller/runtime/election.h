@@ -26,6 +26,9 @@ struct ElectionOptions {
   base::Duration lease_duration = std::chrono::seconds(15);
   base::Duration renew_deadline = std::chrono::seconds(10);
   base::Duration retry_period = std::chrono::seconds(2);
+  // The Lease that is read is older than the one that was known (kube::proves_lost_history). Called
+  // from the election's thread, must not block. May be empty.
+  std::function<void()> on_lost_history = {};
 };
 
 // Who we are in the Lease. The pod's name, which is unique, so that a container that restarts takes

@@ -41,8 +41,10 @@ struct Reflector::Driver {
   Heartbeat heartbeat{longest_silence};
   std::atomic<bool> synced = false;
   std::atomic<base::Duration::rep> heard_at = 0;  // from the API server, that all is well
-  mutable std::mutex mutex;
+  mutable std::mutex mutex;                       // guards what follows
   std::string trouble;
+  bool lost_history = false;   // somebody has proof
+  std::stop_source interrupt;  // of the watch
 
   void run(const std::stop_token& stop);
   void list(const ReflectorState::ListPage& action, const std::stop_token& stop);
@@ -55,10 +57,12 @@ struct Reflector::Driver {
     std::optional<kube::Error> failure;  // of a line that makes no sense
   };
   bool take_event(std::string_view line, WatchOutcome& outcome);
+  void note(const nlohmann::json& object, bool deleted = false);
   void report(const base::Expected<void>& decoded) const;
   [[nodiscard]] kube::Error malformed(std::string_view verb, std::string_view what) const;
   void heard() { heard_at = executor.now().time_since_epoch().count(); }
   void set_trouble(std::string text);
+  bool take_lost_history();
 };
 
 Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, kube::Client& client,
@@ -72,6 +76,8 @@ Reflector::Reflector(const kube::Resource& resource, ReflectorOptions options, k
                          log.with({{"kind", resource.kind}}),
                          {},
                          Heartbeat(longest_silence),
+                         {},
+                         {},
                          {},
                          {},
                          {},
@@ -97,14 +103,32 @@ std::string Reflector::stuck() const {
   return driver_->heartbeat.trouble(driver_->executor.now());
 }
 
+void Reflector::on_lost_history() {
+  std::stop_source interrupt;
+  {
+    const std::lock_guard lock(driver_->mutex);
+    driver_->lost_history = true;
+    interrupt = driver_->interrupt;
+  }
+  interrupt.request_stop();
+}
+
+bool Reflector::Driver::take_lost_history() {
+  const std::lock_guard lock(mutex);
+  interrupt = {};
+  return std::exchange(lost_history, false);
+}
+
 void Reflector::Driver::run(const std::stop_token& stop) {
   while (options.after && !options.after->synced() && options.after->trouble().empty()) {
     if (!executor.sleep_for(turn_poll, stop)) return;
   }
   while (!stop.stop_requested()) {
     heartbeat.beat(executor.now());
-    const ReflectorState::Action action = state.next();
     const History before = state.history();
+    const bool told = take_lost_history();
+    if (told) state.on_lost_history();
+    const ReflectorState::Action action = state.next();
     if (const auto* page = std::get_if<ReflectorState::ListPage>(&action)) {
       list(*page, stop);
     } else if (const auto* reached = std::get_if<ReflectorState::Check>(&action)) {
@@ -116,6 +140,8 @@ void Reflector::Driver::run(const std::stop_token& stop) {
     }
     if (before == History::goes_on && state.history() == History::went_back) {
       log.warning("the API server's history went back: everything is read anew");
+      // What it was told goes no further: two would tell each other for ever.
+      if (!told && options.on_lost_history) options.on_lost_history();
     }
   }
 }
@@ -129,6 +155,7 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   const auto page = client.list_each(resource, options.name_space, query, stop,
                                      [this](const nlohmann::json& item) {
                                        heartbeat.beat(executor.now());
+                                       note(item);
                                        report(writer->add_to_snapshot(item));
                                      });
   if (stop.stop_requested()) return;
@@ -152,12 +179,20 @@ void Reflector::Driver::check(const ReflectorState::Check& action, const std::st
   query.limit = 1;
   query.resource_version = action.resource_version;
   query.not_older = true;
+  std::string name_space = options.name_space;
+  if (action.last) {
+    name_space = action.last->key.name_space;
+    query.field_selector = "metadata.name=" + action.last->key.name;
+  }
+  std::optional<std::string> last;
   const auto page =
-      client.list_each(resource, options.name_space, query, stop, [](const nlohmann::json&) {});
+      client.list_each(resource, name_space, query, stop, [&last](const nlohmann::json& item) {
+        last = base::string_or(item, "metadata.resourceVersion", "").value_or("");
+      });
   if (stop.stop_requested()) return;
   if (page) {
     heard();
-    return state.on_checked(page->resource_version);
+    return state.on_checked(page->resource_version, last);
   }
   state.on_check_error(page.error(), executor.random());
   // A server that is not there yet is no trouble: the full list that follows is what it costs.
@@ -172,9 +207,15 @@ void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::st
   query.idle_limit = idle_limit;
   const base::MonotonicTime opened = executor.now();
   WatchOutcome outcome;
-  const auto ended = client.watch(resource, options.name_space, query, stop,
+  std::stop_source interrupted;
+  {
+    const std::lock_guard lock(mutex);
+    interrupted = interrupt;
+  }
+  const std::stop_callback stopped(stop, [&interrupted] { interrupted.request_stop(); });
+  const auto ended = client.watch(resource, options.name_space, query, interrupted.get_token(),
                                   [&](std::string_view line) { return take_event(line, outcome); });
-  if (stop.stop_requested()) return;
+  if (interrupted.stop_requested()) return;
   const base::Duration lived = executor.now() - opened;
 
   if (outcome.status) {
@@ -226,12 +267,24 @@ bool Reflector::Driver::take_event(std::string_view line, WatchOutcome& outcome)
   heard();
   ++outcome.events;
   if (*type == "ADDED" || *type == "MODIFIED") {
+    note(*object);
     report(writer->upsert(*object));
   } else if (*type == "DELETED") {
+    note(*object, /*deleted=*/true);
     report(writer->erase(*object));
   }  // BOOKMARK, and what a later version of Kubernetes may add: nothing but a version
   if (outcome.events == 1) set_trouble("");
   return true;
+}
+
+// What a list tells is in no order of versions; most of it is not the newest.
+void Reflector::Driver::note(const nlohmann::json& object, bool deleted) {
+  const nlohmann::json* version = base::find(object, "metadata.resourceVersion");
+  if (version == nullptr || !version->is_string()) return;
+  if (!state.is_news(version->get_ref<const std::string&>())) return;
+  if (auto meta = read_meta(object)) {
+    state.on_told({std::move(meta->key), std::move(meta->resource_version), deleted});
+  }
 }
 
 void Reflector::Driver::report(const base::Expected<void>& decoded) const {

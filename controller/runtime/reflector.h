@@ -1,6 +1,7 @@
 // Keeps a store equal to what the API server holds: drives ReflectorState with a kube::Client.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +19,9 @@ struct ReflectorOptions {
   std::string label_selector;
   // Lists only when that one has its first snapshot or is in trouble; must outlive this one.
   const Reflector* after = nullptr;
+  // It has found that the API server's history went back, and others may not have. Called from its
+  // thread, must not block. May be empty.
+  std::function<void()> on_lost_history = {};
 };
 
 // Owns its thread: starts in the constructor, stops and joins in the destructor. Everything that
@@ -39,6 +43,9 @@ class Reflector {
   // What keeps its thread from going on, whatever the API server does; empty when it gets on.
   // Thread-safe.
   [[nodiscard]] std::string stuck() const;
+  // There is proof that the API server's history went back (kube::proves_lost_history): the watch
+  // ends, and what is listed anew replaces everything. Thread-safe, does not block.
+  void on_lost_history();
 
  private:
   struct Driver;

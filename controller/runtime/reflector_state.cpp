@@ -15,10 +15,6 @@ constexpr base::Duration healthy_life = std::chrono::minutes(2);
 constexpr base::Duration shortest_sound_life = std::chrono::seconds(1);
 constexpr base::BackoffPolicy policy{std::chrono::milliseconds(800), std::chrono::seconds(30)};
 
-bool is_older(const std::string& version, const std::string& than) {
-  return kube::compare_resource_versions(version, than) < 0;
-}
-
 }  // namespace
 
 ReflectorState::Action ReflectorState::next() const {
@@ -26,13 +22,15 @@ ReflectorState::Action ReflectorState::next() const {
   if (phase_ == Phase::listing) {
     return ListPage{continue_token_, limit_, continue_token_.empty(), history_};
   }
-  if (must_check_) return Check{version_};
+  if (must_check_) return Check{version_, last_};
   return Watch{version_};
 }
 
 void ReflectorState::on_page(const std::string& resource_version,
                              const std::string& continue_token) {
-  if (history_ == History::goes_on && is_older(resource_version, version_)) return start_over();
+  if (history_ == History::goes_on && kube::proves_lost_history(version_, resource_version)) {
+    return start_over();
+  }
   continue_token_ = continue_token;
   if (!continue_token.empty()) return;
   version_ = resource_version;
@@ -56,8 +54,18 @@ void ReflectorState::on_list_error(const kube::Error& error, std::uint64_t rando
   back_off(random, error.retry_after);
 }
 
-void ReflectorState::on_checked(const std::string& resource_version) {
-  if (is_older(resource_version, version_)) return start_over();
+bool ReflectorState::is_news(std::string_view resource_version) const {
+  return !last_ || kube::compare_resource_versions(resource_version, last_->resource_version) > 0;
+}
+
+void ReflectorState::on_checked(const std::string& resource_version,
+                                const std::optional<std::string>& last) {
+  if (kube::proves_lost_history(version_, resource_version)) return start_over();
+  if (last_ && last && kube::proves_lost_history(last_->resource_version, *last)) {
+    return start_over();
+  }
+  // Deleted meanwhile, or it was never made: a list is right in both cases.
+  if (last_ && !last && !last_->deleted) return relist();
   must_check_ = false;
 }
 
@@ -117,6 +125,12 @@ void ReflectorState::on_watch_error(const kube::Error& error, base::Duration liv
   back_off(random, error.retry_after);
 }
 
+void ReflectorState::on_lost_history() {
+  // A list that replaces everything is under way; begun anew each time it would never end.
+  if (phase_ == Phase::listing && history_ == History::went_back) return;
+  start_over();
+}
+
 void ReflectorState::on_waited() {
   wait_ = base::Duration::zero();
 }
@@ -134,6 +148,7 @@ void ReflectorState::back_off(std::uint64_t random,
 
 void ReflectorState::relist() {
   phase_ = Phase::listing;
+  last_.reset();
   continue_token_.clear();
   limit_ = page_limit;
 }

@@ -8,7 +8,9 @@
 // older state, and a watch from a version that the server has not reached is silent. Before a watch
 // goes on, however the last one ended, the server is asked whether it has reached the version;
 // where it has not, or a list is older than what was seen, everything is listed to replace what is
-// held.
+// held. A server that has passed that version by then looks as if nothing had happened; so the
+// object that was told of last is asked for too, which must not be older than it was. Where that
+// one was written since, the proof is left to others that read single objects (on_lost_history).
 //
 // Usage: perform next(), feed what happened to one of the on_… members, repeat.
 //
@@ -19,6 +21,8 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <variant>
 
 #include "base/time.h"
@@ -36,8 +40,15 @@ class ReflectorState {
     History history = History::goes_on;
     bool operator==(const ListPage&) const = default;
   };
-  struct Check {  // ask whether the server has reached that version
+  struct Told {  // of an object
+    kube::ObjectKey key;
     std::string resource_version;
+    bool deleted = false;
+    bool operator==(const Told&) const = default;
+  };
+  struct Check {  // ask whether the server has reached that version, and for `last`
+    std::string resource_version;
+    std::optional<Told> last = {};  // nothing: there never was one
     bool operator==(const Check&) const = default;
   };
   struct Watch {
@@ -55,8 +66,13 @@ class ReflectorState {
   // A page came; the store swaps its snapshot when complete() turns true.
   void on_page(const std::string& resource_version, const std::string& continue_token);
   void on_list_error(const kube::Error& error, std::uint64_t random);
-  // The server answered a check; it is at `resource_version`.
-  void on_checked(const std::string& resource_version);
+  // It had an object of that version: true where none was newer, and on_told() is to follow.
+  [[nodiscard]] bool is_news(std::string_view resource_version) const;
+  // A list, or an event, told of an object.
+  void on_told(Told object) { last_ = std::move(object); }
+  // The server answered a check; it is at `resource_version`, and the object that was told of last
+  // at `last` (nothing: there is none).
+  void on_checked(const std::string& resource_version, const std::optional<std::string>& last);
   void on_check_error(const kube::Error& error, std::uint64_t random);
   // An event or a bookmark with its object's version.
   void on_watch_version(const std::string& resource_version);
@@ -66,6 +82,8 @@ class ReflectorState {
   void on_watch_end(base::Duration lived, int events, std::uint64_t random);
   void on_watch_error(const kube::Error& error, base::Duration lived, std::uint64_t random);
   void on_waited();
+  // Somebody else has proof (see kube::proves_lost_history).
+  void on_lost_history();
 
   // The whole snapshot has been listed.
   [[nodiscard]] bool complete() const { return phase_ == Phase::watching; }
@@ -82,6 +100,7 @@ class ReflectorState {
   std::string continue_token_;
   int limit_ = 500;
   std::string version_;
+  std::optional<Told> last_;
   bool must_check_ = false;
   History history_ = History::goes_on;
   int failures_ = 0;

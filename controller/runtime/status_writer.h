@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -29,9 +30,14 @@ class StatusWriter {
  public:
   using Status = decltype(T::status);
 
-  // All must outlive it.
-  StatusWriter(kube::Client& client, const kube::Resource& resource, Store<T>& cache)
-      : client_(client), resource_(resource), cache_(cache) {}
+  // All must outlive it. `on_lost_history`: an object that is read after a conflict is older than
+  // it was (see kube::proves_lost_history), and the cache does not know. May be empty.
+  StatusWriter(kube::Client& client, const kube::Resource& resource, Store<T>& cache,
+               std::function<void()> on_lost_history = {})
+      : client_(client),
+        resource_(resource),
+        cache_(cache),
+        on_lost_history_(std::move(on_lost_history)) {}
 
   // Writes only if the object is still at `object`'s resourceVersion; on success `object` is what
   // was written. A conflict brings the cache up to date.
@@ -43,7 +49,7 @@ class StatusWriter {
         send(object.meta.key, "status", conditional_status(object.meta, std::move(change)), stop);
     if (!written) {
       if (written.error().kind == kube::Error::Kind::conflict) {
-        auto current = read(object.meta.key, stop);
+        auto current = read(object.meta, stop);
         // One that was made anew waits for the watch: only in its order does the cache know by then
         // what else has changed.
         if (current && current->meta.uid == object.meta.uid) cache_.put(std::move(*current));
@@ -67,7 +73,7 @@ class StatusWriter {
           attempt == most_attempts) {
         return written;
       }
-      auto current = read(object.meta.key, stop);
+      auto current = read(object.meta, stop);
       if (!current) {
         if (current.error().kind == kube::Error::Kind::not_found) return {};
         return tl::unexpected(current.error());
@@ -99,8 +105,19 @@ class StatusWriter {
     return object;
   }
 
-  kube::Expected<T> read(const kube::ObjectKey& key, const std::stop_token& stop) {
-    return parse(key, client_.get(resource_, key, stop));
+  // What is there instead of `refused`, whose version a write has not found.
+  kube::Expected<T> read(const kube::ObjectMeta& refused, const std::stop_token& stop) {
+    auto current = parse(refused.key, client_.get(resource_, refused.key, stop));
+    if (!current || !on_lost_history_) return current;
+    const std::string& version = current->meta.resource_version;
+    if (kube::proves_lost_history(refused.resource_version, version)) {
+      // Once everything was listed anew, whoever still works on a copy from before proves no more.
+      const auto held = cache_.find(refused.key);
+      if (held && kube::proves_lost_history(held->meta.resource_version, version)) {
+        on_lost_history_();
+      }
+    }
+    return current;
   }
 
   static kube::Expected<T> parse(const kube::ObjectKey& key,
@@ -114,6 +131,7 @@ class StatusWriter {
   kube::Client& client_;
   kube::Resource resource_;
   Store<T>& cache_;
+  std::function<void()> on_lost_history_;
 };
 
 }  // namespace quay_rotator::runtime

@@ -114,7 +114,6 @@ constexpr Reach posts_and_logins =
 constexpr Reach logins = reach({Step::preflight, Step::verify}, "the step logs in nowhere");
 constexpr Reach lists = reach({Step::idle}, "the step asks for no list");
 constexpr Reach robot_reads = reach({Step::observe}, "the step does not read one robot");
-constexpr Reach undrawn = reach({}, "it is not drawn");
 constexpr Reach after_actions = reach({Step::observe, Step::preflight, Step::record,
                                        Step::regenerate, Step::publish, Step::verify, Step::commit},
                                       "it follows an action of the protocol, and idle has none");
@@ -167,8 +166,6 @@ const Reach* reach_of(Kind kind) {
     case Kind::owner_disabled:
     case Kind::registry_nonsense:
       return &logins;
-    case Kind::versions_back:
-      return &undrawn;
     case Kind::crash_after_step:
       return &after_actions;
     default:

@@ -63,6 +63,7 @@ void Observer::carry_over(const std::string& old_uid, const std::string& new_uid
 void Observer::put_back(Done done) {
   known_.put_back(std::move(done.first));
   single_shot_.put_back(std::move(done.second));
+  look_first_.put_back();
 }
 
 void Observer::on_change(const Change& change) {

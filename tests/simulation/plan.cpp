@@ -107,10 +107,11 @@ Fault wish(base::Duration at, std::uint64_t choice) {
 }
 
 // What is drawn in few schedules, so that the others stay as small as they are.
-constexpr std::array<Kind, 9> rare{
-    Kind::quay_silent,        Kind::quay_trickles,           Kind::quay_endless_list,
-    Kind::quay_nonsense_list, Kind::quay_others_robots,      Kind::quay_much_later,
-    Kind::registry_nonsense,  Kind::restored_without_status, Kind::cluster_copied};
+constexpr std::array<Kind, 10> rare{Kind::quay_silent,        Kind::quay_trickles,
+                                    Kind::quay_endless_list,  Kind::quay_nonsense_list,
+                                    Kind::quay_others_robots, Kind::quay_much_later,
+                                    Kind::registry_nonsense,  Kind::restored_without_status,
+                                    Kind::cluster_copied,     Kind::versions_back};
 
 void add_rare_faults(Dice& dice, Plan& plan) {
   const std::uint64_t count = 1 + dice.below(3);

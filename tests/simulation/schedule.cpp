@@ -210,8 +210,19 @@ class Life {
     }
     if (is_window(state.fault->kind)) return set_windows();
     happen(state);
-    // What the API server may be put back to, later; a namespace that is going would go for ever.
-    if (saves_ && world_.api.terminating.empty()) world_.save();
+    if (saves_ && !is_broken()) world_.save();
+  }
+
+  // What the API server is put back to must not need a cure that is over by then.
+  [[nodiscard]] bool is_broken() const {
+    return std::ranges::any_of(states_, [](const State& state) {
+      const Kind kind = state.fault->kind;
+      const bool leaves_its_mark = kind == Kind::namespace_gone || kind == Kind::secret_immutable ||
+                                   kind == Kind::secret_wrong_type ||
+                                   kind == Kind::api_token_replaced ||
+                                   kind == Kind::api_token_foreign;
+      return leaves_its_mark && state.phase == State::Phase::active;
+    });
   }
 
   void finish(State& state) {
@@ -455,6 +466,9 @@ class Life {
         return world_.restore_without_status(some_rotation(fault));
       case Kind::versions_back:
         world_.struck(fault.kind);
+        // A token whose ledger was lost is found when drift is read, and is taken for a stale read
+        // for as long as the hold; then that is asked for again with a back-off.
+        world_.observer.calm().disturb(2 * plan_.hold + minutes(12));
         return world_.put_back();
       case Kind::cluster_copied:
         world_.struck(fault.kind);

@@ -252,6 +252,9 @@ std::shared_ptr<const SimulatedApiServer::Backup> SimulatedApiServer::back_up() 
 
 void SimulatedApiServer::restore(const Backup& backup) {
   const auto now = std::exchange(collections_, backup.collections);
+  std::uint64_t version = oldest_version();
+  for (const Event& event : events_)
+    lost_.emplace(event.change.plural, event.change.key, version++);
   events_ = backup.events;
   version_ = backup.version;
   cut_watches();
@@ -395,6 +398,8 @@ Reply SimulatedApiServer::get_list(const Address& address, const Message& messag
       for (const auto& [key, entry] : collection->second) {
         if (!address.key.name_space.empty() && key.name_space != address.key.name_space) continue;
         if (!selected(*entry.object, address.option("labelSelector"))) continue;
+        const std::string field = address.option("fieldSelector");
+        if (!field.empty() && field != "metadata.name=" + key.name) continue;
         items.push_back(*entry.text);
       }
     }
@@ -663,14 +668,13 @@ SimulatedApiServer::Text SimulatedApiServer::commit(Change change, json* object,
         return entry.text;
       }
     }
+    while (lost_.contains({change.plural, change.key, version_ + 1})) add_event({}, nullptr);
     metadata["resourceVersion"] = std::to_string(version_ + 1);
     change.after = std::make_shared<const json>(std::move(*object));
     text = std::make_shared<const std::string>(change.after->dump());
     collection[change.key] = {change.after, text, std::move(owners)};
   }
-  ++version_;
-  if (events_.size() == most_events) events_.pop_front();
-  events_.push_back({change, text, world_.now()});
+  add_event(change, text);
   for (const auto& weak : watches_) {
     const auto watch = weak.lock();
     if (watch && watch->plural == change.plural) watch->signal->notify_all();
@@ -678,6 +682,12 @@ SimulatedApiServer::Text SimulatedApiServer::commit(Change change, json* object,
   if (on_change) on_change(change);
   if (!change.after) collect_garbage(text_at(*change.before, "/metadata/uid"));
   return text;
+}
+
+void SimulatedApiServer::add_event(const Change& change, Text text) {
+  ++version_;
+  if (events_.size() == most_events) events_.pop_front();
+  events_.push_back({change, std::move(text), world_.now()});
 }
 
 // As the controller-manager does it for what names a deleted owner.

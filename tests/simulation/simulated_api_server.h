@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -137,6 +138,7 @@ class SimulatedApiServer final : public Server {
   // Stores and tells everybody, unless nothing changed; returns what is stored now. Null `object`:
   // deletes.
   Text commit(Change change, nlohmann::json* object, Owners owners);
+  void add_event(const Change& change, Text text);
   void collect_garbage(const std::string& owner_uid);
   [[nodiscard]] const Stored* stored(const Address& address) const;
   [[nodiscard]] std::optional<Reply> refused_creation(const Address& address,
@@ -151,6 +153,9 @@ class SimulatedApiServer final : public Server {
   std::deque<Event> events_;                                    // the newest has version_
   std::vector<std::weak_ptr<Watch>> watches_;
   std::uint64_t version_ = 1000;
+  // Versions that objects (plural, key) had in a history that was lost: none has one of its own
+  // again. etcd does not promise that, and no precondition could tell the two states.
+  std::set<std::tuple<std::string, kube::ObjectKey, std::uint64_t>> lost_;
   std::uint64_t next_uid_ = 1;
   std::uint64_t requests_ = 0;
   // What is left of lists that were begun, by continue token.

@@ -205,8 +205,9 @@ void World::save() {
 void World::put_back() {
   if (!saved_) return;
   observer.calm().disturb();
-  observer.put_back(done_when_saved_);
   api.restore(*saved_);
+  observer.put_back(done_when_saved_);  // after that: what comes back is nothing new
+  api.terminating.clear();              // no namespace was then
 }
 
 void World::restore_without_status(const kube::ObjectKey& rotation) {

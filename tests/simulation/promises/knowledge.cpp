@@ -146,6 +146,7 @@ Sent& Knowledge::take_post(const std::string& host, const SimulatedQuay::Post& p
   }
   sent.order = next_order();
   if (sent.ledger && std::exchange(ledger->second.used, true)) sent.ledger.reset();
+  sent.undone = sent.ledger && sent.ledger->lost;
   return sent;
 }
 
@@ -154,7 +155,7 @@ Sent Knowledge::take_commit(const std::string& host, const SimulatedQuay::Post& 
   Sent sent = std::move(sent_.extract({host, post.number}).mapped());
   sent.late = post.late;
   sent.token = token;
-  sent.excused = sent.excused || post.beyond;
+  sent.excused = sent.excused || sent.undone || post.beyond;
   if (sent.excused) excused_.insert(sent.robot);
   if (!sent.ledger) return sent;
   for (const Rotation& rotation : claimants(sent.robot)) {
@@ -180,6 +181,18 @@ void Knowledge::carry_over(const std::string& old_uid, const std::string& new_ui
     const auto old = requests->find(old_uid);
     if (old != requests->end()) served.insert(old->second.begin(), old->second.end());
   }
+}
+
+void Knowledge::put_back(Requests done) {
+  // What is under way cannot know: the ledger that it is for may be gone, and what that was for is
+  // then served again.
+  for (auto& [sender, ledger] : ledgers_) ledger.lost = true;
+  for (auto& [post, sent] : sent_) sent.undone = true;
+  // Where a ledger came back, the token of its POST, which was made since, is taken for its own.
+  for (const auto& [key, rotation] : rotations_) {
+    if (served_[rotation.uid()] != done[rotation.uid()]) excused_.insert(rotation.robot);
+  }
+  served_ = std::move(done);
 }
 
 const Rotation* Knowledge::rotation(const kube::ObjectKey& key) const {

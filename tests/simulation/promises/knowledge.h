@@ -53,6 +53,7 @@ struct Ledger {
   base::MonotonicTime time;
   std::uint64_t order = 0;  // among POSTs and dry runs
   bool used = false;        // by a POST
+  bool lost = false;        // the API server was put back since
 };
 
 // A POST that Quay performs.
@@ -63,8 +64,9 @@ struct Sent {
   std::uint64_t order = 0;
   // Its sender was frozen between its last check and the socket, or its commit came after the hold.
   bool excused = false;
-  bool late = false;                    // its commit came after its sender had given up
-  std::string token = {};               // once it is committed
+  bool undone = false;     // the API server was put back since its ledger; excused once committed
+  bool late = false;       // its commit came after its sender had given up
+  std::string token = {};  // once it is committed
   std::optional<Rotation> holder = {};  // … whose ledger that is, if it is still there
 };
 
@@ -115,7 +117,7 @@ class Knowledge {
     return has(served_, uid, request);
   }
   // Somebody gave the robot a token whose cause cannot be told: a frozen sender's POST, another
-  // cluster.
+  // cluster, a life that the API server has lost.
   [[nodiscard]] bool had_excused(const RobotId& robot) const { return excused_.contains(robot); }
   void excuse(const RobotId& robot) { excused_.insert(robot); }
   // Its connection has one.
@@ -125,7 +127,7 @@ class Knowledge {
   void carry_over(const std::string& old_uid, const std::string& new_uid);
   // What was done, to be put back together with the API server.
   [[nodiscard]] Requests done() const { return served_; }
-  void put_back(Requests done) { served_ = std::move(done); }
+  void put_back(Requests done);
   // Since that time people have changed the spec: what set out before does not know its targets.
   [[nodiscard]] bool edited_since(const kube::ObjectKey& key, base::MonotonicTime time) const {
     const auto edited = edited_.find(key);

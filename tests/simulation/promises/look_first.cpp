@@ -13,12 +13,19 @@ void LookFirst::on_rotation(const Change& change) {
   const Rotation& rotation = *known().rotation(change.key);
   std::vector<kube::ObjectKey>& unseen = unseen_[rotation.uid()];
   unseen.clear();
+  // One that comes back with the API server's older state is no new one.
+  if (change.caller == nullptr) return;
   for (const kube::ObjectKey& target : targets_of(*change.after)) {
     if (dry_runs_[target] <= posts_[rotation.robot]) unseen.push_back(target);
   }
 }
 
+void LookFirst::put_back() {
+  posts_.clear();
+}
+
 void LookFirst::on_regenerate(const Sent& sent) {
+  if (sent.undone) return;
   std::uint64_t& last = posts_[sent.robot];
   last = std::max(last, sent.order);
   if (sent.excused) return;

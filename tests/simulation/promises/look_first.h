@@ -17,6 +17,8 @@ class LookFirst final : public Checker {
   void on_dry_run(const kube::ObjectKey& secret, std::uint64_t order) override;
   void on_rotation(const Change& change) override;
   void on_regenerate(const Sent& sent) override;
+  // The API server was: whoever tries targets may have begun before the last POST.
+  void put_back();
 
  private:
   std::map<kube::ObjectKey, std::uint64_t> dry_runs_;  // the last that was accepted

@@ -23,6 +23,8 @@ void NoLoss::on_rotation(const Change& change) {
   std::erase_if(promised, [&](const kube::ObjectKey& target) {
     return std::ranges::find(targets, target) == targets.end();
   });
+  // With the API server's older state a rotation is not over, but never began.
+  if (change.caller == nullptr) return;
   const std::string token = text_at(after, "/status/tokenFingerprint");
   if (has_ledger(after) || token == text_at(*change.before, "/status/tokenFingerprint")) return;
   for (const kube::ObjectKey& target : promised) {

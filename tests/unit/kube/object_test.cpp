@@ -25,6 +25,16 @@ TEST(Object, ComparesResourceVersionsAsIntegersOfAnySize) {
   }
 }
 
+TEST(Object, OnlyAnOlderVersionProvesThatHistoryWasLost) {
+  EXPECT_TRUE(proves_lost_history("10", "9"));
+  EXPECT_FALSE(proves_lost_history("9", "10"));
+  EXPECT_FALSE(proves_lost_history("9", "9"));
+  for (const char* odd : {"", "abc", "05", "-1", "5 "}) {
+    EXPECT_FALSE(proves_lost_history(odd, "5")) << odd;
+    EXPECT_FALSE(proves_lost_history("5", odd)) << odd;
+  }
+}
+
 TEST(Object, ParsingLeavesOutManagedFieldsAndNothingElse) {
   const auto list = parse_object(R"({"items": [
       {"metadata": {"name": "a", "managedFields": [{"manager": "kubectl", "f": {"metadata": {}}}],

@@ -47,7 +47,7 @@ class StatusWriterTest : public ::testing::Test {
       if (request.method == http::Method::patch) {
         return quay_rotator::testing::refusal(409, "Conflict", "the object has been modified");
       }
-      return Answer{.body = object(live_uid_, "9").dump()};
+      return Answer{.body = object(live_uid_, live_version_).dump()};
     });
   }
   std::string cached() { return rotations_.find({"team-a", "puller"})->meta.resource_version; }
@@ -58,6 +58,8 @@ class StatusWriterTest : public ::testing::Test {
     return status;
   }();
   std::string live_uid_ = "uid-1";
+  std::string live_version_ = "9";
+  int lost_ = 0;
   std::vector<std::string> lines_;
   quay_rotator::testing::VirtualExecutor executor_{1};
   quay_rotator::testing::RecordingLog log_;
@@ -65,7 +67,8 @@ class StatusWriterTest : public ::testing::Test {
   quay_rotator::testing::FakeApiServer server_{executor_};
   kube::Client client_{server_.transport(), credentials_, executor_, log_.log()};
   Store<api::RobotTokenRotation> rotations_;
-  StatusWriter<api::RobotTokenRotation> writer_{client_, api::rotations, rotations_};
+  StatusWriter<api::RobotTokenRotation> writer_{client_, api::rotations, rotations_,
+                                                [this] { ++lost_; }};
 };
 
 TEST_F(StatusWriterTest, AConflictBringsTheCacheUpToDate) {
@@ -84,6 +87,30 @@ TEST_F(StatusWriterTest, AResourceMadeAnewComesToTheCacheByTheWatchAlone) {
     EXPECT_EQ(writer_.write(mine, changed_, {}).error().kind, kube::Error::Kind::conflict);
   });
   EXPECT_EQ(cached(), "7");
+}
+
+TEST_F(StatusWriterTest, AConflictWithAnOlderVersionProvesThatHistoryWentBack) {
+  live_version_ = "5";
+  executor_.run([&] {
+    auto mine = rotation("uid-1", "7");
+    EXPECT_EQ(writer_.write(mine, changed_, {}).error().kind, kube::Error::Kind::conflict);
+    EXPECT_EQ(lost_, 1);
+    live_version_ = "8";
+    EXPECT_EQ(writer_.write(mine, changed_, {}).error().kind, kube::Error::Kind::conflict);
+  });
+  EXPECT_EQ(lost_, 1);
+}
+
+// Who began before everything was listed anew would have it listed again.
+TEST_F(StatusWriterTest, WhatTheCacheKnowsIsProvenNoMore) {
+  live_version_ = "5";
+  executor_.run([&] {
+    auto mine = rotation("uid-1", "7");
+    rotations_.erase(mine.meta.key);
+    rotations_.put(rotation("uid-1", "5"));
+    EXPECT_EQ(writer_.write(mine, changed_, {}).error().kind, kube::Error::Kind::conflict);
+  });
+  EXPECT_EQ(lost_, 0);
 }
 
 TEST_F(StatusWriterTest, WhatHappenedToAResourceIsNotWrittenToOneMadeAnew) {

@@ -1,6 +1,7 @@
 #include "runtime/election.h"
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -30,8 +31,10 @@ using Verdict = ElectionState::Verdict;
 
 const kube::ObjectKey lease_key{"operators", "quay-rotator"};
 
-ElectionOptions options_of(const std::string& identity) {
+ElectionOptions options_of(const std::string& identity,
+                           std::function<void()> on_lost_history = {}) {
   ElectionOptions options;
+  options.on_lost_history = std::move(on_lost_history);
   options.lease = lease_key;
   options.identity = identity;
   return options;
@@ -174,7 +177,8 @@ class LeaseServer {
 class ElectionTest : public ::testing::Test {
  protected:
   struct Replica {
-    Replica(ElectionTest& test, const std::string& identity)
+    Replica(ElectionTest& test, const std::string& identity,
+            std::function<void()> on_lost_history = {})
         : api(
               test.executor_,
               [&test, this](const SentRequest& request) {
@@ -185,7 +189,8 @@ class ElectionTest : public ::testing::Test {
                 return answer;
               },
               client_options()),
-          election(options_of(identity), api.client, test.executor_, test.log_.log()) {
+          election(options_of(identity, std::move(on_lost_history)), api.client, test.executor_,
+                   test.log_.log()) {
       election.on_lost([this] { ++lost; });
     }
     int writes() const {
@@ -233,6 +238,25 @@ TEST_F(ElectionTest, RenewsWithOneRequestEveryTwoSeconds) {
   EXPECT_EQ((*server_.lease)["spec"]["acquireTime"], "2026-03-01T12:00:00.000000Z");
   EXPECT_EQ((*server_.lease)["spec"]["leaseTransitions"], 0);
   EXPECT_EQ(replica.lost, 0);
+}
+
+TEST_F(ElectionTest, ALeaseThatIsOlderThanItWasProvesThatHistoryWentBack) {
+  for (const bool ours : {true, false}) {
+    server_.lease.reset();
+    if (!ours) server_.hold("pod-b", "0");
+    int lost = 0;
+    Replica replica(*this, "pod-a", [&lost] { ++lost; });
+    executor_.advance(10s);
+    const auto before = server_.lease;
+    executor_.advance(3s);
+    if (!ours) server_.hold("pod-b", "1");
+    executor_.advance(3s);
+    EXPECT_EQ(lost, 0);
+    server_.lease = before;
+    executor_.advance(3s);
+    EXPECT_EQ(lost, 1);
+    EXPECT_EQ(replica.election.leading(), ours);
+  }
 }
 
 TEST_F(ElectionTest, SaysWhenItsThreadHangsAndNotWhenTheServerIsAway) {

@@ -135,7 +135,7 @@ TEST(ReflectorStateTest, EndedWatchGoesOnAtOnceFromTheLastVersionOnceTheServerHa
   state.on_watch_version("12");
   state.on_watch_end(5min, 1, 0);
   EXPECT_EQ(state.next(), Action(Check{"12"}));
-  state.on_checked("12");
+  state.on_checked("12", {});
   EXPECT_EQ(state.next(), Action(Watch{"12"}));
   state.on_watch_end(10ms, 1, 0);
   EXPECT_EQ(state.next(), Action(Check{"12"})) << "short, but it brought something";
@@ -151,7 +151,7 @@ TEST(ReflectorStateTest, AServerThatHasNotReachedOurVersionIsListedToReplaceAll)
     if (told) {
       state.on_check_error(error_of(Kind::ahead), 0);
     } else {
-      state.on_checked("150");
+      state.on_checked("150", {});
     }
     EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::went_back}));
     state.on_page("150", "next");
@@ -177,11 +177,57 @@ TEST(ReflectorStateTest, AListThatIsOlderThanWhatWasSeenIsListedOnceMoreToReplac
   EXPECT_EQ(state.next(), Action(Watch{"150"}));
 }
 
+// What an API server that has passed our version answers about the object that was told of last.
+TEST(ReflectorStateTest, TheObjectThatWasToldOfLastShowsAServerThatPassedOurVersionOnAnotherWay) {
+  struct Row {
+    const char* name;
+    bool deleted;
+    std::optional<std::string> found;
+    Action next;
+  };
+  const Action watch = Watch{"12"};
+  const Action list = ListPage{"", 500, true, History::goes_on};
+  const Action replace = ListPage{"", 500, true, History::went_back};
+  for (const Row& row :
+       {Row{"as it was", false, "11", watch}, Row{"changed since", false, "14", watch},
+        Row{"older", false, "9", replace}, Row{"gone", false, {}, list},
+        Row{"still gone", true, {}, watch}, Row{"made anew", true, "14", watch},
+        Row{"back", true, "9", replace}}) {
+    auto state = watching();
+    state.on_told({{"team-a", "puller"}, "11", row.deleted});
+    state.on_watch_version("12");
+    state.on_watch_end(5min, 2, 0);
+    EXPECT_EQ(state.next(),
+              Action(Check{"12", ReflectorState::Told{{"team-a", "puller"}, "11", row.deleted}}));
+    state.on_checked("20", row.found);
+    EXPECT_EQ(state.next(), row.next) << row.name;
+  }
+}
+
+TEST(ReflectorStateTest, TheNewestObjectIsTheLastThatWasToldOf) {
+  ReflectorState state;
+  EXPECT_TRUE(state.is_news("9"));
+  state.on_told({{"team-a", "puller"}, "9"});
+  EXPECT_FALSE(state.is_news("8"));
+  EXPECT_TRUE(state.is_news("10"));
+}
+
+TEST(ReflectorStateTest, OthersProofReplacesAllAndIsNotTakenTwiceForOneList) {
+  auto state = watching();
+  state.on_lost_history();
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::went_back}));
+  state.on_page("5", "next");
+  state.on_lost_history();
+  EXPECT_EQ(state.next(), Action(ListPage{"next", 500, false, History::went_back}));
+  state.on_page("5", "");
+  EXPECT_EQ(state.next(), Action(Watch{"5"}));
+}
+
 TEST(ReflectorStateTest, VersionsThatAreNoNumbersAreNotCompared) {
   auto state = watching();
   state.on_watch_version("b");
   state.on_watch_end(5min, 1, 0);
-  state.on_checked("a");
+  state.on_checked("a", {});
   EXPECT_EQ(state.next(), Action(Watch{"b"}));
 }
 

@@ -120,6 +120,15 @@ class ReflectorTest : public ::testing::Test {
   }
   Answer silent() { return stream({}, true); }
 
+  // The object that a check asks for, as the store has it.
+  std::vector<nlohmann::json> last_told(const SentRequest& check) const {
+    constexpr std::string_view name = "metadata.name%3D";
+    const std::string field = query(check, "fieldSelector");
+    if (!field.starts_with(name)) return {};
+    const auto held = store_.find({"team-a", field.substr(name.size())});
+    if (!held) return {};
+    return {thing(held->meta.key.name, std::stoi(held->meta.resource_version))};
+  }
   std::vector<std::string> contents() const {
     std::vector<std::string> all;
     store_.each(
@@ -154,11 +163,11 @@ class ReflectorTest : public ::testing::Test {
   std::vector<std::string> changes_;
   std::deque<std::function<FakeResult()>> lists_;
   std::deque<std::function<FakeResult()>> watches_;
-  // Of a check; nothing: the server has what it is asked for.
+  // Of a check; nothing: the server has what it is asked for, and the object as it was told.
   std::deque<std::function<FakeResult()>> checks_;
   ApiClient api_{executor_, [this](const SentRequest& request) -> FakeResult {
                    if (is_check(request) && checks_.empty()) {
-                     return page({}, std::stoi(query(request, "resourceVersion")));
+                     return page(last_told(request), std::stoi(query(request, "resourceVersion")));
                    }
                    if (is_check(request)) {
                      const auto answer = std::move(checks_.front());
@@ -342,6 +351,37 @@ TEST_F(ReflectorTest, HistoryThatWentBackUnderAWatchThatLivesIsNoticedWhenTheWat
   executor_.advance(8min);
   EXPECT_THAT(contents(), IsEmpty());
   EXPECT_THAT(watched(), ElementsAre("200", "110"));
+}
+
+TEST_F(ReflectorTest, HistoryThatWentBackIsSeenInTheLastObjectAndTold) {
+  lists_ = {[] {
+              return page({thing("a", 100), thing("b", 190)}, 200);
+            },
+            [] { return page({thing("a", 90)}, 210); }};
+  watches_ = {[this] {
+    return stream({}, false, http::Error{http::Error::Kind::connection_lost, "reset", true});
+  }};
+  checks_ = {[] { return page({thing("b", 120)}, 205); }};
+  int told = 0;
+  start({"", "", nullptr, [&told] { ++told; }});
+  executor_.advance(1min);
+  EXPECT_THAT(contents(), ElementsAre("a90"));
+  EXPECT_THAT(watched(), ElementsAre("200", "210"));
+  EXPECT_EQ(told, 1);
+}
+
+TEST_F(ReflectorTest, OthersProofEndsTheWatchAndIsNotToldOn) {
+  lists_ = {[] { return page({thing("a", 100)}, 200); },
+            [] { return page({thing("a", 90)}, 210); }};
+  watches_ = {[this] { return silent(); }};
+  int told = 0;
+  start({"", "", nullptr, [&told] { ++told; }});
+  reflector_->on_lost_history();
+  executor_.settle();
+  EXPECT_THAT(contents(), ElementsAre("a90"));
+  EXPECT_THAT(watched(), ElementsAre("200", "210"));
+  EXPECT_EQ(told, 0);
+  EXPECT_EQ(reflector_->trouble(), "");
 }
 
 TEST_F(ReflectorTest, WatchThatEndsAtOnceIsNotOpenedInACircle) {
