@@ -86,10 +86,10 @@ class StatusWriter {
 
   // Changes the object itself by a merge patch that holds its own precondition; an empty one is not
   // sent.
-  kube::Expected<void> patch(const kube::ObjectKey& key, nlohmann::json change,
+  kube::Expected<void> patch(const kube::ObjectKey& key, const nlohmann::json& change,
                              const std::stop_token& stop) {
     if (change.empty()) return {};
-    auto written = send(key, "", std::move(change), stop);
+    auto written = send(key, "", change, stop);
     if (!written) return tl::unexpected(written.error());
     return {};
   }
