@@ -35,6 +35,7 @@ struct As {
   bool always = false;    // written also when it is the default
   bool lenient = false;   // the default when it makes no sense
   bool shared = false;    // many objects have the same text: kept once
+  bool repeated = false;  // the object has, most likely, just had that text: kept once in it
   bool digest = false;    // a number, or numbers, of which every bit is as likely
 };
 

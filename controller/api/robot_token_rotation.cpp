@@ -29,6 +29,14 @@ constexpr auto spellings(DeletionPolicy /*which*/) {
   return std::array<Spelling<DeletionPolicy>, 2>{
       {{"Delete", DeletionPolicy::delete_}, {"Retain", DeletionPolicy::retain}}};
 }
+constexpr auto spellings(RobotRole /*which*/) {
+  return std::array<Spelling<RobotRole>, 2>{
+      {{"Active", RobotRole::active}, {"Standby", RobotRole::standby}}};
+}
+constexpr auto spellings(NextReason /*which*/) {
+  return std::array<Spelling<NextReason>, 2>{
+      {{"Interval", NextReason::interval}, {"BackingOff", NextReason::backing_off}}};
+}
 constexpr auto spellings(RotationReason /*which*/) {
   return std::array<Spelling<RotationReason>, 3>{{{"Interval", RotationReason::interval},
                                                   {"Requested", RotationReason::requested},
@@ -81,8 +89,35 @@ void check(Reader& reader, const RobotTokenRotationSpec& spec) {
 }
 
 template <class V>
+void describe(V& v, kube::Is<RobotStatus> auto& robot) {
+  v("name", robot.name, {.required = true, .repeated = true});
+  v("role", robot.role, {.required = true});
+  v("fingerprint", robot.fingerprint);
+  v("knownSince", robot.known_since);
+}
+void check(Reader& reader, const std::vector<RobotStatus>& robots) {
+  if (robots.size() > most_robots) {
+    reader.fail("", "expected at most " + std::to_string(most_robots) + " robots");
+  }
+  std::set<std::string_view> names;
+  int active = 0;
+  for (const RobotStatus& robot : robots) {
+    if (!names.insert(robot.name).second) reader.fail("", "expected each robot once");
+    if (robot.role == RobotRole::active && ++active > 1)
+      reader.fail("", "expected one Active robot");
+  }
+}
+
+template <class V>
+void describe(V& v, kube::Is<Next> auto& next) {
+  v("time", next.time, {.always = true, .lenient = true});
+  v("reason", next.reason, {.always = true, .lenient = true});
+}
+
+template <class V>
 void describe(V& v, kube::Is<Ledger> auto& ledger) {
   v("id", ledger.id, {.required = true});
+  v("robot", ledger.robot, {.required = true, .repeated = true});
   // Reason and start are for people: a newer version's reason is as good as any.
   v("reason", ledger.reason, {.always = true, .lenient = true});
   v("startedAt", ledger.started_at, {.always = true, .lenient = true});
@@ -104,7 +139,9 @@ void describe(V& v, kube::Is<Ownership> auto& ownership) {
 
 template <class V>
 void describe(V& v, kube::Is<FailingTarget> auto& target) {
-  v("secret", target.secret, {.always = true});
+  v("namespace", target.name_space, {.always = true, .shared = true});
+  v("name", target.name, {.always = true});
+  v("kind", target.kind, {.always = true, .shared = true});
   v("reason", target.reason, {.always = true, .shared = true});
   v("message", target.message, {.always = true});
   v("since", target.since, {.always = true});
@@ -120,6 +157,7 @@ void describe(V& v, kube::Is<Targets> auto& targets) {
 template <class V>
 void describe(V& v, kube::Is<HistoryEntry> auto& entry) {
   v("time", entry.time, {.always = true});
+  v("robot", entry.robot, {.always = true, .repeated = true});
   v("reason", entry.reason, {.always = true, .shared = true});
   v("result", entry.result, {.always = true, .shared = true});
   v("outage", entry.outage);
@@ -136,13 +174,11 @@ void describe(V& v, kube::Is<Unreadable> auto& unreadable) {
 template <class V>
 void describe(V& v, kube::Is<RobotTokenRotationStatus> auto& status) {
   v("observedGeneration", status.observed_generation);
-  // They follow from all else and are always written whole: unreadable ones are none.
+  // What follows from all else and is always written whole: unreadable ones are none.
   v("conditions", status.conditions, {.lenient = true});
-  v("robot", status.robot);
-  v("tokenFingerprint", status.token_fingerprint);
+  v("robots", status.robots);
   v("lastRotationTime", status.last_rotation_time);
-  v("nextRotationTime", status.next_rotation_time);
-  v("tokenKnownSince", status.token_known_since);
+  v("next", status.next, {.lenient = true});
   v("rotation", status.rotation);
   v("ownership", status.ownership);
   v("targets", status.targets);
@@ -255,6 +291,31 @@ std::set<std::string> RobotTokenRotation::described() {
 bool RobotTokenRotationStatus::has_unreadable_ledger() const {
   return unreadable &&
          std::ranges::find(unreadable->members, "rotation") != unreadable->members.end();
+}
+
+const RobotStatus* RobotTokenRotationStatus::active() const {
+  const auto found = std::ranges::find(robots, RobotRole::active, &RobotStatus::role);
+  return found == robots.end() ? nullptr : &*found;
+}
+
+RobotStatus* RobotTokenRotationStatus::active() {
+  const auto found = std::ranges::find(robots, RobotRole::active, &RobotStatus::role);
+  return found == robots.end() ? nullptr : &*found;
+}
+
+std::string RobotTokenRotationStatus::active_name() const {
+  const RobotStatus* robot = active();
+  return robot != nullptr ? robot->name : "";
+}
+
+std::optional<base::Fingerprint> RobotTokenRotationStatus::fingerprint() const {
+  const RobotStatus* robot = active();
+  return robot != nullptr ? robot->fingerprint : std::nullopt;
+}
+
+std::optional<base::WallTime> RobotTokenRotationStatus::known_since() const {
+  const RobotStatus* robot = active();
+  return robot != nullptr ? robot->known_since : std::nullopt;
 }
 
 namespace {

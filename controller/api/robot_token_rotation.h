@@ -67,10 +67,30 @@ struct RobotTokenRotationSpec {
 enum class RotationReason { interval, requested, initial };
 std::string_view text(RotationReason reason);  // "Interval", "Requested", "Initial"
 
+// A robot whose token the operator looks after.
+enum class RobotRole { active, standby };
+struct RobotStatus {
+  std::string name;                    // in full, "acme+puller"
+  RobotRole role = RobotRole::active;  // one at most is active: the targets hold its token
+  std::optional<base::Fingerprint> fingerprint = {};
+  std::optional<base::WallTime> known_since = {};  // when the token was first seen, or made
+  bool operator==(const RobotStatus&) const = default;
+};
+inline constexpr std::size_t most_robots = 2;
+
+// What will really happen next to the token: when, and what decides that.
+enum class NextReason { unknown, interval, backing_off };  // unknown: of a newer version
+struct Next {
+  base::WallTime time{};
+  NextReason reason = NextReason::unknown;
+  bool operator==(const Next&) const = default;
+};
+
 // The ledger: in the status exactly while a regeneration may have happened and the targets may not
 // have its token yet.
 struct Ledger {
   std::string id;
+  std::string robot;  // which is regenerated, in full
   RotationReason reason = RotationReason::interval;
   base::WallTime started_at{};  // for people; never trusted for a decision
   base::Fingerprint previous;
@@ -92,23 +112,29 @@ struct Ownership {
   bool operator==(const Ownership&) const = default;
 };
 
+// What should hold the token and does not.
 struct FailingTarget {
-  std::string secret;
+  std::string name_space;
+  std::string name;
+  std::string kind;    // Secret
   std::string reason;  // CamelCase
   std::string message;
   base::WallTime since{};
   bool operator==(const FailingTarget&) const = default;
 };
 
+inline constexpr std::size_t most_failing = 10;
+
 struct Targets {
   int total = 0;
   int current = 0;
-  std::vector<FailingTarget> failing;
+  std::vector<FailingTarget> failing;  // the first most_failing of them
   bool operator==(const Targets&) const = default;
 };
 
 struct HistoryEntry {
   base::WallTime time{};
+  std::string robot;   // whose token, in full
   std::string reason;  // Interval, Requested, Initial, Adopted, ForeignRotation
   std::string result;  // Succeeded, Failed
   std::optional<base::Duration> outage;
@@ -116,6 +142,8 @@ struct HistoryEntry {
   std::optional<base::Fingerprint> previous = {};  // what it replaced, unless the next tells it
   bool operator==(const HistoryEntry&) const = default;
 };
+
+inline constexpr std::size_t most_history = 10;
 
 // What of a stored status makes no sense: somebody edited it, or a newer version wrote it.
 struct Unreadable {
@@ -127,15 +155,13 @@ struct Unreadable {
 struct RobotTokenRotationStatus {
   std::int64_t observed_generation = 0;
   Conditions conditions;  // Ready, Reconciling, Stalled, Preflight, Published, Verified, Conflict
-  std::string robot;      // full name, "acme+puller"
-  std::optional<base::Fingerprint> token_fingerprint;
+  std::vector<RobotStatus> robots;
   std::optional<base::WallTime> last_rotation_time;
-  std::optional<base::WallTime> next_rotation_time;
-  std::optional<base::WallTime> token_known_since;
+  std::optional<Next> next;
   std::optional<Ledger> rotation;
   std::optional<Ownership> ownership;
   Targets targets;
-  std::vector<HistoryEntry> history;  // newest first, at most 10
+  std::vector<HistoryEntry> history;  // newest first, at most most_history
   std::string last_handled_rotate_request;
   int consecutive_failures = 0;
   std::optional<base::WallTime> retry_after;
@@ -143,6 +169,13 @@ struct RobotTokenRotationStatus {
   std::optional<Unreadable> unreadable;
   // There is a ledger, and nobody knows what it says.
   [[nodiscard]] bool has_unreadable_ledger() const;
+  // The robot whose token the targets hold; null while not even its name is known.
+  [[nodiscard]] const RobotStatus* active() const;
+  RobotStatus* active();
+  // Of that robot; "", or nothing, while it is not known.
+  [[nodiscard]] std::string active_name() const;
+  [[nodiscard]] std::optional<base::Fingerprint> fingerprint() const;
+  [[nodiscard]] std::optional<base::WallTime> known_since() const;
   bool operator==(const RobotTokenRotationStatus&) const = default;
 };
 

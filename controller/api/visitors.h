@@ -53,10 +53,10 @@ class Reader {
       return;
     }
     Reader field(*found, *this, name);
-    const std::optional<std::string> before = as.lenient ? *problem_ : std::nullopt;
+    const bool right = !*problem_;
     field.take(member);
-    if (as.lenient && *problem_ != before) {
-      *problem_ = before;
+    if (as.lenient && right && *problem_) {
+      problem_->reset();
       member = T();
     }
     if constexpr (std::is_same_v<T, std::string>) {
@@ -127,6 +127,7 @@ class Reader {
       const std::string index = "[" + std::to_string(i) + "]";
       Reader(value_[i], *this, index).take(list[i]);
     }
+    if constexpr (requires { check(*this, list); }) check(*this, list);
   }
   template <Described T>
   void take(T& object) {
@@ -143,7 +144,7 @@ class Reader {
   static std::string_view expected() {
     if constexpr (std::is_same_v<T, base::Duration>) return "a duration like 720h";
     if constexpr (std::is_same_v<T, base::Fingerprint>) return "a fingerprint";
-    if constexpr (std::is_same_v<T, std::string>) return "a string";
+    if constexpr (std::is_same_v<T, std::string> || Spelled<T>) return "a string";
     return internal::is_list<T> ? "an array" : "an object";
   }
 
@@ -269,6 +270,7 @@ class Keeper {
     using Plain = std::remove_const_t<T>;
     if constexpr (std::is_same_v<Plain, std::string>) {
       if (as.shared) return archive_.shared(member);
+      if (as.repeated) return archive_.repeated(member);
     } else if constexpr (std::is_same_v<Plain, std::vector<std::string>>) {
       if (as.shared) return archive_.shared_each(member);
     } else if constexpr (std::is_same_v<Plain, std::uint64_t>) {

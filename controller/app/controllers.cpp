@@ -190,9 +190,10 @@ struct Controllers::Parts {
     samples.reserve(rotations.size());
     rotations.each([&](const api::RobotTokenRotation& rotation) {
       const auto& told = rotation.status;
-      samples.push_back({rotation.meta.key, seconds_of(told.token_known_since),
-                         seconds_of(told.next_rotation_time), told.conditions.is_true("Ready"),
-                         told.conditions.is_true("Published"), told.unreadable.has_value()});
+      samples.push_back({rotation.meta.key, seconds_of(told.known_since()),
+                         told.next ? unix_seconds(told.next->time) : 0,
+                         told.conditions.is_true("Ready"), told.conditions.is_true("Published"),
+                         told.unreadable.has_value()});
     });
     return samples;
   }

@@ -158,8 +158,9 @@ std::map<std::string, Reconciler::Robots> Reconciler::robots_of(
     }
     auto& robots = organizations[rotation.spec.robot.organization];
     const auto& status = rotation.status;
-    if (status.token_fingerprint && !status.rotation) {
-      robots.push_back({rotation.meta.key, status.robot, *status.token_fingerprint});
+    const api::RobotStatus* robot = status.active();
+    if (robot != nullptr && robot->fingerprint && !status.rotation) {
+      robots.push_back({rotation.meta.key, robot->name, *robot->fingerprint});
     }
   };
   parts_.rotations.each(look, connection.name_space);

@@ -14,7 +14,7 @@
 namespace quay_rotator::credential {
 
 struct Known {
-  std::optional<base::Fingerprint> token;     // status.tokenFingerprint
+  std::optional<base::Fingerprint> token;     // the status's
   std::vector<base::Fingerprint> superseded;  // that were current before it
   // What Quay answered when it was last asked, if that was a stale read, and since when it has
   // answered nothing else, on this process's monotonic clock.

@@ -31,7 +31,7 @@ struct LogIn {  // with the token that was read or made last -> LoggedIn | QuayF
 };
 struct WriteLedger {  // with a resourceVersion precondition -> LedgerWritten | KubeFailed
   static constexpr std::string_view name = "ledger";
-  api::Ledger ledger;  // started_at is the driver's to fill in
+  api::Ledger ledger;  // robot and started_at are the driver's to fill in
 };
 struct Regenerate {  // -> Regenerated | QuayFailed | LedgerTooOld
   static constexpr std::string_view name = "regenerate";

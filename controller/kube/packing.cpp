@@ -109,6 +109,7 @@ Packed Packer::take() {
   }
   own_.clear();
   shared_.clear();
+  repeated_.clear();
   return packed;
 }
 

@@ -83,6 +83,14 @@ class Archive {
     resize(texts);
     for (auto& text : texts) self().shared_text(text);
   }
+  // A text that is, most likely, the one that was given here before it.
+  void repeated(auto& one) {
+    bool again = one == repeated_;
+    self().number(again);
+    if (again) return set(one, repeated_);
+    self().text(one);
+    repeated_ = one;
+  }
   // A number of which every bit is as likely.
   void digest(auto& number) { self().bits(number); }
   void digests(auto& numbers) {
@@ -183,6 +191,9 @@ class Archive {
   void set([[maybe_unused]] T& place, [[maybe_unused]] const std::remove_const_t<T>& read) {
     if constexpr (Derived::reads) place = read;
   }
+
+ protected:
+  std::string repeated_;
 };
 
 // Not synchronized; `pool` must outlive it.

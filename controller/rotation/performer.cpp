@@ -257,15 +257,15 @@ Next Performer::finish(const View& view, api::RobotTokenRotation rotation, const
 
   std::vector<Notice> notices;
   const std::string ledger = ledger_name(rotation.status.rotation);
-  const auto known = before.status.token_fingerprint;
+  const auto known = before.status.fingerprint();
   bool late = false;
   const auto written = parts_.status.write(
       rotation,
       [&](const api::RobotTokenRotation& current) -> std::optional<api::RobotTokenRotationStatus> {
         // Another replica may have finished the rotation, or have sent another attempt of it that
         // this run knows nothing of: its ledger stays. Or it has seen a newer token.
-        late = ledger_name(current.status.rotation) != ledger ||
-               current.status.token_fingerprint != known;
+        late =
+            ledger_name(current.status.rotation) != ledger || current.status.fingerprint() != known;
         if (late) return std::nullopt;
         StatusUpdate update = after_run(current, outcome, run);
         notices = std::move(update.notices);

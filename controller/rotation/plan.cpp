@@ -41,7 +41,7 @@ Decision resume(const View& view) {
 Decision maintain(const View& view) {
   const api::RobotTokenRotation& rotation = view.rotation;
   const api::RobotTokenRotationStatus& status = rotation.status;
-  if (!status.token_fingerprint) return {Work{}, Why::token_unknown};
+  if (!status.fingerprint()) return {Work{}, Why::token_unknown};
   if (!view.proven) return {Work{}, Why::claim_unproven};
 
   const std::optional<base::WallTime> due = schedule::due_time(rotation, view.leading_since);

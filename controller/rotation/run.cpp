@@ -139,7 +139,7 @@ credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order
                             const RunOptions& options) {
   const api::RobotTokenRotationStatus& status = rotation.status;
   credential::Known known;
-  known.token = status.token_fingerprint;
+  known.token = status.fingerprint();
   known.superseded = superseded(status);
   known.stale = order.stale;
   known.stale_for = order.stale_for;
@@ -180,7 +180,7 @@ Outcome Runner::run(api::RobotTokenRotation& rotation, connection::Session& sess
   credential::DeliverInput deliver;
   deliver.verify = verifies(rotation);
   if (rotation.status.conditions.is_true("Verified")) {
-    deliver.verified = rotation.status.token_fingerprint;
+    deliver.verified = rotation.status.fingerprint();
   }
   Driver driver(status_, writer_, executor_, options_, rotation, session, targets,
                 std::move(listed), order.ledger_seen_for, stop);

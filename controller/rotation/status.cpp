@@ -15,7 +15,6 @@ using credential::Outcome;
 using End = Outcome::End;
 using Verified = Outcome::Verified;
 
-constexpr std::size_t most_history = 10;
 constexpr std::string_view stale_read = "StaleRead";
 constexpr std::string_view unreadable_namespace = "NamespaceUnreadable";
 
@@ -40,12 +39,17 @@ class Writer {
     update_.status.observed_generation = rotation.generation;
     // A user's robot is known in full to Quay alone.
     const api::RobotName& robot = rotation.spec.robot;
-    if (update_.status.robot.empty() && !robot.organization.empty() && !rotation.invalid) {
-      update_.status.robot = robot.organization + "+" + robot.name;
+    if (status().active() == nullptr && !robot.organization.empty() && !rotation.invalid) {
+      active().name = robot.organization + "+" + robot.name;
     }
   }
 
   api::RobotTokenRotationStatus& status() { return update_.status; }
+  // The active robot; without a name where there was none.
+  api::RobotStatus& active() {
+    api::RobotStatus* robot = status().active();
+    return robot != nullptr ? *robot : status().robots.emplace_back();
+  }
   [[nodiscard]] base::WallTime now() const { return now_; }
 
   void set(std::string_view type, ConditionStatus status, std::string_view reason,
@@ -110,14 +114,22 @@ class Writer {
     if (look == Claim::refused) ownership = tenancy::refused(ownership, now_);
   }
   void failing(const std::vector<target::Problem>& problems) {
+    const std::vector<api::FailingTarget>& before = rotation_.status.targets.failing;
     std::vector<api::FailingTarget> list;
     for (const target::Problem& problem : problems) {
-      const auto before =
-          std::ranges::find_if(rotation_.status.targets.failing, [&](const auto& old) {
-            return old.secret == problem.object.name && old.reason == problem.reason;
-          });
-      list.push_back({problem.object.name, problem.reason, problem.message,
-                      before == rotation_.status.targets.failing.end() ? now_ : before->since});
+      if (list.size() == api::most_failing) break;
+      api::FailingTarget failed{.name_space = problem.object.name_space,
+                                .name = problem.object.name,
+                                .kind = problem.kind,
+                                .reason = problem.reason,
+                                .message = problem.message,
+                                .since = now_};
+      const auto same = std::ranges::find_if(before, [&](const api::FailingTarget& old) {
+        return old.kind == failed.kind && old.name_space == failed.name_space &&
+               old.name == failed.name && old.reason == failed.reason;
+      });
+      if (same != before.end()) failed.since = same->since;
+      list.push_back(std::move(failed));
     }
     update_.status.targets.failing = std::move(list);
   }
@@ -127,9 +139,9 @@ class Writer {
     auto& history = update_.status.history;
     const bool told = !history.empty() && history.front().fingerprint == previous;
     if (told || previous == fingerprint) previous.reset();
-    history.insert(history.begin(),
-                   {now_, std::string(reason), std::string(result), outage, fingerprint, previous});
-    if (history.size() > most_history) history.resize(most_history);
+    history.insert(history.begin(), {now_, status().active_name(), std::string(reason),
+                                     std::string(result), outage, fingerprint, previous});
+    if (history.size() > api::most_history) history.resize(api::most_history);
   }
   void notice(kube::EventType type, std::string reason, std::string note) {
     update_.notices.push_back({type, std::move(reason), std::move(note)});
@@ -139,10 +151,18 @@ class Writer {
   }
 
   StatusUpdate take() {
-    api::RobotTokenRotation next = rotation_;
-    next.status = update_.status;
-    update_.status.next_rotation_time =
-        rotation_.invalid ? std::nullopt : schedule::next_rotation(next);
+    if (rotation_.invalid) return take_halted();
+    api::RobotTokenRotation rotation = rotation_;
+    rotation.status = update_.status;
+    const bool wanted = rotation.status.rotation || rotation.status.has_unreadable_ledger() ||
+                        tenancy::initial_rotation_pending(rotation) ||
+                        !tenancy::open_request(rotation).empty();
+    update_.status.next = schedule::next(rotation, wanted);
+    return std::move(update_);
+  }
+  // As long as it stays so nothing is rotated.
+  StatusUpdate take_halted() {
+    update_.status.next.reset();
     return std::move(update_);
   }
 
@@ -186,7 +206,11 @@ std::string summary(const std::vector<target::Problem>& problems) {
     text.insert(0, first.kind + " " + name + ": ");
   }
   if (problems.size() > 1) {
-    text += " (and " + std::to_string(problems.size() - 1) + " more, see status.targets.failing)";
+    text += " (and " + std::to_string(problems.size() - 1) + " more, see status.targets.failing";
+    if (problems.size() > api::most_failing) {
+      text += " for the first " + std::to_string(api::most_failing);
+    }
+    text += ")";
   }
   return text;
 }
@@ -200,15 +224,17 @@ bool was_gone(const api::RobotTokenRotationStatus& status) {
 void done(Writer& writer, const api::RobotTokenRotation& rotation, const Outcome& outcome,
           const Circumstances& run) {
   api::RobotTokenRotationStatus& status = writer.status();
-  const bool first = !rotation.status.token_fingerprint;
-  const bool changed = !first && rotation.status.token_fingerprint != outcome.fingerprint;
+  api::RobotStatus& robot = writer.active();
+  const auto known = rotation.status.fingerprint();
+  const bool first = !known;
+  const bool changed = !first && known != outcome.fingerprint;
   const std::string token = outcome.fingerprint->text();
   const bool anew = was_gone(rotation.status) && changed && !outcome.regenerated;
   const char* foreign = anew ? "RobotRecreated" : "ForeignRotation";
 
   if (outcome.regenerated) {
     status.last_rotation_time = writer.now();
-    status.token_known_since = writer.now();
+    robot.known_since = writer.now();
     if (!outcome.ledger->rotate_request.empty()) {
       status.last_handled_rotate_request = outcome.ledger->rotate_request;
     }
@@ -229,15 +255,15 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const Outcome
       status.last_handled_rotate_request = rotation.rotate_request;
     }
     if (first || changed) {
-      status.token_known_since = writer.now();
+      robot.known_since = writer.now();
       writer.remember(first ? "Adopted" : foreign, "Succeeded", std::nullopt, outcome.fingerprint,
-                      rotation.status.token_fingerprint);
+                      known);
     }
   }
   if (first && !outcome.regenerated) {
     writer.notice(
         kube::EventType::normal, "Adopted",
-        "token " + token + " of robot " + status.robot + " is in " + secrets(run.targets_total));
+        "token " + token + " of robot " + robot.name + " is in " + secrets(run.targets_total));
   }
   if (outcome.foreign) {
     const std::vector<base::Fingerprint> older = superseded(rotation.status);
@@ -249,7 +275,7 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const Outcome
       what += "somebody else";
     }
     if (anew) {
-      what = "robot " + status.robot +
+      what = "robot " + robot.name +
              " was made anew: grant it again what it may pull, a new robot has no rights";
     }
     writer.warn(foreign, what + "; " + token + " is in " + secrets(run.targets_total));
@@ -265,9 +291,9 @@ void done(Writer& writer, const api::RobotTokenRotation& rotation, const Outcome
                                         ": the status could not be read; it is mended by what Quay "
                                         "holds, and nothing was regenerated for it");
     status.unreadable.reset();
-    if (!status.token_known_since) status.token_known_since = writer.now();
+    if (!robot.known_since) robot.known_since = writer.now();
   }
-  status.token_fingerprint = outcome.fingerprint;
+  robot.fingerprint = outcome.fingerprint;
   status.targets.current = run.targets_total;
   status.targets.failing.clear();
   writer.published();
@@ -438,7 +464,7 @@ bool refuses_to_read(const Outcome& outcome) {
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status) {
   std::vector<base::Fingerprint> all;
   // Where the status does not tell it (any more), the history does.
-  std::optional<base::Fingerprint> newest = status.token_fingerprint;
+  std::optional<base::Fingerprint> newest = status.fingerprint();
   for (const api::HistoryEntry& entry : status.history) {
     if (!newest) newest = entry.fingerprint;
   }
@@ -460,7 +486,7 @@ bool needs_retry(const Outcome& outcome) {
 StatusUpdate after_run(const api::RobotTokenRotation& rotation, const Outcome& outcome,
                        const Circumstances& run) {
   Writer writer(rotation, run.now);
-  if (!outcome.robot.empty()) writer.status().robot = outcome.robot;
+  if (!outcome.robot.empty()) writer.active().name = outcome.robot;
   writer.status().targets.total = run.targets_total;
   writer.status().conditions.remove("Conflict");
   const bool read = !outcome.robot.empty();
@@ -503,8 +529,9 @@ StatusUpdate after_run(const api::RobotTokenRotation& rotation, const Outcome& o
 api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotation,
                                           const api::Ledger& ledger, base::WallTime now) {
   Writer writer(rotation, now);
-  writer.status().rotation = ledger;
-  writer.status().rotation->started_at = writer.now();
+  api::Ledger& written = writer.status().rotation.emplace(ledger);
+  written.started_at = writer.now();
+  if (written.robot.empty()) written.robot = writer.status().active_name();
   writer.set("Reconciling", ConditionStatus::true_, "Rotating",
              "The robot's token is being regenerated.");
   return writer.take().status;
@@ -527,7 +554,7 @@ StatusUpdate in_conflict(const api::RobotTokenRotation& rotation, const kube::Ob
   writer.unknown("Conflict", "Another resource looks after this robot; see Conflict.");
   writer.stalled("Conflict", message);
   if (!rotation.status.conditions.is_true("Conflict")) writer.warn("Conflict", message);
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate of_another_cluster(const api::RobotTokenRotation& rotation, base::WallTime now) {
@@ -546,7 +573,7 @@ StatusUpdate of_another_cluster(const api::RobotTokenRotation& rotation, base::W
   writer.status().conditions.remove("Conflict");
   writer.unknown(reason, "Another cluster looks after this resource; see Ready.");
   writer.stalled(reason, message);
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime now) {
@@ -558,7 +585,7 @@ StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime n
              "spec.suspend is true: nothing is rotated, healed or adopted.");
   writer.status().conditions.remove("Conflict");
   writer.succeed();
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now) {
@@ -567,7 +594,7 @@ StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now
   writer.status().conditions.remove("Conflict");
   writer.unknown("InvalidSpec", "Nothing is looked after until the spec can be used; see Ready.");
   writer.stalled("InvalidSpec", *rotation.invalid);
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
@@ -585,7 +612,7 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
   const api::Condition* ready = rotation.status.conditions.find("Ready");
   if (!ready || ready->reason != "MetadataNotAllowed") writer.warn("MetadataNotAllowed", message);
   writer.stalled("MetadataNotAllowed", message);
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const std::string& why,
@@ -602,7 +629,7 @@ StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const
   writer.status().conditions.remove("Conflict");
   writer.unknown(unreadable_namespace, "Nothing can be looked after here; see Ready.");
   writer.retrying(unreadable_namespace, message);
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate owners_unknown(const api::RobotTokenRotation& rotation, base::WallTime now) {
@@ -611,7 +638,7 @@ StatusUpdate owners_unknown(const api::RobotTokenRotation& rotation, base::WallT
              "a rotation waits: quay-rotator cannot read every namespace that it was told to look "
              "after, and another resource there may own this robot; an administrator finds in the "
              "log which namespace it is");
-  return writer.take();
+  return writer.take_halted();
 }
 
 StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const tenancy::Way& way,
@@ -639,7 +666,7 @@ StatusUpdate internal_error(const api::RobotTokenRotation& rotation, const std::
 StatusUpdate dated_anew(const api::RobotTokenRotation& rotation, base::WallTime now) {
   Writer writer(rotation, now);
   const base::WallTime last = std::max(rotation.status.last_rotation_time.value_or(now),
-                                       rotation.status.token_known_since.value_or(now));
+                                       rotation.status.known_since().value_or(now));
   schedule::clamp_to_now(writer.status(), writer.now());
   writer.warn("ClockWasWrong", "the status spoke of a rotation at " + base::format_time(last) +
                                    ", which is yet to come: a clock was wrong then; the interval "
@@ -680,7 +707,7 @@ StatusUpdate at_rest(const api::RobotTokenRotation& rotation,
   const api::Condition* verified = conditions.find("Verified");
   if (verified && verified->status == ConditionStatus::false_) return writer.take();
   // A suspension that has ended, or a trouble that went away without a run of the protocol.
-  if (rotation.status.token_fingerprint) {
+  if (rotation.status.fingerprint()) {
     const api::Condition* preflight = conditions.find("Preflight");
     if (preflight && preflight->status != ConditionStatus::true_) conditions.remove("Preflight");
     if (was_troubled) writer.notice(kube::EventType::normal, "Recovered", "Quay tells its robots");

@@ -48,7 +48,7 @@ struct Circumstances {
   tenancy::Way way;
   std::optional<std::string> alias;
 };
-// The tokens that were current before status.tokenFingerprint, as far as the history goes.
+// The tokens that were current before the status's, as far as the history goes.
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status);
 
 // A run that must be repeated: it failed, or the new token could not be verified.

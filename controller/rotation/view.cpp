@@ -23,11 +23,11 @@ bool has_former_targets(const Caches& caches, const OwnedSecrets& owned,
 std::vector<target::Finding> stale_of(const Caches& caches, const api::RobotTokenRotation& rotation,
                                       const std::vector<target::DesiredSecret>& targets) {
   std::vector<target::Finding> stale;
-  if (!rotation.status.token_fingerprint) return stale;
+  const api::RobotStatus* robot = rotation.status.active();
+  if (robot == nullptr || !robot->fingerprint) return stale;
   for (const target::DesiredSecret& target : targets) {
     const auto cached = caches.secrets.find(target.key);
-    std::ranges::move(target::currency(target, cached.get(), rotation.status.robot,
-                                       *rotation.status.token_fingerprint),
+    std::ranges::move(target::currency(target, cached.get(), robot->name, *robot->fingerprint),
                       std::back_inserter(stale));
   }
   return stale;
@@ -36,7 +36,7 @@ std::vector<target::Finding> stale_of(const Caches& caches, const api::RobotToke
 bool are_current(const api::RobotTokenRotation& rotation,
                  const std::vector<target::DesiredSecret>& targets,
                  const std::vector<target::Finding>& stale) {
-  return rotation.status.token_fingerprint && !targets.empty() && stale.empty();
+  return rotation.status.fingerprint() && !targets.empty() && stale.empty();
 }
 
 }  // namespace

@@ -140,8 +140,9 @@ void Wake::claim(const api::RobotTokenRotation& rotation, ChangeCause cause) {
   if (rotation.deleting || rotation.invalid || !parts_.knowledge.sight.looked_after(rotation)) {
     return add(owners.release(rotation.meta.key));
   }
-  add(owners.claim({rotation.meta.key, rotation.created, rotation.spec.robot, rotation.status.robot,
-                    way_of(parts_.caches, rotation), rotation.status.ownership,
+  add(owners.claim({rotation.meta.key, rotation.created, rotation.spec.robot,
+                    rotation.status.active_name(), way_of(parts_.caches, rotation),
+                    rotation.status.ownership,
                     cause == ChangeCause::initial ? "" : rotation.meta.resource_version}));
 }
 

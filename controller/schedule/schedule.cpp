@@ -36,9 +36,10 @@ base::Duration spread(std::string_view uid, base::WallTime turn, base::Duration 
 
 std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotation) {
   const auto& status = rotation.status;
-  if (!status.last_rotation_time && !status.token_known_since) return std::nullopt;
+  const std::optional<base::WallTime> known_since = status.known_since();
+  if (!status.last_rotation_time && !known_since) return std::nullopt;
   const auto fresh = std::max(status.last_rotation_time.value_or(base::WallTime::min()),
-                              status.token_known_since.value_or(base::WallTime::min()));
+                              known_since.value_or(base::WallTime::min()));
   const base::WallTime turn = std::chrono::floor<std::chrono::seconds>(fresh);
   return later(turn, rotation.spec.interval, spread(rotation.meta.uid, turn, rotation.spec.jitter));
 }
@@ -51,14 +52,25 @@ std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
                spread(rotation.meta.uid, leading_since, rotation.spec.jitter));
 }
 
+std::optional<api::Next> next(const api::RobotTokenRotation& rotation, bool wanted) {
+  const auto due = next_rotation(rotation);
+  const auto retry = rotation.status.retry_after;
+  if (retry && (wanted || !due || *due <= *retry)) {
+    return api::Next{*retry, api::NextReason::backing_off};
+  }
+  if (!due) return std::nullopt;
+  return api::Next{*due, api::NextReason::interval};
+}
+
 bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now) {
   const base::WallTime latest = later(now, rotation.spec.interval, base::Duration::zero());
-  return rotation.status.last_rotation_time > latest || rotation.status.token_known_since > latest;
+  return rotation.status.last_rotation_time > latest || rotation.status.known_since() > latest;
 }
 
 void clamp_to_now(api::RobotTokenRotationStatus& status, base::WallTime now) {
-  for (auto* time : {&status.last_rotation_time, &status.token_known_since}) {
-    if (*time > now) *time = now;
+  if (status.last_rotation_time > now) status.last_rotation_time = now;
+  for (api::RobotStatus& robot : status.robots) {
+    if (robot.known_since > now) robot.known_since = now;
   }
   for (api::HistoryEntry& entry : status.history) entry.time = std::min(entry.time, now);
 }

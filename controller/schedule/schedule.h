@@ -13,15 +13,19 @@ namespace quay_rotator::schedule {
 // evenly over resources. In [0, jitter].
 base::Duration spread(std::string_view uid, base::WallTime turn, base::Duration jitter);
 
-// base + interval + spread, where base is the later of lastRotationTime and tokenKnownSince (a
-// token regenerated in Quay's UI is as fresh as one of ours). Nothing while neither is known.
-// Changing the interval therefore reschedules from the last rotation.
+// base + interval + spread, where base is the later of lastRotationTime and the active robot's
+// knownSince (a token regenerated in Quay's UI is as fresh as one of ours). Nothing while neither
+// is known. Changing the interval therefore reschedules from the last rotation.
 std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotation);
 
 // next_rotation, but a time missed before `leading_since` is spread anew from there, so that a
 // restart after a long night does not rotate everything in one second.
 std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
                                        base::WallTime leading_since);
+
+// What status.next tells. `wanted`: a rotation is to be done whatever the interval says (asked for,
+// the first, or under way). What has failed and is due before its retry waits for that.
+std::optional<api::Next> next(const api::RobotTokenRotation& rotation, bool wanted);
 
 // A clock was wrong once: the status speaks of a rotation that is more than an interval after
 // `now`, so that the next one may be due in years. (By less, the next one is late by less than an

@@ -17,7 +17,7 @@ bool initial_rotation_pending(const api::RobotTokenRotation& rotation) {
 }
 
 bool restored_without_status(const api::RobotTokenRotation& rotation) {
-  return rotation.initialized && !rotation.status.token_fingerprint && !rotation.status.rotation;
+  return rotation.initialized && !rotation.status.fingerprint() && !rotation.status.rotation;
 }
 
 std::string open_request(const api::RobotTokenRotation& rotation) {
@@ -27,7 +27,7 @@ std::string open_request(const api::RobotTokenRotation& rotation) {
 }
 
 bool beginning_is_over(const api::RobotTokenRotation& rotation) {
-  return rotation.status.token_fingerprint && !initial_rotation_pending(rotation) &&
+  return rotation.status.fingerprint() && !initial_rotation_pending(rotation) &&
          open_request(rotation).empty();
 }
 

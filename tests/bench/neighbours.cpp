@@ -62,9 +62,15 @@ class HostileQuays {
 // As if an operator had died right after Quay was asked.
 void open_ledger(const std::string& name) {
   const std::string fingerprint = "sha256:" + std::string(16, '0');
-  const json status{{"tokenFingerprint", fingerprint},
+  const std::string robot = "elsewhere+" + name;
+  const json status{{"robots",
+                     {{{"name", robot},
+                       {"role", "Active"},
+                       {"fingerprint", fingerprint},
+                       {"knownSince", base::format_time(wall_now())}}}},
                     {"rotation",
                      {{"id", "open-" + name},
+                      {"robot", robot},
                       {"reason", "Interval"},
                       {"startedAt", base::format_time(wall_now())},
                       {"previousFingerprint", fingerprint},

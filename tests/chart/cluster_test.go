@@ -310,7 +310,7 @@ func TestTheOperatorsWritesAreConfined(t *testing.T) {
 		return operator.merge(rotations+"puller", patch)
 	}
 	allowed(change(`{"metadata":{"annotations":{"quayrotator.dev/cluster":"a","quayrotator.dev/initialized-at":"2026-01-01T00:00:00Z"}}}`))
-	allowed(operator.merge(rotations+"puller/status", `{"status":{"robot":"acme+puller"}}`))
+	allowed(operator.merge(rotations+"puller/status", `{"status":{"robots":[{"name":"acme+puller","role":"Active"}]}}`))
 	expectError(t, change(`{"spec":{"suspend":true}}`), "neither makes, deletes nor changes what users ask for")
 	expectError(t, change(`{"metadata":{"annotations":{"quayrotator.dev/rotate-requested-at":"now"}}}`), "quayrotator.dev/initialized-at alone")
 	expectError(t, change(`{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":null}}}`), "quayrotator.dev/initialized-at alone")

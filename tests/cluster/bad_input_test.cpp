@@ -550,7 +550,8 @@ TEST_F(BadInput, AResourceOfANewerSchema) {
     EXPECT_THAT(condition(*failed, "Ready").at("message").get<std::string>(),
                 AllOf(HasSubstr(words), HasSubstr("expected")));
     EXPECT_EQ(condition(*failed, "Stalled").at("status"), "True");
-    EXPECT_FALSE(failed->at("status").contains("tokenFingerprint"));
+    EXPECT_FALSE(failed->at("status").contains("robots"));
+    EXPECT_FALSE(failed->at("status").contains("next"));
     EXPECT_TRUE(cluster().get(kube::secrets, key(resource)).is_null());
   }
   ASSERT_TRUE(wait_until_ready("unknown")) << "fields that are not known do no harm";
@@ -564,24 +565,38 @@ TEST_F(BadInput, AStatusThatMakesNoSense) {
   const OperatorProcess running;
   apply_rotation();
   ASSERT_TRUE(wait_until_ready());
-  const std::string fingerprint = rotation().at("status").at("tokenFingerprint");
+  const std::string fingerprint = rotation().at("status").at("robots").at(0).at("fingerprint");
   const auto patch = [&](const json& status) {
     return cluster().kubectl({"-n", ns(), "patch", "rtr", "puller", "--subresource=status",
                               "--type=merge", "-p", json{{"status", status}}.dump()});
   };
-  const json nonsense{{"tokenFingerprint", "nonsense"}};
+  const json active{{"name", "acme+" + robot()}, {"role", "Active"}};
+  const auto robots = [&](const json& first, const json& second) {
+    json list = json::array({active});
+    list[0].merge_patch(first);
+    if (!second.is_null()) list.push_back(second);
+    return json{{"robots", list}};
+  };
+  const json nonsense = robots({{"fingerprint", "nonsense"}}, nullptr);
   const json no_ledger{{"rotation", json::object()}};
   EXPECT_THAT(patch(nonsense).output, HasSubstr("should match"));
+  EXPECT_THAT(patch(robots({{"role", "Twin"}}, nullptr)).output, HasSubstr("Unsupported value"));
+  EXPECT_THAT(patch(robots({}, active)).output, HasSubstr("Duplicate value"));
+  EXPECT_THAT(patch(robots({}, {{"name", "acme+other"}, {"role", "Active"}})).output,
+              HasSubstr("at most one robot is Active"));
+  EXPECT_THAT(patch({{"next", {{"reason", nullptr}}}}).output, HasSubstr("Required value"));
   EXPECT_THAT(patch(no_ledger).output, HasSubstr("Required value"));
   EXPECT_THAT(patch({{"consecutiveFailures", -1}}).output, HasSubstr("greater than or equal to 0"));
   const auto wait_until_mended = [&] {
     return cluster().wait_for("mended", api::rotations, key("puller"), [&](const json& object) {
       const json& status = object.at("status");
-      return !status.contains("rotation") && status.value("tokenFingerprint", "") == fingerprint;
+      return !status.contains("rotation") &&
+             status.at("robots").at(0).value("fingerprint", "") == fingerprint;
     });
   };
   const ProgramResult newer = patch({{"rotation",
                                       {{"id", "1"},
+                                       {"robot", "acme+" + robot()},
                                        {"reason", "Incident"},
                                        {"previousFingerprint", "sha256:0000000000000000"}}}});
   EXPECT_EQ(newer.code, 0) << newer.output;

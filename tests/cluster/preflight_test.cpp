@@ -120,7 +120,9 @@ TEST_F(Preflight, AnImmutableSecret) {
   EXPECT_EQ(quay_token(), before) << "what pods pull with is still good";
   const json failing = rotation().at("status").at("targets").at("failing");
   ASSERT_EQ(failing.size(), 1U);
-  EXPECT_EQ(failing.at(0).at("secret"), "quay-pull");
+  EXPECT_EQ(failing.at(0).at("kind"), "Secret");
+  EXPECT_EQ(failing.at(0).at("namespace"), ns());
+  EXPECT_EQ(failing.at(0).at("name"), "quay-pull");
   EXPECT_EQ(failing.at(0).at("reason"), "Immutable");
 
   cluster().kubectl_ok({"-n", ns(), "delete", "secret", "quay-pull"});

@@ -121,10 +121,11 @@ TEST_F(Resources, ArePrintedWithWhatMatters) {
     EXPECT_THAT(narrow, HasSubstr(column));
   }
   EXPECT_THAT(narrow, AllOf(HasSubstr(robot_name), HasSubstr("True"), HasSubstr("Current"),
-                            HasSubstr(rotation().at("status").at("nextRotationTime"))));
+                            HasSubstr(rotation().at("status").at("next").at("time"))));
   EXPECT_THAT(narrow, AllOf(Not(HasSubstr("<invalid>")), Not(HasSubstr("FINGERPRINT"))));
   EXPECT_THAT(cluster().kubectl_ok({"-n", ns(), "get", "rtr", "-o", "wide"}),
-              AllOf(HasSubstr("INTERVAL"), HasSubstr("FINGERPRINT"), HasSubstr("sha256:"),
+              AllOf(HasSubstr("INTERVAL"), HasSubstr("NEXT REASON"), HasSubstr("Interval"),
+                    HasSubstr("FINGERPRINT"), HasSubstr("sha256:"),
                     HasSubstr("1 Secret holds the robot's current token.")));
   EXPECT_THAT(cluster().kubectl_ok({"-n", ns(), "get", "qc"}),
               AllOf(HasSubstr(cluster().quay_url()), HasSubstr("Connected")));

@@ -107,7 +107,7 @@ TEST_F(Rotation, RotatesARobotOfTheUser) {
   ASSERT_TRUE(wait_until_ready());
   annotate_rotate_now("now");
   ASSERT_TRUE(wait_until_rotated(1));
-  EXPECT_EQ(rotation().at("status").at("robot"), "admin+" + name);
+  EXPECT_EQ(rotation().at("status").at("robots").at(0).at("name"), "admin+" + name);
   EXPECT_EQ(secret_token(), quay_token("admin+" + name));
 }
 
@@ -295,10 +295,10 @@ TEST_F(Rotation, AChangedIntervalReschedulesFromTheLastRotation) {
   apply_rotation({.interval = "10h"});
   const auto adopted = wait_until_ready();
   ASSERT_TRUE(adopted);
-  const std::string before = adopted->at("status").at("nextRotationTime");
+  const std::string before = adopted->at("status").at("next").at("time");
   apply_rotation({.interval = "5h"});
   cluster().wait_for("an earlier time", api::rotations, key("puller"), [&](const json& object) {
-    return object.at("status").at("nextRotationTime").get<std::string>() < before;
+    return object.at("status").at("next").at("time").get<std::string>() < before;
   });
   EXPECT_EQ(regenerations(), 0);
 }

@@ -47,8 +47,8 @@ type rotation struct {
 	Status   struct {
 		ObservedGeneration int64
 		Conditions         []struct{ Type, Status, Reason, Message string }
-		TokenFingerprint   string
-		NextRotationTime   time.Time
+		Robots             []struct{ Name, Role, Fingerprint string }
+		Next               struct{ Time time.Time }
 		Rotation           *struct{ ID, Reason, PreviousFingerprint string }
 		History            []change
 	}
@@ -56,6 +56,16 @@ type rotation struct {
 
 // A change of the token, as the history of the status keeps it, newest first.
 type change struct{ Reason, Result, Outage, Fingerprint string }
+
+// fingerprint answers that of the token which the status tells of, or "".
+func (r *rotation) fingerprint() string {
+	for _, robot := range r.Status.Robots {
+		if robot.Role == "Active" {
+			return robot.Fingerprint
+		}
+	}
+	return ""
+}
 
 // ready answers nil or what the condition says.
 func (r *rotation) ready() error {

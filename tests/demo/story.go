@@ -202,15 +202,15 @@ func someChange(read *rotation, changes []change) error {
 	if err := read.ready(); err != nil {
 		return err
 	}
-	return fmt.Errorf("it is Ready and due at %s", read.Status.NextRotationTime.Format(time.TimeOnly))
+	return fmt.Errorf("it is Ready and due at %s", read.Status.Next.Time.Format(time.TimeOnly))
 }
 
 // quiet tells that the latest spec has been seen, nothing is under way and nothing due.
 func quiet(read *rotation, _ []change) error {
 	status := read.Status
-	if status.ObservedGeneration != read.Metadata.Generation || status.Rotation != nil || time.Until(status.NextRotationTime) < 10*time.Minute {
+	if status.ObservedGeneration != read.Metadata.Generation || status.Rotation != nil || time.Until(status.Next.Time) < 10*time.Minute {
 		return fmt.Errorf("generation %d of %d was seen, under way is %+v, due at %s", status.ObservedGeneration,
-			read.Metadata.Generation, status.Rotation, status.NextRotationTime.Format(time.DateTime))
+			read.Metadata.Generation, status.Rotation, status.Next.Time.Format(time.DateTime))
 	}
 	return read.ready()
 }
@@ -414,8 +414,8 @@ func (s *story) settle(ctx context.Context, expected string, enough func(*rotati
 		if len(changes) > 0 {
 			latest = changes[len(changes)-1].Fingerprint
 		}
-		if held.token != robot.Token || read.Status.TokenFingerprint != held.fingerprint || latest != held.fingerprint {
-			return fmt.Errorf("the Secret has %s, the status %s (in its history %s), Quay %s", held, read.Status.TokenFingerprint, latest, fingerprint(robot.Token))
+		if held.token != robot.Token || read.fingerprint() != held.fingerprint || latest != held.fingerprint {
+			return fmt.Errorf("the Secret has %s, the status %s (in its history %s), Quay %s", held, read.fingerprint(), latest, fingerprint(robot.Token))
 		}
 		return nil
 	}); err != nil {

@@ -70,6 +70,7 @@ void check_rotation(const json& object) {
   check_status(rotation::in_conflict(rotation, {"team-a", "other"}, now).status, before);
   api::Ledger ledger;
   ledger.id = "1";
+  ledger.robot = "acme+puller";
   check_status(rotation::with_ledger(rotation, ledger, now), before);
 }
 

@@ -93,13 +93,16 @@ TEST_F(Scenario, MendsAStatusThatCannotBeReadWithoutARotation) {
   adopt({.initially_rotate = true});
   int commits = 1;
   ASSERT_EQ(world.commits(robot), commits);
-  for (const auto& [member, value] : {std::pair<const char*, json>{"tokenFingerprint", "nonsense"},
-                                      {"rotation", json::object()},
-                                      {"rotation", {{"id", "1"}, {"reason", "Incident"}}},
-                                      {"tokenKnownSince", "yesterday"}}) {
-    world.edit_rotation(rotation, [&](json& object) { object["status"][member] = value; });
+  for (const auto& [member, value] :
+       {std::pair<const char*, json>{"/robots/0/fingerprint", "nonsense"},
+        {"/robots/0/role", "Twin"},
+        {"/rotation", json::object()},
+        {"/rotation", {{"id", "1"}, {"reason", "Incident"}}},
+        {"/robots/0/knownSince", "yesterday"}}) {
+    world.edit_rotation(
+        rotation, [&](json& object) { object["status"][json::json_pointer(member)] = value; });
     world.advance(minutes(1));
-    if (member == std::string("rotation")) {
+    if (member == std::string("/rotation")) {
       world.rotate_now(rotation);
       world.advance(seconds(30));
       EXPECT_TRUE(world.status(rotation).contains("rotation")) << "a POST may be in flight";
@@ -110,9 +113,12 @@ TEST_F(Scenario, MendsAStatusThatCannotBeReadWithoutARotation) {
     }
     const json status = world.status(rotation);
     EXPECT_FALSE(status.contains("rotation")) << member;
-    EXPECT_EQ(status["tokenFingerprint"], base::Fingerprint::of(world.quay.token(robot)).text())
+    ASSERT_EQ(status["robots"].size(), 1U) << member;
+    const json& known = status["robots"][0];
+    EXPECT_EQ(known["fingerprint"], base::Fingerprint::of(world.quay.token(robot)).text())
         << member;
-    EXPECT_NE(status["tokenKnownSince"], "yesterday");
+    EXPECT_EQ(known["role"], "Active");
+    EXPECT_NE(known["knownSince"], "yesterday");
     EXPECT_EQ(world.commits(robot), commits) << member;
   }
   expect_settled();

@@ -105,13 +105,13 @@ void StatusPatch(benchmark::State& state) {
   outcome.regenerated = true;
   outcome.clear_ledger = true;
   outcome.fingerprint = Fingerprint::of("new");
-  outcome.ledger = api::Ledger{"id", api::RotationReason::interval, {}, {}, 1, ""};
+  outcome.ledger = api::Ledger{"id", "acme+robot-1", api::RotationReason::interval, {}, {}, 1, ""};
   outcome.verified = credential::Outcome::Verified::good;
   outcome.robot = "acme+robot-1";
   outcome.outage = std::chrono::milliseconds(12);
   rotation::Circumstances run;
   run.targets_total = 1;
-  run.now = *resource.status.next_rotation_time;
+  run.now = resource.status.next->time;
   const Allocations allocations;
   for ([[maybe_unused]] auto _ : state) {
     const auto update = rotation::after_run(resource, outcome, run);

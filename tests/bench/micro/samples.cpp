@@ -55,6 +55,7 @@ json status(const std::string& robot) {
   json history = json::array();
   for (int i = 0; i < 10; ++i) {
     history.push_back({{"time", time_text},
+                       {"robot", "acme+" + robot},
                        {"reason", "Interval"},
                        {"result", "Succeeded"},
                        {"outage", "12ms"},
@@ -65,11 +66,13 @@ json status(const std::string& robot) {
            {condition("Ready", "True", "Rotated"), condition("Reconciling", "False", "Done"),
             condition("Preflight", "True", "Passed"), condition("Published", "True", "Written"),
             condition("Verified", "True", "LoggedIn")}},
-          {"robot", "acme+" + robot},
-          {"tokenFingerprint", "sha256:3f9a1c0b2d4e5f60"},
+          {"robots",
+           {{{"name", "acme+" + robot},
+             {"role", "Active"},
+             {"fingerprint", "sha256:3f9a1c0b2d4e5f60"},
+             {"knownSince", time_text}}}},
           {"lastRotationTime", time_text},
-          {"tokenKnownSince", time_text},
-          {"nextRotationTime", "2026-03-31T12:00:00Z"},
+          {"next", {{"time", "2026-03-31T12:00:00Z"}, {"reason", "Interval"}}},
           {"targets", {{"total", 1}, {"current", 1}}},
           {"history", history}};
 }

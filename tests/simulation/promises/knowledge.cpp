@@ -20,7 +20,7 @@ constexpr base::Duration request_deadline = std::chrono::seconds(30);
 bool is_restored(const json& rotation) {
   const json annotations = rotation["metadata"].value("annotations", json::object());
   return annotations.contains(std::string(api::initialized_annotation)) &&
-         text_at(rotation, "/status/tokenFingerprint").empty() && !has_ledger(rotation);
+         token_of(rotation).empty() && !has_ledger(rotation);
 }
 
 kube::ObjectKey key_of(const json& object) {
@@ -33,6 +33,15 @@ std::string robot_of(const json& rotation) {
   const std::string organization = text_at(rotation, "/spec/robot/organization");
   return (organization.empty() ? "admin" : organization) + "+" +
          text_at(rotation, "/spec/robot/name");
+}
+
+std::string token_of(const json& rotation) {
+  const json none = json::array();
+  const json::json_pointer robots("/status/robots");
+  for (const json& robot : rotation.contains(robots) ? rotation[robots] : none) {
+    if (text_at(robot, "/role") == "Active") return text_at(robot, "/fingerprint");
+  }
+  return "";
 }
 
 kube::ObjectKey connection_of(const json& rotation) {

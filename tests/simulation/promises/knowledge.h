@@ -72,6 +72,8 @@ struct Sent {
 
 // The full name of the robot that a RobotTokenRotation names; user robots are admin's.
 std::string robot_of(const nlohmann::json& rotation);
+// The fingerprint of the token that its status tells of; "" for none.
+std::string token_of(const nlohmann::json& rotation);
 kube::ObjectKey connection_of(const nlohmann::json& rotation);
 std::vector<kube::ObjectKey> targets_of(const nlohmann::json& rotation);
 // The value of its rotate request; "" for none.

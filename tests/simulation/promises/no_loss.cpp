@@ -25,8 +25,8 @@ void NoLoss::on_rotation(const Change& change) {
   });
   // With the API server's older state a rotation is not over, but never began.
   if (change.caller == nullptr) return;
-  const std::string token = text_at(after, "/status/tokenFingerprint");
-  if (has_ledger(after) || token == text_at(*change.before, "/status/tokenFingerprint")) return;
+  const std::string token = token_of(after);
+  if (has_ledger(after) || token == token_of(*change.before)) return;
   for (const kube::ObjectKey& target : promised) {
     const std::vector<base::Fingerprint>& held = held_[target];
     const auto fingerprint = base::Fingerprint::parse(token);
@@ -39,9 +39,8 @@ void NoLoss::on_rotation(const Change& change) {
 void NoLoss::check_goes_on(const Change& change) {
   const json& after = *change.after;
   std::set<std::string>& knew = knew_[text_at(after, "/metadata/uid")];
-  const std::string token = text_at(after, "/status/tokenFingerprint");
-  const std::string before =
-      change.before ? text_at(*change.before, "/status/tokenFingerprint") : "";
+  const std::string token = token_of(after);
+  const std::string before = change.before ? token_of(*change.before) : "";
   const bool changed = !before.empty() && before != token;
   // A backup that somebody brought back knows nothing of what came after it.
   if (changed && change.caller == nullptr && !token.empty()) knew.clear();
@@ -86,7 +85,7 @@ void NoLoss::add_unsettled(std::vector<std::string>& problems) const {
     expect(!has_ledger(object), who + " still has its ledger");
     expect(condition_is_true(object, "Ready"), who + " is not Ready");
     const std::string token = quay.token(rotation.robot.name);
-    expect(text_at(object, "/status/tokenFingerprint") == base::Fingerprint::of(token).text(),
+    expect(token_of(object) == base::Fingerprint::of(token).text(),
            "the status of " + who + " knows another token than Quay");
     const std::string request = request_of(object);
     expect(text_at(object, "/status/lastHandledRotateRequest") == request,

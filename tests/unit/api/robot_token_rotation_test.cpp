@@ -32,19 +32,21 @@ RobotTokenRotationStatus full_status() {
   RobotTokenRotationStatus status;
   status.observed_generation = 2;
   status.conditions.set("Ready", ConditionStatus::true_, "Rotated", "well", 2, noon);
-  status.robot = "acme+puller";
-  status.token_fingerprint = base::Fingerprint::of("A");
+  status.robots = {{"acme+puller", RobotRole::active, base::Fingerprint::of("A"), noon},
+                   {"acme+other", RobotRole::standby, std::nullopt, std::nullopt}};
   status.last_rotation_time = noon;
-  status.next_rotation_time = noon + hours(720);
-  status.token_known_since = noon;
-  status.rotation = Ledger{"7f3a", RotationReason::requested, noon, base::Fingerprint::of("B"), 2,
-                           "now",  std::chrono::seconds(30)};
+  status.next = {noon + hours(720), NextReason::interval};
+  status.rotation =
+      Ledger{"7f3a", "acme+puller", RotationReason::requested, noon, base::Fingerprint::of("B"), 2,
+             "now",  seconds(30)};
   status.targets.total = 2;
   status.targets.current = 1;
-  status.targets.failing = {{"quay-pull", "Forbidden", "not allowed", noon}};
-  status.history = {{noon, "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A"),
-                     base::Fingerprint::of("B")},
-                    {noon - hours(1), "Requested", "Failed", std::nullopt, std::nullopt}};
+  status.targets.failing = {{"team-a", "quay-pull", "Secret", "Forbidden", "not allowed", noon}};
+  status.history = {
+      {noon, "acme+puller", "Interval", "Succeeded", milliseconds(12), base::Fingerprint::of("A"),
+       base::Fingerprint::of("B")},
+      {noon - hours(1), "acme+puller", "Requested", "Failed", std::nullopt, std::nullopt},
+      {noon - hours(2), "acme+other", "Requested", "Failed", std::nullopt, std::nullopt}};
   status.ownership = Ownership{"quay", "quay.example.com", "0123", true, noon, noon + seconds(1)};
   status.last_handled_rotate_request = "before";
   status.consecutive_failures = 3;
@@ -225,11 +227,25 @@ TEST(RobotTokenRotationTest, WhatMakesNoSenseInAStatusHidesNothingElse) {
        "status.rotation.previousFingerprint: expected sha256: and 16 hex digits"},
       {"/status/rotation/attempt", -1, "rotation",
        "status.rotation.attempt: expected a number from 0 on"},
-      {"/status/tokenFingerprint", "nonsense", "tokenFingerprint",
-       "status.tokenFingerprint: expected sha256: and 16 hex digits"},
+      {"/status/rotation/robot", nullptr, "rotation",
+       "status.rotation.robot: expected a string, it is missing"},
+      {"/status/robots/0/fingerprint", "nonsense", "robots",
+       "status.robots[0].fingerprint: expected sha256: and 16 hex digits"},
+      {"/status/robots/0/name", "", "robots",
+       "status.robots[0].name: expected a string, it is empty"},
+      {"/status/robots/0/role", nullptr, "robots",
+       "status.robots[0].role: expected a string, it is missing"},
+      {"/status/robots/1/role", "Twin", "robots",
+       "status.robots[1].role: expected Active or Standby, got \"Twin\""},
+      {"/status/robots/1/role", "Active", "robots", "status.robots: expected one Active robot"},
+      {"/status/robots/1/name", "acme+puller", "robots", "status.robots: expected each robot once"},
+      {"/status/robots/2",
+       {{"name", "acme+third"}, {"role", "Standby"}},
+       "robots",
+       "status.robots: expected at most 2 robots"},
+      {"/status/robots", 5, "robots", "status.robots: expected an array, got a number"},
       {"/status/history/0", 1, "history", "status.history[0]: expected an object, got a number"},
       {"/status/targets/total", -1, "targets", "status.targets.total: expected a number from 0 on"},
-      {"/status/robot", 5, "robot", "status.robot: expected a string, got a number"},
   };
   for (const Case& one : cases) {
     const RobotTokenRotationStatus status = with_status(one.pointer, one.value).status;
@@ -241,24 +257,54 @@ TEST(RobotTokenRotationTest, WhatMakesNoSenseInAStatusHidesNothingElse) {
     EXPECT_EQ(status.conditions, full_status().conditions);
     EXPECT_EQ(status.last_handled_rotate_request, full_status().last_handled_rotate_request);
   }
-  EXPECT_TRUE(with_status("/status/nextRotationTime", "tomorrow").status.unreadable);
-  EXPECT_FALSE(with_status("/status/robot", nullptr).status.unreadable);
+  EXPECT_TRUE(with_status("/status/lastRotationTime", "tomorrow").status.unreadable);
+  EXPECT_FALSE(with_status("/status/robots", nullptr).status.unreadable);
 }
 
 // As after a roll-back.
 TEST(RobotTokenRotationTest, ANewerVersionsWordsDoNoHarm) {
   for (const auto& [pointer, value] :
        std::vector<std::pair<const char*, json>>{{"/status/rotation/reason", "Incident"},
-                                                 {"/status/rotation/robot", "acme+standby"},
                                                  {"/status/rotation/startedAt", "just now"},
                                                  {"/status/conditions/0/status", "Perhaps"},
                                                  {"/status/history/0/reason", "Cron"},
-                                                 {"/status/next", json{{"reason", "MaxAge"}}}}) {
+                                                 {"/status/next/reason", "MaxAge"},
+                                                 {"/status/next/time", "tomorrow"},
+                                                 {"/status/next", "never"}}) {
     const RobotTokenRotationStatus status = with_status(pointer, value).status;
     EXPECT_FALSE(status.unreadable) << pointer;
     ASSERT_TRUE(status.rotation) << pointer;
     EXPECT_EQ(status.rotation->previous, full_status().rotation->previous);
   }
+}
+
+// Whatever the newer version said, what is told next replaces it.
+TEST(StatusPatchTest, ReplacesANewerVersionsNext) {
+  for (const bool any : {true, false}) {
+    json stored = to_json(full_status());
+    stored["next"]["reason"] = "MaxAge";
+    const RobotTokenRotationStatus before = with_status("/status/next/reason", "MaxAge").status;
+    EXPECT_EQ(before.next->reason, NextReason::unknown);
+    RobotTokenRotationStatus after = full_status();
+    if (!any) after.next.reset();
+    EXPECT_NE(before, after);
+    stored.merge_patch(status_patch(before, after));
+    EXPECT_EQ(stored, to_json(after));
+  }
+}
+
+TEST(RobotTokenRotationTest, TellsOfTheActiveRobot) {
+  RobotTokenRotationStatus status = full_status();
+  std::swap(status.robots[0], status.robots[1]);
+  ASSERT_EQ(status.active(), &status.robots[1]);
+  EXPECT_EQ(status.active_name(), "acme+puller");
+  EXPECT_EQ(status.fingerprint(), base::Fingerprint::of("A"));
+  EXPECT_EQ(status.known_since(), noon);
+  status.robots.pop_back();
+  EXPECT_EQ(status.active(), nullptr);
+  EXPECT_EQ(status.active_name(), "");
+  EXPECT_EQ(status.fingerprint(), std::nullopt);
+  EXPECT_EQ(status.known_since(), std::nullopt);
 }
 
 TEST(StatusPatchTest, LeavesWhatIsUnreadableAloneUntilItIsReplaced) {
@@ -268,9 +314,9 @@ TEST(StatusPatchTest, LeavesWhatIsUnreadableAloneUntilItIsReplaced) {
   after.consecutive_failures += 1;
   EXPECT_EQ(status_patch(before, after), json({{"consecutiveFailures", 4}}));
   RobotTokenRotationStatus worse = before;
-  worse.unreadable->members = {"robot", "rotation"};
+  worse.unreadable->members = {"robots", "rotation"};
   EXPECT_EQ(status_patch(worse, after),
-            json({{"consecutiveFailures", 4}, {"robot", full_status().robot}}));
+            json({{"consecutiveFailures", 4}, {"robots", to_json(full_status())["robots"]}}));
   after.unreadable.reset();
   EXPECT_EQ(status_patch(before, after), json({{"consecutiveFailures", 4}, {"rotation", nullptr}}));
 
@@ -342,8 +388,8 @@ TEST(StatusPatchTest, TurnsAnyStatusIntoAnyOther) {
     const RobotTokenRotationStatus full = full_status();
     RobotTokenRotationStatus status;
     status.conditions = one_of(full.conditions);
-    status.robot = one_of(full.robot);
-    status.token_fingerprint = one_of(full.token_fingerprint);
+    status.robots = one_of(full.robots);
+    status.next = one_of(full.next);
     status.retry_after = one_of(full.retry_after);
     status.rotation = one_of(full.rotation);
     if (status.rotation) {

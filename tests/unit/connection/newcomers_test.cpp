@@ -197,7 +197,9 @@ TEST_F(NewcomersTest, OnlyWhatALoginWillProveAndNothingForbidsWaits) {
   };
   using Rotation = api::RobotTokenRotation;
   never("unverified", [](Rotation& it) { it.spec.verify = api::VerifyLevel::none; });
-  never("adopted", [](Rotation& it) { it.status.token_fingerprint = base::Fingerprint::of("A"); });
+  never("adopted", [](Rotation& it) {
+    it.status.robots = {{.name = "acme+a", .fingerprint = base::Fingerprint::of("A")}};
+  });
   never("ledger", [](Rotation& it) { it.status.rotation = api::Ledger(); });
   never("deleted", [](Rotation& it) { it.deleting = true; });
   never("hurries", [](Rotation& it) { it.rotate_request = "now"; });

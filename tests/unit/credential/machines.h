@@ -61,7 +61,8 @@ inline RegenerateInput rotate() {
 }
 inline RegenerateInput resume_ledger(base::Duration seen_for) {
   RegenerateInput input = rotate();
-  input.ledger = api::Ledger{"id", api::RotationReason::interval, {}, old_token, 1, ""};
+  input.ledger =
+      api::Ledger{"id", "acme+puller", api::RotationReason::interval, {}, old_token, 1, ""};
   input.ledger_seen_for = seen_for;
   return input;
 }

@@ -138,6 +138,23 @@ TEST(Packing, ATextIsKeptOnceAndForAsLongAsItIsUsed) {
   EXPECT_EQ(unpacked(third, pool).words, example().words);
 }
 
+TEST(Packing, ATextThatIsRepeatedIsKeptOnceInItsObject) {
+  const std::vector<std::string> names{"",           "acme+puller", "acme+puller",
+                                       "acme+other", "acme+puller", ""};
+  TextPool pool;
+  Packer packer(pool);
+  for (int round = 0; round < 2; ++round) {
+    for (const std::string& name : names) packer.repeated(name);
+    const Packed bytes = packer.take();
+    Unpacker unpacker(bytes.get(), pool);
+    for (const std::string& name : names) {
+      std::string read = "?";
+      unpacker.repeated(read);
+      EXPECT_EQ(read, name);
+    }
+  }
+}
+
 TEST(Packing, AMarkChangesNothingElse) {
   TextPool pool;
   const Packed bytes = packed(example(), pool);

@@ -16,7 +16,7 @@ const base::WallTime noon{std::chrono::sys_days(std::chrono::year(2026) / 3 / 1)
 
 api::RobotTokenRotationStatus with_ledger(int attempt) {
   api::RobotTokenRotationStatus status;
-  status.rotation = api::Ledger{"id", {}, {}, Fingerprint::of("old"), attempt, ""};
+  status.rotation = api::Ledger{"id", "acme+puller", {}, {}, Fingerprint::of("old"), attempt, ""};
   return status;
 }
 

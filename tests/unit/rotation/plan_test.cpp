@@ -19,9 +19,8 @@ api::RobotTokenRotation settled() {
   rotation.spec.interval = hours(1);
   rotation.spec.targets = {{"pull", {}, {}, {}}};
   rotation.status.observed_generation = 1;
-  rotation.status.robot = "acme+puller";
-  rotation.status.token_fingerprint = base::Fingerprint::of("token");
-  rotation.status.token_known_since = start;
+  rotation.status.robots = {
+      {"acme+puller", api::RobotRole::active, base::Fingerprint::of("token"), start}};
   rotation.initialized = true;
   rotation.status.conditions.set("Verified", api::ConditionStatus::true_, "LoggedIn", "", 1, start);
   return rotation;
@@ -83,8 +82,8 @@ TEST(Plan, AStatusThatCannotBeReadIsMendedAndRotatesNothing) {
   api::RobotTokenRotation rotation = settled();
   rotation.spec.initial = api::Initial::rotate;
   rotation.rotate_request = "now";
-  rotation.status.token_fingerprint.reset();
-  rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "nonsense"};
+  rotation.status.robots.clear();
+  rotation.status.unreadable = api::Unreadable{{"robots"}, "nonsense"};
   expect_work(plan(input(rotation, hours(2))), Goal::synchronize);
   rotation.spec.suspend = true;
   expect_halt(plan(input(rotation, hours(2))), Why::suspended);
@@ -262,7 +261,7 @@ TEST(Plan, OnlyDamageIsHealed) {
   rotation.generation = 2;
   EXPECT_FALSE(heals()) << "the spec has changed";
   rotation.generation = 1;
-  rotation.status.targets.failing = {{"pull", "NotOwned", "", start}};
+  rotation.status.targets.failing = {{"team", "pull", "Secret", "NotOwned", "", start}};
   EXPECT_FALSE(heals()) << "it was never written";
   rotation.status.targets.failing.clear();
   rotation.status.conditions.remove("Published");
@@ -332,7 +331,7 @@ TEST(Plan, WhileOwnersAreNotKnownTokensAreAdoptedAndHealedButNotRegenerated) {
   rotation.status.conditions.set("Conflict", api::ConditionStatus::true_, "", "", 1, start);
   EXPECT_TRUE(is<Postpone>(decide(seconds(1), false)));
   rotation = settled();
-  rotation.status.token_fingerprint.reset();
+  rotation.status.robots.clear();
   expect_work(decide(seconds(1), false), Goal::synchronize);
   rotation = settled();
   rotation.initialized = false;

@@ -150,6 +150,7 @@ TEST_F(RunTest, RotatesUnderALedger) {
 
 TEST_F(RunTest, FinishesWhatALedgerSaysWithoutAnotherPost) {
   rotation_.status.rotation = api::Ledger{"theirs",
+                                          "acme+puller",
                                           api::RotationReason::interval,
                                           VirtualExecutor::wall_start - seconds(5),
                                           Fingerprint::of(old_token),

@@ -27,9 +27,8 @@ api::RobotTokenRotation settled() {
   rotation.generation = 3;
   rotation.spec.interval = hours(1);
   rotation.spec.targets = {{"pull", {}, {}, {}}};
-  rotation.status.robot = "acme+puller";
-  rotation.status.token_fingerprint = base::Fingerprint::of("old");
-  rotation.status.token_known_since = now - hours(1);
+  rotation.status.robots = {
+      {"acme+puller", api::RobotRole::active, base::Fingerprint::of("old"), now - hours(1)}};
   return rotation;
 }
 
@@ -60,7 +59,8 @@ RunResult rotated() {
   result.made = result.fingerprint;
   result.clear_ledger = true;
   result.ledger = api::Ledger{
-      "id", api::RotationReason::requested, now, base::Fingerprint::of("old"), 1, "today"};
+      "id", "acme+puller", api::RotationReason::requested, now, base::Fingerprint::of("old"),
+      1,    "today"};
   result.outage = milliseconds(12);
   return result;
 }
@@ -98,9 +98,8 @@ std::optional<connection::Findings::Known> known(std::string reason, bool lastin
 
 TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
   api::RobotTokenRotation rotation = settled();
-  rotation.status.token_fingerprint.reset();
-  rotation.status.token_known_since.reset();
-  rotation.status.unreadable = api::Unreadable{{"tokenFingerprint"}, "status.x: nonsense"};
+  rotation.status.robots.clear();
+  rotation.status.unreadable = api::Unreadable{{"robots"}, "status.x: nonsense"};
   RunResult refused = failed(End::quay_failed);
   refused.quay_error = quay_error(quay::Error::Kind::read_only);
   const StatusUpdate told = after_run(rotation, refused);
@@ -112,8 +111,8 @@ TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
   }
   const StatusUpdate mended = after_run(rotation, done("new"));
   EXPECT_FALSE(mended.status.unreadable);
-  EXPECT_EQ(mended.status.token_fingerprint, base::Fingerprint::of("new"));
-  EXPECT_EQ(mended.status.token_known_since, now);
+  EXPECT_EQ(mended.status.fingerprint(), base::Fingerprint::of("new"));
+  EXPECT_EQ(mended.status.known_since(), now);
   EXPECT_EQ(condition(mended, "Ready").status, ConditionStatus::true_);
   EXPECT_TRUE(std::ranges::any_of(
       mended.notices, [](const Notice& notice) { return notice.reason == "StatusUnreadable"; }));
@@ -122,7 +121,7 @@ TEST(Status, AnUnreadableOneIsToldAndMendedByASuccess) {
 TEST(Status, ALedgerThatCannotBeReadStaysForAsLongAsItsPostMayBeInFlight) {
   api::RobotTokenRotation rotation = settled();
   rotation.status.unreadable =
-      api::Unreadable{{"robot", "rotation"}, "status.rotation.id: expected a string"};
+      api::Unreadable{{"robots", "rotation"}, "status.rotation.id: expected a string"};
   RunResult result = done("new");
   result.foreign = true;
   result.hold_left = seconds(590);
@@ -130,7 +129,7 @@ TEST(Status, ALedgerThatCannotBeReadStaysForAsLongAsItsPostMayBeInFlight) {
   const StatusUpdate held = after_run(rotation, result);
   EXPECT_TRUE(held.status.has_unreadable_ledger());
   EXPECT_EQ(held.status.unreadable->members.size(), 1U) << "the rest is mended";
-  EXPECT_EQ(held.status.token_fingerprint, base::Fingerprint::of("new")) << "delivered at once";
+  EXPECT_EQ(held.status.fingerprint(), base::Fingerprint::of("new")) << "delivered at once";
   EXPECT_EQ(condition(held, "Published").status, ConditionStatus::true_);
   EXPECT_EQ(condition(held, "Ready").reason, "RotationUnclear");
   EXPECT_THAT(condition(held, "Ready").message,
@@ -169,14 +168,15 @@ TEST(Status, TellsARotationWhole) {
   EXPECT_TRUE(status.conditions.is_true("Verified"));
   EXPECT_TRUE(status.conditions.is_true("Preflight"));
   EXPECT_EQ(status.observed_generation, 3);
-  EXPECT_EQ(status.token_fingerprint, base::Fingerprint::of("new"));
+  EXPECT_EQ(status.fingerprint(), base::Fingerprint::of("new"));
   EXPECT_EQ(status.last_rotation_time, now);
-  EXPECT_EQ(status.next_rotation_time, now + hours(1));
+  EXPECT_EQ(status.next, (api::Next{now + hours(1), api::NextReason::interval}));
   EXPECT_EQ(status.last_handled_rotate_request, "today");
   EXPECT_EQ(status.consecutive_failures, 0);
   EXPECT_FALSE(status.rotation);
   EXPECT_FALSE(status.retry_after);
   ASSERT_EQ(status.history.size(), 1U);
+  EXPECT_EQ(status.history[0].robot, "acme+puller");
   EXPECT_EQ(status.history[0].reason, "Requested");
   EXPECT_EQ(status.history[0].outage, milliseconds(12));
   ASSERT_EQ(update.notices.size(), 1U);
@@ -201,7 +201,7 @@ TEST(Status, AdoptionAnnouncesItselfOnce) {
   const StatusUpdate first = after_run(rotation, done("old"));
   ASSERT_EQ(first.notices.size(), 1U);
   EXPECT_EQ(first.notices[0].reason, "Adopted");
-  EXPECT_EQ(first.status.token_known_since, now);
+  EXPECT_EQ(first.status.known_since(), now);
   EXPECT_FALSE(first.status.last_rotation_time);
   rotation.status = first.status;
   EXPECT_TRUE(after_run(rotation, done("old")).notices.empty());
@@ -213,7 +213,7 @@ TEST(Status, TellsAForeignRotationAndCountsTheIntervalFromIt) {
   const StatusUpdate update = after_run(settled(), result);
   ASSERT_EQ(update.notices.size(), 1U);
   EXPECT_EQ(update.notices[0].reason, "ForeignRotation");
-  EXPECT_EQ(update.status.next_rotation_time, now + hours(1));
+  EXPECT_EQ(update.status.next->time, now + hours(1));
   EXPECT_FALSE(update.status.last_rotation_time);
 }
 
@@ -247,7 +247,7 @@ TEST(Status, NamesTheRobotBeforeQuayHasToldIt) {
   RunResult result = failed(End::quay_failed);
   result.robot.clear();
   result.quay_error = quay_error(quay::Error::Kind::unreachable);
-  EXPECT_EQ(after_run(rotation, result).status.robot, "acme+puller");
+  EXPECT_EQ(after_run(rotation, result).status.active_name(), "acme+puller");
 }
 
 TEST(Status, TellsHealing) {
@@ -258,7 +258,7 @@ TEST(Status, TellsHealing) {
   EXPECT_EQ(update.notices[0].reason, "Healed");
   EXPECT_THAT(update.notices[0].note,
               ::testing::StartsWith("Secret quay-pull was missing: healed"));
-  EXPECT_EQ(update.status.token_known_since, now - hours(1));
+  EXPECT_EQ(update.status.known_since(), now - hours(1));
 }
 
 TEST(Status, ARefusedPreflightSaysWhichSecretAndThatNothingHappened) {
@@ -273,7 +273,10 @@ TEST(Status, ARefusedPreflightSaysWhichSecretAndThatNothingHappened) {
   EXPECT_EQ(update.status.consecutive_failures, 1);
   EXPECT_EQ(update.status.retry_after, now + seconds(5));
   EXPECT_EQ(update.notices[0].reason, "PreflightFailed");
-  EXPECT_EQ(update.status.targets.failing[0].secret, "pull");
+  const api::FailingTarget& failing = update.status.targets.failing.at(0);
+  EXPECT_EQ(failing.name_space, "team");
+  EXPECT_EQ(failing.name, "pull");
+  EXPECT_EQ(failing.kind, "Secret");
 }
 
 TEST(Status, AQuayThatRefusesClearsTheLedgerAndIsRememberedOnce) {
@@ -285,7 +288,7 @@ TEST(Status, AQuayThatRefusesClearsTheLedgerAndIsRememberedOnce) {
   result.quay_error = quay_error(quay::Error::Kind::read_only);
   StatusUpdate update = after_run(rotation, result);
   EXPECT_FALSE(update.status.rotation);
-  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("old"));
+  EXPECT_EQ(update.status.fingerprint(), base::Fingerprint::of("old"));
   ASSERT_EQ(update.status.history.size(), 1U);
   EXPECT_EQ(update.status.history[0].result, "Failed");
   rotation.status = update.status;
@@ -324,6 +327,56 @@ TEST(Status, UnwrittenTargetsAreCountedAndKeepTheirSince) {
   EXPECT_EQ(update.status.targets.failing[0].since, now);
   EXPECT_EQ(condition(update, "Published").status, ConditionStatus::false_);
   EXPECT_TRUE(update.status.rotation);
+}
+
+TEST(Status, OfManyTargetsThatFailItNamesTen) {
+  RunResult result = failed(End::unpublished);
+  result.targets_total = 12;
+  for (int i = 0; i < 12; ++i) {
+    result.problems.push_back(
+        {{"team", "pull-" + std::to_string(i)}, "Secret", "Forbidden", "no", true});
+  }
+  const StatusUpdate update = after_run(settled(), result);
+  EXPECT_EQ(update.status.targets.failing.size(), 10U);
+  EXPECT_EQ(update.status.targets.failing[9].name, "pull-9");
+  EXPECT_EQ(update.status.targets.current, 0);
+  EXPECT_THAT(condition(update, "Published").message,
+              HasSubstr("and 11 more, see status.targets.failing for the first 10"));
+}
+
+TEST(Status, NextIsWhatWillReallyHappen) {
+  using api::NextReason;
+  api::RobotTokenRotation rotation = settled();
+  const api::Next interval{now + hours(1), NextReason::interval};
+  const api::Next backing_off{now + seconds(5), NextReason::backing_off};
+  rotation.status = after_run(rotation, rotated()).status;
+  EXPECT_EQ(rotation.status.next, interval);
+  RunResult away = failed(End::quay_failed);
+  away.quay_error = quay_error(quay::Error::Kind::read_only);
+  EXPECT_EQ(after_run(rotation, away).status.next, interval) << "no rotation was to be made";
+  rotation.rotate_request = "again";
+  EXPECT_EQ(after_run(rotation, away).status.next, backing_off);
+  rotation.rotate_request.clear();
+  rotation.status.last_handled_rotate_request.clear();
+  rotation.spec.interval = seconds(1);
+  EXPECT_EQ(after_run(rotation, away).status.next, backing_off) << "it is due";
+  rotation.spec.interval = hours(1);
+  rotation.status.rotation = rotated().ledger;
+  EXPECT_EQ(after_run(rotation, failed(End::unclear)).status.next, backing_off);
+  rotation.status.rotation.reset();
+
+  const auto rests = [&](const StatusUpdate& update) {
+    EXPECT_EQ(update.status.next, std::nullopt);
+    api::RobotTokenRotation later = rotation;
+    later.status = update.status;
+    EXPECT_EQ(at_rest(later, readable, now).status.next, interval);
+  };
+  rests(suspended(rotation, now));
+  rests(in_conflict(rotation, {"team", "older"}, now));
+  rests(of_another_cluster(rotation, now));
+  rests(metadata_not_allowed(rotation, {"a.com/1"}, now));
+  rests(namespace_unreadable(rotation, "secrets is forbidden", now));
+  rests(owners_unknown(rotation, now));
 }
 
 TEST(Status, ADeliveryThatFailsWithoutARotationIsAnnouncedOnceForEachReason) {
@@ -386,7 +439,7 @@ TEST(Status, AStaleReadIsToldOnceAndChangesNothing) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = after_run(rotation, rotated()).status;
   StatusUpdate update = after_run(rotation, stale_read());
-  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("new"));
+  EXPECT_EQ(update.status.fingerprint(), base::Fingerprint::of("new"));
   EXPECT_EQ(condition(update, "Verified").status, ConditionStatus::unknown);
   EXPECT_EQ(condition(update, "Verified").reason, "StaleRead");
   EXPECT_THAT(condition(update, "Verified").message, HasSubstr("asking again in 5s"));
@@ -412,7 +465,7 @@ TEST(Status, ARefusedLoginAndAnOlderTokenLeaveTheNewOneUnverified) {
   result.verify_error = quay_error(quay::Error::Kind::login_refused);
   result.stale = base::Fingerprint::of("old");
   const StatusUpdate update = after_run(settled(), result);
-  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("new"));
+  EXPECT_EQ(update.status.fingerprint(), base::Fingerprint::of("new"));
   EXPECT_EQ(condition(update, "Verified").reason, "StaleRead");
   EXPECT_TRUE(needs_retry(result));
 }
@@ -433,7 +486,7 @@ TEST(Status, TheHistoryTellsEveryTokenThatWasCurrentBefore) {
       testing::UnorderedElementsAre(base::Fingerprint::of("old"), base::Fingerprint::of("new"),
                                     base::Fingerprint::of("newer")));
   EXPECT_FALSE(rotation.status.history[1].previous) << "the entry before tells it";
-  rotation.status.token_fingerprint.reset();
+  rotation.status.active()->fingerprint.reset();
   EXPECT_THAT(superseded(rotation.status),
               testing::Not(testing::Contains(base::Fingerprint::of("theirs"))))
       << "a status that has lost it";
@@ -467,7 +520,7 @@ TEST(Status, ABackupThatWasPutBackIsToldAsSuch) {
   result.foreign = true;
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_THAT(update.notices.at(0).note, HasSubstr("gone back to an older token"));
-  EXPECT_EQ(update.status.token_fingerprint, base::Fingerprint::of("old"));
+  EXPECT_EQ(update.status.fingerprint(), base::Fingerprint::of("old"));
   EXPECT_THAT(superseded(update.status), testing::Contains(base::Fingerprint::of("new")));
   EXPECT_THAT(superseded(update.status),
               testing::Not(testing::Contains(base::Fingerprint::of("old"))));
@@ -479,7 +532,7 @@ TEST(Status, WhatAWrongClockDatedIsDatedAnewAndTold) {
   rotation.status = at_rest(rotation, readable, now).status;
   const StatusUpdate update = dated_anew(rotation, now);
   EXPECT_EQ(update.status.last_rotation_time, now);
-  EXPECT_EQ(update.status.next_rotation_time, now + hours(1));
+  EXPECT_EQ(update.status.next->time, now + hours(1));
   ASSERT_EQ(update.notices.size(), 1U);
   EXPECT_EQ(update.notices[0].reason, "ClockWasWrong");
   EXPECT_THAT(update.notices[0].note, HasSubstr("2027-03-01T00:00:00Z"));
@@ -768,6 +821,10 @@ TEST(Status, TheLedgerIsWrittenWithItsTimeAndShowsAsReconciling) {
   const api::RobotTokenRotationStatus status =
       with_ledger(settled(), *rotated().ledger, now + milliseconds(700));
   EXPECT_EQ(status.rotation->started_at, now);
+  EXPECT_EQ(status.rotation->robot, "acme+puller");
+  api::Ledger nameless = *rotated().ledger;
+  nameless.robot.clear();
+  EXPECT_EQ(with_ledger(settled(), nameless, now).rotation->robot, "acme+puller");
   EXPECT_TRUE(status.conditions.is_true("Reconciling"));
 }
 

@@ -54,7 +54,7 @@ class StatusWriterTest : public ::testing::Test {
 
   api::RobotTokenRotationStatus changed_ = [] {
     api::RobotTokenRotationStatus status;
-    status.robot = "acme+puller";
+    status.robots = {{.name = "acme+puller"}};
     return status;
   }();
   std::string live_uid_ = "uid-1";

@@ -80,7 +80,7 @@ TEST(NextRotation, CountsFromTheLastRotation) {
 TEST(NextRotation, CountsFromAForeignRotationThatCameLater) {
   auto rotation = rotation_every(hours(1));
   rotation.status.last_rotation_time = at("2026-03-01T12:00:00Z");
-  rotation.status.token_known_since = at("2026-03-01T12:30:00Z");
+  rotation.status.robots = {{.name = "acme+puller", .known_since = at("2026-03-01T12:30:00Z")}};
   EXPECT_EQ(next_rotation(rotation), at("2026-03-01T13:30:00Z"));
   rotation.status.last_rotation_time = at("2026-03-01T12:45:00Z");
   EXPECT_EQ(next_rotation(rotation), at("2026-03-01T13:45:00Z"));
@@ -130,22 +130,42 @@ TEST(NextRotation, IsOneIntervalFromNowWhereAClockWasWrongOnce) {
   const auto now = at("2026-03-01T12:00:00Z");
   EXPECT_FALSE(is_of_the_future(rotation, now));
   rotation.status.last_rotation_time = at("2099-01-01T00:00:00Z");
-  rotation.status.token_known_since = at("2026-01-01T00:00:00Z");
-  rotation.status.history = {{at("2099-01-01T00:00:00Z"), "Interval", "Succeeded", {}, {}},
-                             {at("2026-01-01T00:00:00Z"), "Adopted", "Succeeded", {}, {}}};
+  rotation.status.robots = {{.name = "acme+puller", .known_since = at("2026-01-01T00:00:00Z")}};
+  rotation.status.history = {
+      {at("2099-01-01T00:00:00Z"), "acme+puller", "Interval", "Succeeded", {}, {}},
+      {at("2026-01-01T00:00:00Z"), "acme+puller", "Adopted", "Succeeded", {}, {}}};
   EXPECT_TRUE(is_of_the_future(rotation, now));
   clamp_to_now(rotation.status, now);
   EXPECT_FALSE(is_of_the_future(rotation, now));
   EXPECT_EQ(next_rotation(rotation), at("2026-03-31T12:00:00Z"));
-  EXPECT_EQ(rotation.status.token_known_since, at("2026-01-01T00:00:00Z"));
+  EXPECT_EQ(rotation.status.known_since(), at("2026-01-01T00:00:00Z"));
   EXPECT_EQ(rotation.status.history[0].time, now);
   EXPECT_EQ(rotation.status.history[1].time, at("2026-01-01T00:00:00Z"));
 
   rotation.status.last_rotation_time = now + hours(720);
   EXPECT_FALSE(is_of_the_future(rotation, now)) << "perhaps it is our clock";
   rotation.status.last_rotation_time.reset();
-  rotation.status.token_known_since = at("2099-01-01T00:00:00Z");
+  rotation.status.robots = {{.name = "acme+puller", .known_since = at("2099-01-01T00:00:00Z")}};
   EXPECT_TRUE(is_of_the_future(rotation, now));
+}
+
+TEST(Next, IsTheIntervalsUnlessWhatFailedIsTriedAgainLater) {
+  using Next = std::optional<api::Next>;
+  auto rotation = rotation_every(hours(1));
+  EXPECT_EQ(next(rotation, false), std::nullopt);
+  const auto retry = at("2026-03-01T12:30:00Z");
+  const Next backing_off{{retry, api::NextReason::backing_off}};
+  rotation.status.retry_after = retry;
+  EXPECT_EQ(next(rotation, false), backing_off) << "nothing is known yet";
+
+  rotation.status.last_rotation_time = at("2026-03-01T12:00:00Z");
+  const Next interval{{at("2026-03-01T13:00:00Z"), api::NextReason::interval}};
+  EXPECT_EQ(next(rotation, false), interval) << "the rotation is not what has failed";
+  EXPECT_EQ(next(rotation, true), backing_off);
+  rotation.status.last_rotation_time = at("2026-03-01T11:00:00Z");
+  EXPECT_EQ(next(rotation, false), backing_off) << "due since 12:00";
+  rotation.status.retry_after.reset();
+  EXPECT_EQ(next(rotation, true)->reason, api::NextReason::interval);
 }
 
 TEST(DueTime, IsTheNextRotationWhileWeLead) {

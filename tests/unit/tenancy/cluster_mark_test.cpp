@@ -23,7 +23,7 @@ api::RobotTokenRotation fresh(api::Initial initial = api::Initial::adopt) {
 
 api::RobotTokenRotation adopted(api::Initial initial = api::Initial::adopt) {
   api::RobotTokenRotation rotation = fresh(initial);
-  rotation.status.token_fingerprint = base::Fingerprint::of("token");
+  rotation.status.robots = {{.name = "acme+puller", .fingerprint = base::Fingerprint::of("token")}};
   return rotation;
 }
 
