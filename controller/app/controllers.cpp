@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <mutex>
 #include <utility>
 
 #include "api/managed_secret.h"
 #include "api/quay_connection.h"
 #include "api/robot_token_rotation.h"
+#include "base/mutex.h"
 #include "connection/reconciler.h"
 #include "connection/session.h"
 #include "kube/event_recorder.h"
@@ -95,7 +95,7 @@ struct Controllers::Parts {
         std::string(api::managed_by_label) + "=" + std::string(api::managed_by_value);
     std::vector<std::string> names = options.namespaces;
     if (names.empty()) names.emplace_back();  // all of them
-    const std::lock_guard lock(reflectors_mutex);
+    const base::Lock lock(reflectors_mutex);
     for (const std::string& name : names) {
       const runtime::Reflector* first =
           reflect(api::connections, {name, "", nullptr, {}}, connections);
@@ -289,7 +289,7 @@ struct Controllers::Parts {
        [this](const kube::ObjectKey& key) { wake.note_news(key); }}};
 
   std::unique_ptr<runtime::Election> election;
-  mutable std::mutex reflectors_mutex;  // guards the two that follow while they are made
+  mutable base::Mutex reflectors_mutex;  // guards the two that follow while they are made
   std::vector<std::unique_ptr<runtime::Reflector>> reflectors;
   std::vector<rotation::NamespaceCaches> namespaces;
   std::atomic<base::MonotonicTime> serving_since = base::MonotonicTime::max();  // not yet
@@ -328,7 +328,7 @@ std::optional<base::MonotonicTime> Controllers::serving_since() const {
 }
 
 std::string Controllers::unsynced() const {
-  const std::lock_guard lock(parts_->reflectors_mutex);
+  const base::Lock lock(parts_->reflectors_mutex);
   if (parts_->namespaces.empty()) return "not started";
   std::string all;
   for (const rotation::NamespaceCaches& each : parts_->namespaces) {
@@ -343,7 +343,7 @@ std::string Controllers::stuck_worker() const {
 }
 
 std::string Controllers::stuck_reflector() const {
-  const std::lock_guard lock(parts_->reflectors_mutex);
+  const base::Lock lock(parts_->reflectors_mutex);
   for (const auto& reflector : parts_->reflectors) {
     if (std::string trouble = reflector->stuck(); !trouble.empty()) return trouble;
   }

@@ -7,6 +7,8 @@
 #include <thread>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::base {
 namespace {
 
@@ -30,8 +32,7 @@ class SystemThread final : public Thread {
 
 class SystemSignal final : public Signal {
  public:
-  bool wait_until(std::unique_lock<std::mutex>& lock, MonotonicTime deadline,
-                  const std::stop_token& stop) override {
+  bool wait_until(Lock& lock, MonotonicTime deadline, const std::stop_token& stop) override {
     // The standard library has no interruptible wait without a predicate: count notifications. One
     // that comes before the caller's mutex is released is older than what the caller has seen.
     const std::uint64_t seen = notifications_;
@@ -58,14 +59,14 @@ class SystemExecutor final : public Executor {
   }
 
   [[nodiscard]] std::uint64_t random() override {
-    const std::lock_guard lock(random_mutex_);
+    const Lock lock(random_mutex_);
     return generator_();
   }
 
   bool sleep_until(MonotonicTime time, const std::stop_token& stop) override {
-    std::mutex mutex;
+    Mutex mutex;
     std::condition_variable_any never;
-    std::unique_lock lock(mutex);
+    Lock lock(mutex);
     never.wait_until(lock, stop, time, [] { return false; });
     return !stop.stop_requested();
   }
@@ -86,7 +87,7 @@ class SystemExecutor final : public Executor {
     return std::mt19937_64(seed);
   }
 
-  std::mutex random_mutex_;
+  Mutex random_mutex_;
   std::mt19937_64 generator_ = seeded();
 };
 

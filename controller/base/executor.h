@@ -12,10 +12,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <stop_token>
 #include <string>
 
+#include "base/mutex.h"
 #include "base/time.h"
 
 namespace quay_rotator::base {
@@ -35,8 +35,7 @@ class Signal {
   virtual ~Signal() = default;
   // Waits for notify_all, the deadline or the stop request, whichever comes first; may also return
   // for no reason. False when the deadline has passed or a stop was requested.
-  virtual bool wait_until(std::unique_lock<std::mutex>& lock, MonotonicTime deadline,
-                          const std::stop_token& stop) = 0;
+  virtual bool wait_until(Lock& lock, MonotonicTime deadline, const std::stop_token& stop) = 0;
   virtual void notify_all() = 0;
 };
 

@@ -7,6 +7,8 @@
 #include <unistd.h>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::base {
 
 namespace {
@@ -36,7 +38,7 @@ LineWriter::LineWriter(int descriptor, Gap gap, Executor& executor, LineLimits l
 
 LineWriter::~LineWriter() {
   {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     end_ = executor_.now() + limits_.farewell;
   }
   thread_->request_stop();
@@ -44,7 +46,7 @@ LineWriter::~LineWriter() {
 }
 
 void LineWriter::write(std::string line) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   bytes_ += cost(line);
   lines_.push_back(std::move(line));
   while (bytes_ > limits_.most_bytes) drop_oldest();
@@ -54,14 +56,14 @@ void LineWriter::write(std::string line) {
 bool LineWriter::flush(Duration limit) {
   const MonotonicTime deadline = executor_.now() + limit;
   const std::stop_token never;
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   const auto all_written = [this] { return lines_.empty() && !writing_; };
   while (!all_written() && changed_->wait_until(lock, deadline, never)) continue;
   return all_written();
 }
 
 std::uint64_t LineWriter::dropped() const {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   return dropped_;
 }
 
@@ -81,7 +83,7 @@ std::string LineWriter::take() {
 }
 
 void LineWriter::run(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   while (true) {
     if (lines_.empty()) {
       if (stop.stop_requested()) return;
@@ -118,7 +120,7 @@ bool LineWriter::write_whole(std::string_view text, const std::stop_token& stop)
       return false;
     } else {
       {
-        const std::lock_guard lock(mutex_);
+        const Lock lock(mutex_);
         if (is_over(stop)) return false;
       }
       executor_.sleep_for(look_for_room, never);

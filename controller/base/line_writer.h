@@ -11,12 +11,12 @@
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <stop_token>
 #include <string>
 #include <string_view>
 
 #include "base/executor.h"
+#include "base/mutex.h"
 
 namespace quay_rotator::base {
 
@@ -57,14 +57,15 @@ class LineWriter {
   Executor& executor_;
   const LineLimits limits_;
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   std::unique_ptr<Signal> changed_;
-  std::deque<std::string> lines_;
-  std::size_t bytes_ = 0;  // of lines_
-  bool writing_ = false;
-  std::uint64_t dropped_ = 0;
-  std::uint64_t untold_ = 0;  // dropped, all before lines_, and no gap has said so
-  MonotonicTime end_ = MonotonicTime::max();
+  std::deque<std::string> lines_ GUARDED_BY(mutex_);
+  std::size_t bytes_ GUARDED_BY(mutex_) = 0;  // of lines_
+  bool writing_ GUARDED_BY(mutex_) = false;
+  std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t untold_ GUARDED_BY(mutex_) =
+      0;  // dropped, all before lines_, and no gap has said so
+  MonotonicTime end_ GUARDED_BY(mutex_) = MonotonicTime::max();
   std::unique_ptr<Thread> thread_;
 };
 

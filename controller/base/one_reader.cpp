@@ -1,5 +1,7 @@
 #include "base/one_reader.h"
 
+#include "base/mutex.h"
+
 namespace quay_rotator::base {
 
 namespace {
@@ -10,7 +12,7 @@ constexpr Duration long_wait = std::chrono::minutes(1);
 }  // namespace
 
 bool OneReader::begin(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   if (!reading_) {
     reading_ = true;
     return true;

@@ -3,10 +3,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <stop_token>
 
 #include "base/executor.h"
+#include "base/mutex.h"
 
 namespace quay_rotator::base {
 
@@ -32,7 +32,7 @@ class OneReader {
   struct End {
     OneReader& reader;
     ~End() {
-      const std::lock_guard lock(reader.mutex_);
+      const Lock lock(reader.mutex_);
       reader.reading_ = false;
       ++reader.reads_;
       reader.signal_->notify_all();
@@ -42,10 +42,10 @@ class OneReader {
   bool begin(const std::stop_token& stop);
 
   Executor& executor_;
-  std::mutex mutex_;
+  Mutex mutex_;
   const std::unique_ptr<Signal> signal_;
-  bool reading_ = false;
-  std::uint64_t reads_ = 0;
+  bool reading_ GUARDED_BY(mutex_) = false;
+  std::uint64_t reads_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace quay_rotator::base

@@ -2,13 +2,15 @@
 
 #include <algorithm>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::base {
 
 RateLimit::RateLimit(double per_second, int burst)
     : per_second_(per_second), burst_(burst), available_(burst) {}
 
 MonotonicTime RateLimit::take(MonotonicTime now) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   // Callers read the clock before they get here, so `now` may be a little older than the last one.
   if (now > updated_) {
     const std::chrono::duration<double> passed = now - updated_;
@@ -22,7 +24,7 @@ MonotonicTime RateLimit::take(MonotonicTime now) {
 }
 
 void RateLimit::set(double per_second, int burst) {
-  const std::lock_guard lock(mutex_);
+  const Lock lock(mutex_);
   per_second_ = per_second;
   burst_ = burst;
   available_ = std::min(available_, burst_);

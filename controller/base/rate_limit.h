@@ -1,8 +1,7 @@
 // A token bucket that says when, not whether: the caller waits.
 #pragma once
 
-#include <mutex>
-
+#include "base/mutex.h"
 #include "base/time.h"
 
 namespace quay_rotator::base {
@@ -18,11 +17,11 @@ class RateLimit {
   void set(double per_second, int burst);
 
  private:
-  std::mutex mutex_;
-  double per_second_;
-  double burst_;
-  double available_;
-  MonotonicTime updated_{};
+  Mutex mutex_;
+  double per_second_ GUARDED_BY(mutex_);
+  double burst_ GUARDED_BY(mutex_);
+  double available_ GUARDED_BY(mutex_);
+  MonotonicTime updated_ GUARDED_BY(mutex_){};
 };
 
 }  // namespace quay_rotator::base

@@ -2,11 +2,12 @@
 
 #include <array>
 #include <bit>
-#include <mutex>
 #include <new>
 
 #include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
+
+#include "base/mutex.h"
 
 namespace quay_rotator::base {
 namespace {
@@ -31,7 +32,7 @@ char* map_pages(std::size_t size) {
 class Arena {
  public:
   char* take(std::size_t size) {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     Free*& list = free_[index(size)];
     char* block = reinterpret_cast<char*>(list);
     if (block != nullptr) {
@@ -51,7 +52,7 @@ class Arena {
   }
 
   void give_back(char* block, std::size_t size) noexcept {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     Free*& list = free_[index(size)];
     list = new (block) Free{list};
     ASAN_POISON_MEMORY_REGION(block + sizeof(Free), size - sizeof(Free));
@@ -63,7 +64,7 @@ class Arena {
   };
   static std::size_t index(std::size_t size) { return std::bit_width(size / smallest); }
 
-  std::mutex mutex_;
+  Mutex mutex_;
   std::array<Free*, sizes + 1> free_{};
   char* chunk_ = nullptr;
   std::size_t left_ = 0;

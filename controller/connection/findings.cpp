@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::connection {
 
 std::set<std::string> Findings::note(const kube::ObjectKey& connection, Organizations found) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   auto& known = findings_[connection];
   std::map<std::string, Finding> next;
   std::set<std::string> news;
@@ -29,13 +31,13 @@ std::set<std::string> Findings::note(const kube::ObjectKey& connection, Organiza
 }
 
 void Findings::forget(const kube::ObjectKey& connection) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   findings_.erase(connection);
 }
 
 std::optional<Findings::Known> Findings::of(const kube::ObjectKey& connection,
                                             const std::string& organization) const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto looked_at = findings_.find(connection);
   if (looked_at == findings_.end()) return std::nullopt;
   const auto found = looked_at->second.find(organization);

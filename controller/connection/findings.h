@@ -7,11 +7,11 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 
+#include "base/mutex.h"
 #include "kube/object.h"
 
 namespace quay_rotator::connection {
@@ -50,8 +50,8 @@ class Findings {
     int looks = 0;  // in a row with this trouble
     [[nodiscard]] bool told() const { return !trouble || trouble->lasting || looks > 1; }
   };
-  mutable std::mutex mutex_;
-  std::map<kube::ObjectKey, std::map<std::string, Finding>> findings_;
+  mutable base::Mutex mutex_;
+  std::map<kube::ObjectKey, std::map<std::string, Finding>> findings_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::connection

@@ -1,5 +1,6 @@
 #include "connection/newcomers.h"
 
+#include "base/mutex.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::connection {
@@ -24,7 +25,7 @@ bool waits_for_adoption(const api::RobotTokenRotation& rotation) {
 void Newcomers::note(const api::RobotTokenRotation& rotation, bool may) {
   const kube::ObjectKey& key = rotation.meta.key;
   const bool waits = may && waits_for_adoption(rotation);
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (!waits) return leave(key);
   Place place{{{key.name_space, rotation.spec.connection}, rotation.spec.robot.organization},
               rotation.spec.robot.name};
@@ -39,7 +40,7 @@ void Newcomers::note(const api::RobotTokenRotation& rotation, bool may) {
 }
 
 void Newcomers::forget(const kube::ObjectKey& rotation) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   leave(rotation);
 }
 
@@ -60,7 +61,7 @@ void Newcomers::leave(const kube::ObjectKey& rotation) {
 std::unique_ptr<Newcomers::Listing> Newcomers::listen(const kube::ObjectKey& connection,
                                                       const std::string& organization,
                                                       const Session& session) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto group = groups_.find({connection, organization});
   if (group == groups_.end() || group->second.listing) return nullptr;
   sweep(group->second, executor_.now());
@@ -69,7 +70,7 @@ std::unique_ptr<Newcomers::Listing> Newcomers::listen(const kube::ObjectKey& con
 
 Newcomers::Way Newcomers::way(const kube::ObjectKey& rotation, const Session& session) {
   const base::MonotonicTime now = executor_.now();
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto place = places_.find(rotation);
   if (place == places_.end()) return ReadRobot{};
   Group& group = groups_.at(place->second.of);
@@ -119,7 +120,7 @@ Newcomers::Robot* Newcomers::robot_of(const Of& of, std::string_view full_name) 
 void Newcomers::end(const Of& of, bool complete) {
   std::vector<kube::ObjectKey> waiting;
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const auto found = groups_.find(of);
     if (found == groups_.end()) return;
     Group& group = found->second;
@@ -143,13 +144,13 @@ Newcomers::Listing::~Listing() {
 }
 
 bool Newcomers::Listing::wants(std::string_view full_name) {
-  const std::lock_guard lock(newcomers_.mutex_);
+  const base::Lock lock(newcomers_.mutex_);
   return newcomers_.robot_of(of_, full_name) != nullptr;
 }
 
 void Newcomers::Listing::take(quay::RobotCredential credential) {
   if (credential.token.size() > longest_token) return;
-  const std::lock_guard lock(newcomers_.mutex_);
+  const base::Lock lock(newcomers_.mutex_);
   Robot* const robot = newcomers_.robot_of(of_, credential.robot);
   if (robot != nullptr) robot->credential = std::move(credential);
 }

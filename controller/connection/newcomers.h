@@ -16,7 +16,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -28,6 +27,7 @@
 
 #include "api/robot_token_rotation.h"
 #include "base/executor.h"
+#include "base/mutex.h"
 #include "base/secret_string.h"
 #include "kube/object.h"
 #include "quay/robots_api.h"
@@ -118,9 +118,9 @@ class Newcomers {
 
   base::Executor& executor_;
   std::function<void(const kube::ObjectKey&)> wake_;
-  std::mutex mutex_;
-  std::map<Of, Group> groups_;
-  std::unordered_map<kube::ObjectKey, Place> places_;
+  base::Mutex mutex_;
+  std::map<Of, Group> groups_ GUARDED_BY(mutex_);
+  std::unordered_map<kube::ObjectKey, Place> places_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::connection

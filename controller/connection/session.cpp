@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/mutex.h"
 #include "tenancy/ownership.h"
 
 namespace quay_rotator::connection {
@@ -151,13 +152,13 @@ std::optional<std::string> Session::alias(const std::stop_token& stop) {
 }
 
 void Session::replace_api_token(base::SecretString api_token) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (api_token_->reveal() == api_token.reveal()) return;
   api_token_ = std::make_shared<const base::SecretString>(std::move(api_token));
 }
 
 Session::Token Session::api_token() {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return api_token_;
 }
 

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -12,6 +11,7 @@
 #include "api/quay_connection.h"
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/one_reader.h"
 #include "connection/material.h"
 #include "http/allowed_hosts.h"
@@ -90,8 +90,8 @@ class Session {
   // The first burst of a connection, and the first after its API token was replaced.
   base::OneReader challenge_reader_;
   base::OneReader token_reader_;
-  std::mutex mutex_;
-  Token api_token_;
+  base::Mutex mutex_;
+  Token api_token_ GUARDED_BY(mutex_);
 };
 
 // Thread-safe. Makes sessions from QuayConnections and keeps each until its connection's spec
@@ -137,9 +137,9 @@ class Sessions {
   Observer observer_;
   base::Duration request_deadline_;
   http::AllowedHosts allowed_hosts_;
-  std::mutex mutex_;
-  std::map<kube::ObjectKey, std::shared_ptr<Kept>> kept_;
-  std::map<kube::ObjectKey, std::shared_ptr<base::OneReader>> readers_;
+  base::Mutex mutex_;
+  std::map<kube::ObjectKey, std::shared_ptr<Kept>> kept_ GUARDED_BY(mutex_);
+  std::map<kube::ObjectKey, std::shared_ptr<base::OneReader>> readers_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::connection

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "base/mutex.h"
 #include "connection/session.h"
 
 namespace quay_rotator::connection {
@@ -33,7 +34,7 @@ Sessions::Sessions(runtime::Store<api::QuayConnection>& connections, kube::Clien
 std::shared_ptr<Session> Sessions::kept(const kube::ObjectKey& connection) {
   const auto cached = connections_.find(connection);
   if (!cached) return nullptr;
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto found = kept_.find(connection);
   const bool fits = found != kept_.end() && found->second->made_from(*cached);
   return fits ? found->second->session : nullptr;
@@ -43,7 +44,7 @@ Sessions::Result Sessions::session(const kube::ObjectKey& connection, const std:
   if (auto session = kept(connection)) return session;
   std::shared_ptr<base::OneReader> reader;
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     auto& place = readers_[connection];
     if (!place) place = std::make_shared<base::OneReader>(executor_);
     reader = place;
@@ -70,7 +71,7 @@ Sessions::Result Sessions::refresh(const kube::ObjectKey& connection, const std:
 
 void Sessions::forget(const kube::ObjectKey& connection) {
   std::shared_ptr<Kept> gone;  // destroyed without the lock
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   readers_.erase(connection);
   const auto found = kept_.find(connection);
   if (found == kept_.end()) return;
@@ -96,7 +97,7 @@ Sessions::Result Sessions::resolve(const api::QuayConnection& connection,
   }
 
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const auto found = kept_.find(connection.meta.key);
     if (found != kept_.end() && found->second->made_from(connection) && found->second->ca == ca &&
         found->second->proxy == endpoint->proxy) {
@@ -132,7 +133,7 @@ Sessions::Result Sessions::resolve(const api::QuayConnection& connection,
   auto session = kept->session;
   // What it replaces is destroyed without the lock, unless somebody still uses it.
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     std::swap(kept_[connection.meta.key], kept);
   }
   return session;

@@ -25,6 +25,7 @@
 #include "base/base64.h"
 #include "base/byte_budget.h"
 #include "base/error.h"
+#include "base/mutex.h"
 #include "http/exchange.h"
 #include "http/origin.h"
 #include "http/tls.h"
@@ -173,27 +174,27 @@ using Socket = boost::asio::ip::tcp::socket;
 class Link final : public HandshakeObserver {
  public:
   void attach(std::shared_ptr<Exchange> exchange) {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     exchange_ = std::move(exchange);
   }
 
   // The socket of the attempt under way, which the library may not have opened yet.
   void use(Socket& socket) {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     socket_ = &socket;
     dropping_.reset();
   }
   // Whether a close drops what the kernel has not delivered. Otherwise a request that was given up
   // could still arrive when a long partition heals, after a newer one. Only during the attempt.
   void drop_undelivered(bool drop) {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     if (socket_ == nullptr || dropping_ == drop) return;
     boost::system::error_code failed;  // a socket that is closed delivers nothing either
     socket_->set_option(Socket::linger(drop, 0), failed);
     if (!failed) dropping_ = drop;
   }
   std::shared_ptr<Exchange> exchange() {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     return exchange_;
   }
 
@@ -212,7 +213,7 @@ class Link final : public HandshakeObserver {
   }
 
  private:
-  std::mutex mutex_;
+  base::Mutex mutex_;
   std::shared_ptr<Exchange> exchange_;
   Socket* socket_ = nullptr;
   std::optional<bool> dropping_;  // what that socket was told
@@ -238,22 +239,22 @@ struct Client {
 class Outstanding {
  public:
   void add() {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     ++count_;
   }
   void remove() {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     --count_;
     changed_.notify_all();
   }
   void await_none() {
-    std::unique_lock lock(mutex_);
+    base::Lock lock(mutex_);
     changed_.wait_for(lock, drain_limit, [this] { return count_ == 0; });
   }
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  base::Mutex mutex_;
+  std::condition_variable_any changed_;
   int count_ = 0;
 };
 
@@ -484,7 +485,7 @@ class CpprestTransport final : public Transport {
   const std::shared_ptr<const Origin> origin_;
   const std::shared_ptr<base::ByteBudget> budget_;  // of all transports
   const std::shared_ptr<Outstanding> outstanding_ = std::make_shared<Outstanding>();
-  std::mutex mutex_;
+  base::Mutex mutex_;
   std::vector<std::unique_ptr<Client>> idle_;  // the longest idle first
 };
 
@@ -515,7 +516,7 @@ bool CpprestTransport::keeps(const std::string& target) const {
 
 std::unique_ptr<Client> CpprestTransport::take_client() {
   std::vector<std::unique_ptr<Client>> expired;  // destroyed outside of the lock
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto first_usable =
       std::ranges::find_if(idle_, [limit = now() - idle_connection_limit](const auto& client) {
         return client->idle_since > limit;
@@ -668,7 +669,7 @@ void CpprestTransport::finish(Call& call) {
   if (!is_reusable(*origin_) || !call.exchange->await_release()) return;
   call.client->link->attach(nullptr);
   call.client->idle_since = now();
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (idle_.size() < idle_connections) idle_.push_back(std::move(call.client));
 }
 

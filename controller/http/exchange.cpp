@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/mutex.h"
 #include "http/origin.h"
 #include "http/tls.h"
 
@@ -26,21 +27,21 @@ bool Exchange::may_begin() const {
 }
 
 bool Exchange::begin_sending() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (!may_begin()) return false;
   sending_ = true;
   return true;
 }
 
 bool Exchange::begin_connecting() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (!may_begin()) return false;
   connecting_ = true;
   return true;
 }
 
 void Exchange::open(int status, std::vector<Header> headers) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   opened_ = true;
   status_ = status;
   headers_ = std::move(headers);
@@ -55,7 +56,7 @@ void Exchange::open(int status, std::vector<Header> headers) {
 
 Exchange::Received Exchange::receive(std::string_view piece,
                                      std::function<void(bool taken)> resume) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (left_ || too_large_ || cut_) return Received::unwanted;
   wire_bytes_ = 0;
   if (meter_) metered_ = meter_->bytes_read();
@@ -75,7 +76,7 @@ Exchange::Received Exchange::receive(std::string_view piece,
 }
 
 void Exchange::count_wire_bytes(std::size_t bytes) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   meter_ = nullptr;
   add_wire_bytes(bytes);
 }
@@ -87,7 +88,7 @@ bool Exchange::afford(std::size_t bytes) {
 }
 
 bool Exchange::count_by(std::shared_ptr<const SocketMeter> meter, bool stop) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (left_) return false;
   metered_ = meter->bytes_read();
   meter_ = std::move(meter);
@@ -111,7 +112,7 @@ void Exchange::add_wire_bytes(std::size_t bytes) {
 }
 
 void Exchange::count_handshake_bytes(std::size_t bytes) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   meter_ = nullptr;
   handshake_bytes_ += bytes;
   if (handshake_bytes_ <= most_handshake_bytes || finished_) return;
@@ -122,12 +123,12 @@ void Exchange::count_handshake_bytes(std::size_t bytes) {
 }
 
 void Exchange::fail_verification(std::string why) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   verification_failure_ = std::move(why);
 }
 
 void Exchange::finish(std::optional<Failure> failure) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (finished_) return;
   finished_ = true;
   meter_ = nullptr;
@@ -136,7 +137,7 @@ void Exchange::finish(std::optional<Failure> failure) {
 }
 
 void Exchange::release() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   released_ = true;
   wake();
 }
@@ -149,7 +150,7 @@ void Exchange::wake() {
 template <class Ready>
 Exchange::Wake Exchange::wait(base::MonotonicTime deadline, const std::stop_token& stop,
                               Ready ready) {
-  std::unique_lock lock(mutex_);
+  base::Lock lock(mutex_);
   while (true) {
     const bool metered = meter_ != nullptr;
     const auto until = metered ? std::min(deadline, now() + meter_interval) : deadline;
@@ -170,7 +171,7 @@ Exchange::Wake Exchange::await_open(base::MonotonicTime deadline, const std::sto
   const Wake wake = wait(deadline, stop, [this] {
     return (finished_ && released_) || failure_ || too_large_ || cut_;
   });
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return finished_ ? Wake::event : wake;  // an answer that is whole is one, held or not
 }
 
@@ -182,14 +183,14 @@ Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicT
                                      const std::stop_token& stop, base::SecretString& piece) {
   piece.clear();
   {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     taken_ = 0;
     deadline = std::min(deadline, last_bytes_ + idle_limit);
   }
   const Wake wake = wait(deadline, stop, [this] { return !received_.empty() || held_ || ended(); });
   std::optional<Held> held;
   {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     piece = std::move(received_);
     received_.clear();
     // Its wait was for the caller, who is no silent server.
@@ -213,7 +214,7 @@ bool Exchange::leave() {
   std::optional<Held> held;
   bool maybe_sent = false;
   {
-    const std::scoped_lock lock(mutex_);
+    const base::Lock lock(mutex_);
     left_ = true;
     if (meter_ && stop_by_meter_) meter_->stop();
     meter_ = nullptr;
@@ -227,47 +228,47 @@ bool Exchange::leave() {
 }
 
 bool Exchange::too_large() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return too_large_;
 }
 
 bool Exchange::crowded_out() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return too_large_ && crowded_out_;
 }
 
 bool Exchange::cut() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return cut_;
 }
 
 std::optional<Exchange::Failure> Exchange::failure() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return failure_;
 }
 
 std::string Exchange::verification_failure() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return verification_failure_;
 }
 
 bool Exchange::sending() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return sending_;
 }
 
 int Exchange::status() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return status_;
 }
 
 std::vector<Header> Exchange::take_headers() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return std::move(headers_);
 }
 
 base::SecretString Exchange::take_body() {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   return std::move(received_);
 }
 

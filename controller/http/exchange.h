@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "base/byte_budget.h"
+#include "base/mutex.h"
 #include "base/secret_string.h"
 #include "base/time.h"
 #include "http/socket_meter.h"
@@ -128,35 +128,35 @@ class Exchange {
   const Interest interest_;
   const base::MonotonicTime send_until_;
   base::ByteShare share_;
-  std::mutex mutex_;
+  base::Mutex mutex_;
   std::condition_variable_any changed_;
 
-  bool left_ = false;
-  bool sending_ = false;
-  bool connecting_ = false;
-  bool opened_ = false;
-  bool finished_ = false;
-  bool released_ = false;
-  bool too_large_ = false;
-  bool crowded_out_ = false;
-  bool cut_ = false;
-  int status_ = 0;
-  std::vector<Header> headers_;
-  base::SecretString received_;
+  bool left_ GUARDED_BY(mutex_) = false;
+  bool sending_ GUARDED_BY(mutex_) = false;
+  bool connecting_ GUARDED_BY(mutex_) = false;
+  bool opened_ GUARDED_BY(mutex_) = false;
+  bool finished_ GUARDED_BY(mutex_) = false;
+  bool released_ GUARDED_BY(mutex_) = false;
+  bool too_large_ GUARDED_BY(mutex_) = false;
+  bool crowded_out_ GUARDED_BY(mutex_) = false;
+  bool cut_ GUARDED_BY(mutex_) = false;
+  int status_ GUARDED_BY(mutex_) = 0;
+  std::vector<Header> headers_ GUARDED_BY(mutex_);
+  base::SecretString received_ GUARDED_BY(mutex_);
   struct Held {
     std::string_view piece;
     std::function<void(bool)> resume;
   };
-  std::optional<Held> held_;
-  std::size_t taken_ = 0;  // bytes of the piece that the caller is busy with
-  std::size_t handshake_bytes_ = 0;
-  std::size_t wire_bytes_ = 0;  // since the library last handed something over
-  std::shared_ptr<const SocketMeter> meter_;
-  std::size_t metered_ = 0;  // what it said last
-  bool stop_by_meter_ = false;
-  base::MonotonicTime last_bytes_{};
-  std::optional<Failure> failure_;
-  std::string verification_failure_;
+  std::optional<Held> held_ GUARDED_BY(mutex_);
+  std::size_t taken_ GUARDED_BY(mutex_) = 0;  // bytes of the piece that the caller is busy with
+  std::size_t handshake_bytes_ GUARDED_BY(mutex_) = 0;
+  std::size_t wire_bytes_ GUARDED_BY(mutex_) = 0;  // since the library last handed something over
+  std::shared_ptr<const SocketMeter> meter_ GUARDED_BY(mutex_);
+  std::size_t metered_ GUARDED_BY(mutex_) = 0;  // what it said last
+  bool stop_by_meter_ GUARDED_BY(mutex_) = false;
+  base::MonotonicTime last_bytes_ GUARDED_BY(mutex_){};
+  std::optional<Failure> failure_ GUARDED_BY(mutex_);
+  std::string verification_failure_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::http

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <netdb.h>
 #include <system_error>
 #include <thread>
@@ -12,13 +11,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::http {
 namespace {
 
 constexpr std::size_t most_addresses = 16;  // the answer is whoever runs the zone's
 
 struct Lookup {
-  std::mutex mutex;
+  base::Mutex mutex;
   std::condition_variable_any changed;
   bool done = false;
   std::vector<Address> addresses;
@@ -60,7 +61,7 @@ NameLookup look_up(const std::string& host, base::MonotonicTime deadline,
     // Detached: it may hang in the system's resolver for longer than this process has to end.
     std::thread([lookup, host] {
       auto addresses = ask(host);
-      const std::scoped_lock lock(lookup->mutex);
+      const base::Lock lock(lookup->mutex);
       lookup->addresses = std::move(addresses);
       lookup->done = true;
       lookup->changed.notify_all();
@@ -68,7 +69,7 @@ NameLookup look_up(const std::string& host, base::MonotonicTime deadline,
   } catch (const std::system_error&) {  // no more threads: the caller tries again later
     return {};
   }
-  std::unique_lock lock(lookup->mutex);
+  base::Lock lock(lookup->mutex);
   if (lookup->changed.wait_until(lock, stop, deadline, [&] { return lookup->done; })) {
     return {NameLookup::End::done, std::move(lookup->addresses)};
   }

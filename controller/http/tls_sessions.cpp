@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::http {
 namespace {
 
@@ -38,13 +40,13 @@ void TlsSessions::keep(SSL_SESSION* session, base::MonotonicTime now) {
   // good-bye.
   Session copy(SSL_SESSION_dup(session));
   if (!copy || until <= now) return;
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   kept_.push_back({std::move(copy), until});
   if (kept_.size() > most_kept) kept_.pop_front();
 }
 
 TlsSessions::Session TlsSessions::take(base::MonotonicTime now) {
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   std::erase_if(kept_, [now](const Kept& kept) { return kept.until <= now; });
   if (kept_.empty()) return nullptr;
   const Session& newest = kept_.back().session;

@@ -13,10 +13,10 @@
 #include <chrono>
 #include <deque>
 #include <memory>
-#include <mutex>
 
 #include <openssl/ssl.h>
 
+#include "base/mutex.h"
 #include "base/time.h"
 #include "http/freed.h"
 
@@ -39,8 +39,8 @@ class TlsSessions {
   };
   Session take(base::MonotonicTime now);
 
-  std::mutex mutex_;
-  std::deque<Kept> kept_;  // the newest last
+  base::Mutex mutex_;
+  std::deque<Kept> kept_ GUARDED_BY(mutex_);  // the newest last
 };
 
 }  // namespace quay_rotator::http

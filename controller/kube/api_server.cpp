@@ -4,6 +4,8 @@
 #include <optional>
 #include <string_view>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::kube {
 
 namespace {
@@ -67,7 +69,7 @@ class ApiServer::FollowingTransport final : public http::Transport {
 
   std::shared_ptr<http::Transport> present() {
     const Version version = server_.version();
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     if (version == version_) return transport_;
     version_ = version;
     if (auto opened = server_.transports_.open(server_.endpoint())) {
@@ -98,7 +100,7 @@ class ApiServer::FollowingTransport final : public http::Transport {
 
   ApiServer& server_;
   const std::string path_;
-  std::mutex mutex_;
+  base::Mutex mutex_;
   Version version_;
   std::shared_ptr<http::Transport> transport_;
 };
@@ -141,13 +143,13 @@ void ApiServer::distrust() {
 }
 
 void ApiServer::look_soon() {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   look_again_ = std::min(look_again_, std::max(executor_.now(), looked_ + shortest_interval));
 }
 
 void ApiServer::look() {
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const base::MonotonicTime now = executor_.now();
     if (now < look_again_) return;
     looked_ = now;
@@ -155,7 +157,7 @@ void ApiServer::look() {
   }
   std::shared_ptr<Credentials> former;  // an exec plugin that runs is not waited for with the lock
   auto loaded = load_();
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const std::string trouble = loaded ? why_not(*loaded) : loaded.error().message;
   if (trouble != trouble_ && !trouble.empty()) {
     log_.warning("the configuration of the API server cannot be read anew: the last one stays",
@@ -183,20 +185,20 @@ std::string ApiServer::why_not(const Configuration& loaded) const {
 }
 
 std::shared_ptr<Credentials> ApiServer::credentials() const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return credentials_;
 }
 
 ApiServer::Version ApiServer::version() const {
   const auto present = credentials();
   const std::uint64_t certificates = present->certificates();
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return {changes_, certificates};
 }
 
 http::Endpoint ApiServer::endpoint() const {
   auto certificate = credentials()->certificate();
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   http::Endpoint endpoint = copy(configuration_.endpoint);
   if (certificate) {
     endpoint.client_certificate = std::move(certificate->certificate);

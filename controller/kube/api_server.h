@@ -16,12 +16,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "http/transport.h"
 #include "kube/configuration.h"
 
@@ -68,13 +68,13 @@ class ApiServer final : public Credentials {
   const std::string name_space_;
   const std::string source_;
 
-  mutable std::mutex mutex_;
-  Configuration configuration_;  // but for its credentials
-  std::shared_ptr<Credentials> credentials_;
-  std::uint64_t changes_ = 0;
-  base::MonotonicTime looked_;
-  base::MonotonicTime look_again_;
-  std::string trouble_;
+  mutable base::Mutex mutex_;
+  Configuration configuration_ GUARDED_BY(mutex_);  // but for its credentials
+  std::shared_ptr<Credentials> credentials_ GUARDED_BY(mutex_);
+  std::uint64_t changes_ GUARDED_BY(mutex_) = 0;
+  base::MonotonicTime looked_ GUARDED_BY(mutex_);
+  base::MonotonicTime look_again_ GUARDED_BY(mutex_);
+  std::string trouble_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::kube

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/mutex.h"
 #include "base/public_text.h"
 #include "http/line_splitter.h"
 #include "http/url.h"
@@ -388,7 +389,7 @@ void Client::log_warnings(const Call& call, const http::Response& response) {
           call.secrets, [&text](std::string_view secret) { return base::betrays(text, secret); });
       if (quotes) continue;
       {
-        const std::lock_guard lock(mutex_);
+        const base::Lock lock(mutex_);
         if (warned_.size() >= max_warnings || !warned_.insert(text).second) continue;
       }
       log_.warning("warning from the API server", {{"warning", text}});

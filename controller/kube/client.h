@@ -7,7 +7,6 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <stop_token>
@@ -20,6 +19,7 @@
 
 #include "base/executor.h"
 #include "base/log.h"
+#include "base/mutex.h"
 #include "base/secret_string.h"
 #include "http/transport.h"
 #include "kube/configuration.h"
@@ -163,8 +163,8 @@ class Client {
   base::Executor& executor_;
   base::Log log_;
   ClientOptions options_;
-  std::mutex mutex_;
-  std::set<std::string> warned_;  // texts of Warning headers that were logged
+  base::Mutex mutex_;
+  std::set<std::string> warned_ GUARDED_BY(mutex_);  // texts of Warning headers that were logged
 };
 
 // error.message, and when RBAC refused also the rule that is missing: "…; the ClusterRole

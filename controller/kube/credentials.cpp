@@ -3,13 +3,14 @@
 #include <array>
 #include <cerrno>
 #include <fcntl.h>
-#include <mutex>
 #include <optional>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
 
 #include <openssl/crypto.h>
+
+#include "base/mutex.h"
 
 namespace quay_rotator::kube {
 namespace {
@@ -36,7 +37,7 @@ class FileCredentials final : public Credentials {
       : path_(std::move(path)), executor_(executor) {}
 
   base::Expected<SecretString> bearer_token() override {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const base::MonotonicTime now = executor_.now();
     if (!read_again_ || now >= *read_again_) {
       auto token = read_token();
@@ -51,7 +52,7 @@ class FileCredentials final : public Credentials {
   }
 
   void invalidate() override {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     read_again_.reset();
   }
 
@@ -71,7 +72,7 @@ class FileCredentials final : public Credentials {
 
   const std::string path_;
   base::Executor& executor_;
-  std::mutex mutex_;
+  base::Mutex mutex_;
   SecretString token_;
   std::optional<base::MonotonicTime> read_again_;  // nothing: there is no usable token
 };

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::kube {
 namespace {
 
@@ -46,7 +48,7 @@ EventRecorder::EventRecorder(Client& client, base::Executor& executor, base::Log
 
 bool EventRecorder::is_repetition(std::string key) {
   const base::MonotonicTime now = executor_.now();
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (now >= next_sweep_) {
     std::erase_if(sent_, [now](const auto& entry) { return entry.second + repetition <= now; });
     next_sweep_ = now + repetition;

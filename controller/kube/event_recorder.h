@@ -2,11 +2,11 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "base/executor.h"
+#include "base/mutex.h"
 #include "kube/client.h"
 #include "kube/object.h"
 
@@ -32,9 +32,10 @@ class EventRecorder {
   base::Executor& executor_;
   base::Log log_;
   std::string instance_;
-  std::mutex mutex_;
-  std::map<std::string, base::MonotonicTime> sent_;  // warnings of the last ten minutes
-  base::MonotonicTime next_sweep_{};
+  base::Mutex mutex_;
+  std::map<std::string, base::MonotonicTime> sent_
+      GUARDED_BY(mutex_);  // warnings of the last ten minutes
+  base::MonotonicTime next_sweep_ GUARDED_BY(mutex_){};
 };
 
 }  // namespace quay_rotator::kube

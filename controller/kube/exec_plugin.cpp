@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/mutex.h"
 #include "kube/child_process.h"
 
 namespace quay_rotator::kube {
@@ -46,7 +46,7 @@ class ExecCredentials final : public Credentials {
         changed_(executor.make_signal()) {}
 
   base::Expected<SecretString> bearer_token() override {
-    std::unique_lock lock(mutex_);
+    base::Lock lock(mutex_);
     const base::MonotonicTime now = executor_.now();
     const bool valid = held_ && now < expires_;
     const std::uint64_t before = ended_;
@@ -62,17 +62,17 @@ class ExecCredentials final : public Credentials {
 
   void invalidate() override {
     constexpr base::Duration fresh = 5s;  // what it replaced may still be on its way
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     if (held_ && executor_.now() - renewed_ >= fresh) refused_ = true;
   }
 
   [[nodiscard]] std::uint64_t certificates() const override {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     return certificates_;
   }
 
   [[nodiscard]] std::optional<ClientCertificate> certificate() const override {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     if (!held_ || !held_->certificate) return std::nullopt;
     return ClientCertificate{held_->certificate->certificate, held_->certificate->key.clone()};
   }
@@ -91,7 +91,7 @@ class ExecCredentials final : public Credentials {
   }
 
   // Unless a run is under way.
-  void start(std::unique_lock<std::mutex>& lock) {
+  void start(base::Lock& lock) {
     if (running_) return;
     running_ = true;
     auto ended = std::exchange(thread_, nullptr);
@@ -99,15 +99,14 @@ class ExecCredentials final : public Credentials {
     ended.reset();
     auto thread = executor_.spawn("exec-plugin", [this](const std::stop_token& stop) {
       auto credential = run(stop);
-      const std::lock_guard guard(mutex_);
+      const base::Lock guard(mutex_);
       take(std::move(credential));
     });
     lock.lock();
     thread_ = std::move(thread);
   }
 
-  void wait_for_end(std::uint64_t before, base::MonotonicTime deadline,
-                    std::unique_lock<std::mutex>& lock) {
+  void wait_for_end(std::uint64_t before, base::MonotonicTime deadline, base::Lock& lock) {
     const std::stop_token never;
     while (ended_ == before && changed_->wait_until(lock, deadline, never)) continue;
   }
@@ -166,7 +165,7 @@ class ExecCredentials final : public Credentials {
   base::Executor& executor_;
   const ExecLimits limits_;
 
-  mutable std::mutex mutex_;
+  mutable base::Mutex mutex_;
   std::unique_ptr<base::Signal> changed_;  // a run has ended
   bool running_ = false;
   std::uint64_t ended_ = 0;     // runs

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/base64.h"
+#include "base/mutex.h"
 #include "base/secret_json.h"
 #include "http/url.h"
 #include "quay/answers.h"
@@ -177,31 +178,31 @@ Expected<RegistryLogin::Challenge> RegistryLogin::read_challenge(const std::stri
 Expected<RegistryLogin::Challenge> RegistryLogin::challenge(const std::string& robot,
                                                             const std::stop_token& stop) {
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     if (challenge_) return *challenge_;
   }
   auto read = read_challenge(robot, stop);
   observe(options_, "registry-challenge", read ? nullptr : &read.error());
   if (read) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     challenge_ = *read;
   }
   return read;
 }
 
 void RegistryLogin::call_it(std::string name) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   name_ = std::move(name);
 }
 
 std::optional<std::string> RegistryLogin::self_given_name(const std::stop_token& stop) {
   {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     if (name_) return name_;
   }
   // A challenge that cannot be used tells the name all the same.
   static_cast<void>(challenge("", stop));
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return name_;
 }
 
@@ -212,7 +213,7 @@ Expected<void> RegistryLogin::prepare(const std::string& robot, const std::stop_
 }
 
 bool RegistryLogin::prepared() {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return challenge_.has_value();
 }
 
@@ -235,7 +236,7 @@ Expected<void> RegistryLogin::login(const RobotCredential& credential,
   Expected<void> result =
       response ? meaning_of(call, *response) : tl::unexpected(failure_of(call, response.error()));
   if (!result && may_be_stale(result.error(), response ? response->status : 0)) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     challenge_.reset();
   }
   observe(options_, "registry-login", result ? nullptr : &result.error());

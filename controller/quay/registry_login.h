@@ -3,12 +3,12 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
 
 #include "base/executor.h"
+#include "base/mutex.h"
 #include "base/secret_string.h"
 #include "http/transport.h"
 #include "http/url.h"
@@ -57,9 +57,9 @@ class RegistryLogin {
   http::Transport& transport_;
   std::string origin_;
   RegistryLoginOptions options_;
-  std::mutex mutex_;
-  std::optional<Challenge> challenge_;
-  std::optional<std::string> name_;  // as it last called itself
+  base::Mutex mutex_;
+  std::optional<Challenge> challenge_ GUARDED_BY(mutex_);
+  std::optional<std::string> name_ GUARDED_BY(mutex_);  // as it last called itself
 };
 
 }  // namespace quay_rotator::quay

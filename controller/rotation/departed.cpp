@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::rotation {
 
 namespace {
@@ -21,7 +23,7 @@ bool Departed::add(const api::RobotTokenRotation& last, base::MonotonicTime now)
   }
   auto resource = std::make_shared<api::RobotTokenRotation>(last);
   resource->deleting = true;
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (entries_.size() >= most && !entries_.contains(last.meta.key)) {
     entries_.erase(std::ranges::min_element(entries_, {},
                                             [](const auto& entry) { return entry.second.since; }));
@@ -31,7 +33,7 @@ bool Departed::add(const api::RobotTokenRotation& last, base::MonotonicTime now)
 }
 
 Departed::Pointer Departed::find(const kube::ObjectKey& key, base::MonotonicTime now) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto found = entries_.find(key);
   if (found == entries_.end()) return nullptr;
   if (now - found->second.since < longest) return found->second.resource;
@@ -40,7 +42,7 @@ Departed::Pointer Departed::find(const kube::ObjectKey& key, base::MonotonicTime
 }
 
 void Departed::drop(const kube::ObjectKey& key) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   entries_.erase(key);
 }
 

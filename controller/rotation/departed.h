@@ -6,10 +6,10 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 
 #include "api/robot_token_rotation.h"
+#include "base/mutex.h"
 #include "base/time.h"
 #include "kube/object.h"
 
@@ -33,8 +33,8 @@ class Departed {
     base::MonotonicTime since;
   };
 
-  std::mutex mutex_;
-  std::unordered_map<kube::ObjectKey, Entry> entries_;
+  base::Mutex mutex_;
+  std::unordered_map<kube::ObjectKey, Entry> entries_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::rotation

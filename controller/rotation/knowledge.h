@@ -4,10 +4,10 @@
 
 #include <cstddef>
 #include <functional>
-#include <mutex>
 #include <unordered_map>
 
 #include "api/managed_secret.h"
+#include "base/mutex.h"
 #include "kube/object.h"
 #include "rotation/departed.h"
 #include "rotation/memory.h"
@@ -25,8 +25,8 @@ class Memories {
   void forget(const kube::ObjectKey& key);
 
  private:
-  std::mutex mutex_;
-  std::unordered_map<kube::ObjectKey, Memory> memories_;
+  base::Mutex mutex_;
+  std::unordered_map<kube::ObjectKey, Memory> memories_ GUARDED_BY(mutex_);
 };
 
 // How many cached Secrets name a rotation as their owner. Thread-safe.
@@ -39,8 +39,8 @@ class OwnedSecrets {
  private:
   void count(const kube::ObjectKey& rotation, int change);
 
-  mutable std::mutex mutex_;
-  std::unordered_map<std::size_t, int> counts_;  // by the rotation's hash
+  mutable base::Mutex mutex_;
+  std::unordered_map<std::size_t, int> counts_ GUARDED_BY(mutex_);  // by the rotation's hash
 };
 
 // Each part is thread-safe.

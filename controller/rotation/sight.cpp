@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/mutex.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
@@ -19,23 +20,23 @@ auto entry_of(const Map& map, const std::string& name_space) {
 }  // namespace
 
 void Sight::identify(const std::string& cluster) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   cluster_ = cluster;
 }
 
 std::string Sight::cluster() const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return cluster_;
 }
 
 bool Sight::looked_after(const api::RobotTokenRotation& rotation) const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return cluster_.empty() || tenancy::mark_of(rotation, cluster_) != tenancy::Mark::foreign;
 }
 
 Sight::Progress Sight::see(const std::string& name_space, Extent extent, base::WallTime now) {
   Progress progress;
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto [seen, is_new] = seen_.try_emplace(name_space);
   progress.complete = extent == Extent::everything && !seen->second.complete;
   if (!is_new && !progress.complete) return progress;
@@ -53,30 +54,30 @@ Sight::Progress Sight::see(const std::string& name_space, Extent extent, base::W
 }
 
 Sight::Postponed Sight::cannot_see(const std::string& name_space, const std::string& why) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   unreadable_[name_space] = why;
   ++version_;
   return std::exchange(postponed_, {});
 }
 
 std::size_t Sight::unreadable() const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return unreadable_.size();
 }
 
 void Sight::note_owner(const kube::ObjectKey& key) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (!all_complete_) owners_.insert(key);
 }
 
 void Sight::forget(const kube::ObjectKey& key) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   owners_.erase(key);
   postponed_.erase(key);
 }
 
 Sight::View Sight::of(const kube::ObjectKey& key) const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   View view;
   const auto seen = entry_of(seen_, key.name_space);
   view.connections = seen != seen_.end();
@@ -89,7 +90,7 @@ Sight::View Sight::of(const kube::ObjectKey& key) const {
 }
 
 bool Sight::postpone(const kube::ObjectKey& key, runtime::Urgency urgency, int version) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (version != version_) return false;
   postponed_.insert_or_assign(key, urgency);
   return true;

@@ -4,12 +4,12 @@
 
 #include <cstddef>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
 
 #include "api/robot_token_rotation.h"
+#include "base/mutex.h"
 #include "base/time.h"
 #include "kube/object.h"
 #include "runtime/work_queue.h"
@@ -66,14 +66,14 @@ class Sight {
   };
 
   const std::size_t namespaces_;
-  mutable std::mutex mutex_;
-  std::string cluster_;
-  std::map<std::string, Seen> seen_;
-  std::map<std::string, std::string> unreadable_;
-  int version_ = 0;
-  bool all_complete_ = false;
-  std::set<kube::ObjectKey> owners_;  // until then
-  Postponed postponed_;
+  mutable base::Mutex mutex_;
+  std::string cluster_ GUARDED_BY(mutex_);
+  std::map<std::string, Seen> seen_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> unreadable_ GUARDED_BY(mutex_);
+  int version_ GUARDED_BY(mutex_) = 0;
+  bool all_complete_ GUARDED_BY(mutex_) = false;
+  std::set<kube::ObjectKey> owners_ GUARDED_BY(mutex_);  // until then
+  Postponed postponed_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::rotation

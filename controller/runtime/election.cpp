@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
-#include <mutex>
 #include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/mutex.h"
 #include "base/time.h"
 #include "runtime/heartbeat.h"
 
@@ -130,7 +130,7 @@ struct Election::Driver {
   std::string last_holder;
   std::string last_trouble;
 
-  mutable std::mutex mutex;
+  mutable base::Mutex mutex;
   ElectionState state;  // written by the election's thread under the mutex
   bool over = false;    // lost or released: never leading again
   bool lost = false;
@@ -156,7 +156,7 @@ Election::Election(ElectionOptions options, kube::Client& client, base::Executor
 Election::~Election() = default;  // the thread first: it stops and joins
 
 bool Election::wait_until_leading(const std::stop_token& stop) {
-  std::unique_lock lock(driver_->mutex);
+  base::Lock lock(driver_->mutex);
   while (!stop.stop_requested()) {
     const base::MonotonicTime now = driver_->executor.now();
     if (!driver_->over && driver_->state.leading(now)) return true;
@@ -166,7 +166,7 @@ bool Election::wait_until_leading(const std::stop_token& stop) {
 }
 
 bool Election::leading() const {
-  const std::lock_guard lock(driver_->mutex);
+  const base::Lock lock(driver_->mutex);
   return !driver_->over && driver_->state.leading(driver_->executor.now());
 }
 
@@ -176,7 +176,7 @@ std::string Election::stuck() const {
 
 void Election::on_lost(std::function<void()> callback) {
   {
-    const std::lock_guard lock(driver_->mutex);
+    const base::Lock lock(driver_->mutex);
     if (!driver_->lost) {
       driver_->lost_callback = std::move(callback);
       return;
@@ -187,7 +187,7 @@ void Election::on_lost(std::function<void()> callback) {
 
 void Election::release() {
   {
-    const std::lock_guard lock(driver_->mutex);
+    const base::Lock lock(driver_->mutex);
     if (driver_->over) return;
     driver_->over = true;
   }
@@ -214,7 +214,7 @@ void Election::Driver::run(const std::stop_token& stop) {
       next = std::min(next, *state.leading_until());
       if (!std::exchange(led, true)) {
         log.info("leading", {{"identity", options.identity}});
-        const std::lock_guard lock(mutex);
+        const base::Lock lock(mutex);
         changed->notify_all();
       }
     }
@@ -251,7 +251,7 @@ void Election::Driver::attempt(const std::stop_token& stop) {
   }
   ElectionState::Verdict verdict{};
   {
-    const std::lock_guard lock(mutex);
+    const base::Lock lock(mutex);
     verdict = state.observe(record, executor.now());
   }
   // Never write past our own deadline: the lease would look renewed while we are on our way out.
@@ -279,7 +279,7 @@ kube::Expected<void> Election::Driver::write(bool create, const std::stop_token&
   last_holder = options.identity;
   // An answer that comes after the deadline finds the lease lost, by our own clock.
   if (!expired()) {
-    const std::lock_guard lock(mutex);
+    const base::Lock lock(mutex);
     state.renewed(read_record(lease), started);
   }
   return {};
@@ -289,7 +289,7 @@ void Election::Driver::lose() {
   log.error("lost the lease", {{"identity", options.identity}});
   std::function<void()> callback;
   {
-    const std::lock_guard lock(mutex);
+    const base::Lock lock(mutex);
     if (std::exchange(over, true)) return;  // released meanwhile
     lost = true;
     callback = std::move(lost_callback);

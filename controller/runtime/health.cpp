@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::runtime {
 
 namespace {
@@ -22,25 +24,25 @@ Health::Report run(const Checks& checks) {
 }  // namespace
 
 void Health::add_liveness(std::string name, Check check) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   liveness_.emplace_back(std::move(name), std::move(check));
 }
 
 void Health::add_readiness(std::string name, Check check) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   readiness_.emplace_back(std::move(name), std::move(check));
 }
 
 // Checks run without the lock: they may take locks of their own.
 Health::Report Health::liveness() const {
-  std::unique_lock lock(mutex_);
+  base::Lock lock(mutex_);
   const Checks checks = liveness_;
   lock.unlock();
   return run(checks);
 }
 
 Health::Report Health::readiness() const {
-  std::unique_lock lock(mutex_);
+  base::Lock lock(mutex_);
   const Checks checks = readiness_;
   lock.unlock();
   return run(checks);

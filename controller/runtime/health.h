@@ -2,10 +2,11 @@
 #pragma once
 
 #include <functional>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace quay_rotator::runtime {
 
@@ -24,9 +25,9 @@ class Health {
   [[nodiscard]] Report readiness() const;
 
  private:
-  mutable std::mutex mutex_;
-  std::vector<std::pair<std::string, Check>> liveness_;
-  std::vector<std::pair<std::string, Check>> readiness_;
+  mutable base::Mutex mutex_;
+  std::vector<std::pair<std::string, Check>> liveness_ GUARDED_BY(mutex_);
+  std::vector<std::pair<std::string, Check>> readiness_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::runtime

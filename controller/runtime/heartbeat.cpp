@@ -1,5 +1,7 @@
 #include "runtime/heartbeat.h"
 
+#include "base/mutex.h"
+
 namespace quay_rotator::runtime {
 
 std::string Heartbeat::trouble(base::MonotonicTime now) const {
@@ -10,12 +12,12 @@ std::string Heartbeat::trouble(base::MonotonicTime now) const {
 }
 
 Heartbeat& Heartbeats::add(std::string name, base::Duration limit) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return all_.emplace_back(std::move(name), limit).heartbeat;
 }
 
 std::string Heartbeats::trouble(base::MonotonicTime now) const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   for (const Named& one : all_) {
     if (std::string trouble = one.heartbeat.trouble(now); !trouble.empty()) {
       return one.name + ": " + trouble;

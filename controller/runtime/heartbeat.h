@@ -10,10 +10,10 @@
 
 #include <atomic>
 #include <deque>
-#include <mutex>
 #include <string>
 #include <utility>
 
+#include "base/mutex.h"
 #include "base/time.h"
 
 namespace quay_rotator::runtime {
@@ -67,8 +67,8 @@ class Heartbeats {
     Named(std::string name_, base::Duration limit) : name(std::move(name_)), heartbeat(limit) {}
   };
 
-  mutable std::mutex mutex_;
-  std::deque<Named> all_;
+  mutable base::Mutex mutex_;
+  std::deque<Named> all_ GUARDED_BY(mutex_);
 };
 
 }  // namespace quay_rotator::runtime

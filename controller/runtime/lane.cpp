@@ -2,33 +2,35 @@
 
 #include <algorithm>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::runtime {
 
 void Lane::presume(Health health) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (presumed_) health_ = health;
 }
 
 void Lane::forget_health() {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   health_ = Health::unproven;
   presumed_ = true;
 }
 
 Lane::Health Lane::health(base::MonotonicTime now) const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (calls_ > 0 && now - quiet_since_ >= patience) return Health::failing;
   return health_;
 }
 
 void Lane::begin_call(base::MonotonicTime now) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (calls_++ == 0) quiet_since_ = now;
   spend(now);
 }
 
 void Lane::end_call(base::MonotonicTime now, Heard heard) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   --calls_;
   if (heard == Heard::unknown) return;
   presumed_ = false;
@@ -37,7 +39,7 @@ void Lane::end_call(base::MonotonicTime now, Heard heard) {
 }
 
 void Lane::set_rate_limit(double per_second, int burst) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (!(per_second > 0)) {
     limit_.reset();
     credit_ = 0;
@@ -50,7 +52,7 @@ void Lane::set_rate_limit(double per_second, int burst) {
 }
 
 base::MonotonicTime Lane::reserve(int permits, base::MonotonicTime now) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   if (!limit_) return now;
   base::MonotonicTime time = now;
   const int left = std::max(0, credit_ - reserved_);
@@ -63,7 +65,7 @@ base::MonotonicTime Lane::reserve(int permits, base::MonotonicTime now) {
 }
 
 void Lane::release(int permits) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   reserved_ = std::max(0, reserved_ - permits);
 }
 
@@ -77,7 +79,7 @@ void Lane::spend(base::MonotonicTime now) {
 }
 
 std::shared_ptr<Lane> Lanes::of(const std::string& name) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   std::weak_ptr<Lane>& place = lanes_[name];
   std::shared_ptr<Lane> lane = place.lock();
   if (lane) return lane;

@@ -8,11 +8,11 @@
 
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
 
+#include "base/mutex.h"
 #include "base/rate_limit.h"
 #include "base/time.h"
 
@@ -49,14 +49,15 @@ class Lane {
  private:
   void spend(base::MonotonicTime now);
 
-  mutable std::mutex mutex_;
-  Health health_ = Health::unproven;
-  bool presumed_ = true;               // or nothing is known: no call has ended yet
-  int calls_ = 0;                      // under way
-  base::MonotonicTime quiet_since_{};  // with calls under way: since when nothing was heard
-  std::unique_ptr<base::RateLimit> limit_;
-  int credit_ = 0;    // permits taken from the limit and not spent yet …
-  int reserved_ = 0;  // … and those that runs under way may need of them
+  mutable base::Mutex mutex_;
+  Health health_ GUARDED_BY(mutex_) = Health::unproven;
+  bool presumed_ GUARDED_BY(mutex_) = true;  // or nothing is known: no call has ended yet
+  int calls_ GUARDED_BY(mutex_) = 0;         // under way
+  base::MonotonicTime quiet_since_
+      GUARDED_BY(mutex_){};  // with calls under way: since when nothing was heard
+  std::unique_ptr<base::RateLimit> limit_ GUARDED_BY(mutex_);
+  int credit_ GUARDED_BY(mutex_) = 0;    // permits taken from the limit and not spent yet …
+  int reserved_ GUARDED_BY(mutex_) = 0;  // … and those that runs under way may need of them
 };
 
 // All lanes by name.
@@ -65,9 +66,10 @@ class Lanes {
   std::shared_ptr<Lane> of(const std::string& name);
 
  private:
-  std::mutex mutex_;
-  std::unordered_map<std::string, std::weak_ptr<Lane>> lanes_;
-  std::size_t sweep_at_ = 64;  // as many names: those that nobody holds any more are dropped
+  base::Mutex mutex_;
+  std::unordered_map<std::string, std::weak_ptr<Lane>> lanes_ GUARDED_BY(mutex_);
+  std::size_t sweep_at_ GUARDED_BY(mutex_) =
+      64;  // as many names: those that nobody holds any more are dropped
 };
 
 }  // namespace quay_rotator::runtime

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <mutex>
 #include <sstream>
 #include <unistd.h>
 #include <utility>
@@ -17,6 +16,8 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 #include <sys/resource.h>
+
+#include "base/mutex.h"
 
 namespace quay_rotator::runtime {
 
@@ -250,7 +251,7 @@ struct Metrics::Families {
   prometheus::Gauge& unreadable_namespaces;
   prometheus::Gauge& leader;
 
-  std::mutex mutex;
+  base::Mutex mutex;
   std::function<std::vector<RotationSample>()> source;
   std::function<double()> now;
   std::function<std::vector<ConnectionSample>()> connections;
@@ -310,23 +311,23 @@ void Metrics::leader(bool leading) {
 
 void Metrics::set_rotation_source(std::function<std::vector<RotationSample>()> source,
                                   std::function<double()> now) {
-  const std::lock_guard lock(families_->mutex);
+  const base::Lock lock(families_->mutex);
   families_->source = std::move(source);
   families_->now = std::move(now);
 }
 
 void Metrics::set_connection_source(std::function<std::vector<ConnectionSample>()> source) {
-  const std::lock_guard lock(families_->mutex);
+  const base::Lock lock(families_->mutex);
   families_->connections = std::move(source);
 }
 
 void Metrics::set_lane_source(std::function<std::vector<LaneSample>()> source) {
-  const std::lock_guard lock(families_->mutex);
+  const base::Lock lock(families_->mutex);
   families_->lanes = std::move(source);
 }
 
 void Metrics::set_log_source(std::function<std::uint64_t()> dropped) {
-  const std::lock_guard lock(families_->mutex);
+  const base::Lock lock(families_->mutex);
   families_->dropped_lines = std::move(dropped);
 }
 
@@ -338,7 +339,7 @@ std::string Metrics::text() const {
   std::function<std::uint64_t()> dropped_lines;
   std::function<std::vector<LaneSample>()> lanes;
   {
-    const std::lock_guard lock(families_->mutex);
+    const base::Lock lock(families_->mutex);
     connections = families_->connections;
     source = families_->source;
     now = families_->now;

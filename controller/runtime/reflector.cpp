@@ -1,7 +1,6 @@
 #include "runtime/reflector.h"
 
 #include <atomic>
-#include <mutex>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -9,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
+#include "base/mutex.h"
 #include "runtime/heartbeat.h"
 #include "runtime/reflector_state.h"
 
@@ -41,7 +41,7 @@ struct Reflector::Driver {
   Heartbeat heartbeat{longest_silence};
   std::atomic<bool> synced = false;
   std::atomic<base::Duration::rep> heard_at = 0;  // from the API server, that all is well
-  mutable std::mutex mutex;                       // guards what follows
+  mutable base::Mutex mutex;
   std::string trouble;
   bool lost_history = false;   // somebody has proof
   std::stop_source interrupt;  // of the watch
@@ -95,7 +95,7 @@ bool Reflector::synced() const {
 }
 
 std::string Reflector::trouble() const {
-  const std::lock_guard lock(driver_->mutex);
+  const base::Lock lock(driver_->mutex);
   return driver_->trouble;
 }
 
@@ -300,7 +300,7 @@ kube::Error Reflector::Driver::malformed(std::string_view verb, std::string_view
 
 void Reflector::Driver::set_trouble(std::string text) {
   {
-    const std::lock_guard lock(mutex);
+    const base::Lock lock(mutex);
     if (trouble == text) return;
     trouble = text;
   }

@@ -15,7 +15,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +23,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "base/error.h"
+#include "base/mutex.h"
 #include "kube/object.h"
 #include "kube/packing.h"
 
@@ -96,7 +96,7 @@ class Store {
 
   // A copy.
   [[nodiscard]] Pointer find(const kube::ObjectKey& key) const {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const auto found = objects_.find(key);
     return found ? unpack(objects_[*found].get()) : nullptr;
   }
@@ -111,7 +111,7 @@ class Store {
     for (kube::ObjectKey last{name_space, ""};; last = some.back()->meta.key) {
       some.clear();
       {
-        const std::lock_guard lock(mutex_);
+        const base::Lock lock(mutex_);
         std::size_t place = objects_.lower_bound(last);
         for (; place < objects_.size() && some.size() < most; ++place) {
           auto object = unpack(objects_[place].get());
@@ -126,7 +126,7 @@ class Store {
     }
   }
   [[nodiscard]] std::size_t size() const {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     return objects_.size();
   }
 
@@ -134,10 +134,10 @@ class Store {
   // store saw deleted is not brought back by an older version either.
   void put(T object, ChangeCause cause = ChangeCause::live) {
     const auto after = std::make_shared<const T>(std::move(object));
-    const std::lock_guard one_change(change_mutex_);
+    const base::Lock one_change(change_mutex_);
     Pointer before;
     {
-      const std::lock_guard lock(mutex_);
+      const base::Lock lock(mutex_);
       if (const auto found = objects_.find(after->meta.key)) {
         if (!is_newer(after->meta, objects_[*found])) return;
         before = unpack(objects_[*found].get());
@@ -155,7 +155,7 @@ class Store {
   // The API server has told of all changes in that namespace up to this version, and not only of
   // what was put in at once: whoever wrote that version knows what was written before it.
   [[nodiscard]] bool has_reached(const std::string& name_space, const std::string& version) const {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     for (const std::string& told_of : {name_space, std::string()}) {
       const auto reached = reached_.find(told_of);
       if (reached != reached_.end()) {
@@ -168,14 +168,14 @@ class Store {
   // For the writer below.
 
   void reach(const std::string& name_space, const std::string& version) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     reached_[name_space] = version;
   }
   // A watch of `name_space` ("" for all) told of a deletion; `deleted` carries the deletion's
   // version. An object of that name that was created since stays.
   void erase_deleted(const kube::ObjectMeta& deleted, const std::string& name_space) {
     {
-      const std::lock_guard lock(mutex_);
+      const base::Lock lock(mutex_);
       erased_at_[name_space] = deleted.resource_version;
     }
     erase_if(deleted.key, [&deleted](const kube::ObjectMeta& held) {
@@ -186,14 +186,14 @@ class Store {
 
   // Marks what is in the namespace as not listed yet.
   void begin_snapshot(const std::string& name_space) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     for (std::size_t place = 0; place < objects_.size(); ++place) {
       if (is_in(name_space, objects_[place])) kube::mark(objects_[place], false);
     }
   }
   // The object of that key, if there is one, is listed. True when it is of that very version.
   bool mark_listed(const kube::ObjectMeta& listed) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     const auto found = objects_.find(listed.key);
     if (!found) return false;
     kube::mark(objects_[*found], true);
@@ -201,11 +201,11 @@ class Store {
     return held.uid == listed.uid && held.resource_version == listed.resource_version;
   }
   kube::Packed pack_listed(const T& object) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     return pack(object);
   }
   void drop(std::vector<kube::Packed> listed) {
-    const std::lock_guard lock(mutex_);
+    const base::Lock lock(mutex_);
     for (kube::Packed& object : listed) objects_.release(std::move(object));
   }
   // What is marked, and what changed (`listed`), is all there is in `name_space` as of `version`.
@@ -219,10 +219,10 @@ class Store {
       const bool same = held.uid == given.uid && held.resource_version == given.resource_version;
       return !may_stay(held) && !(goes_on && same);
     };
-    const std::lock_guard one_change(change_mutex_);
+    const base::Lock one_change(change_mutex_);
     std::vector<Change> changes;
     {
-      const std::lock_guard lock(mutex_);
+      const base::Lock lock(mutex_);
       if (history == History::went_back) erased_at_.erase(name_space);
       mark_all(listed);
       take_unlisted(name_space, version, may_stay, changes);
@@ -232,7 +232,7 @@ class Store {
       Pointer before;
       Pointer after;
       {
-        const std::lock_guard lock(mutex_);
+        const base::Lock lock(mutex_);
         before = unpack(change.before.get());
         after = unpack(change.after);
         objects_.release(std::move(change.before));
@@ -271,10 +271,10 @@ class Store {
   using Judge = std::function<bool(const kube::ObjectMeta& held)>;
 
   void erase_if(const kube::ObjectKey& key, const Judge& may) {
-    const std::lock_guard one_change(change_mutex_);
+    const base::Lock one_change(change_mutex_);
     Pointer before;
     {
-      const std::lock_guard lock(mutex_);
+      const base::Lock lock(mutex_);
       const auto found = objects_.find(key);
       if (!found || !may(objects_.meta(objects_[*found]))) return;
       before = unpack(objects_[*found].get());
@@ -331,13 +331,14 @@ class Store {
     for (const auto& listener : listeners_) listener(before, after, cause);
   }
 
-  std::mutex change_mutex_;  // held over a change and its notification: keeps their order
-  mutable std::mutex mutex_;
-  PackedObjects objects_;
+  base::Mutex change_mutex_;  // held over a change and its notification: keeps their order
+  mutable base::Mutex mutex_;
+  PackedObjects objects_ GUARDED_BY(mutex_);
   // By the namespace that is watched ("": all): version of the last deletion that was told.
-  std::map<std::string, std::string> erased_at_;
-  std::map<std::string, std::string> reached_;  // by a writer's namespace: what it has told of
-  std::vector<Listener> listeners_;
+  std::map<std::string, std::string> erased_at_ GUARDED_BY(mutex_);
+  std::map<std::string, std::string> reached_
+      GUARDED_BY(mutex_);  // by a writer's namespace: what it has told of
+  std::vector<Listener> listeners_ GUARDED_BY(mutex_);
 };
 
 // Decodes objects into a Store that it does not own. Several writers, each with a namespace of its

@@ -4,10 +4,11 @@
 #include <array>
 #include <list>
 #include <map>
-#include <mutex>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "base/mutex.h"
 
 namespace quay_rotator::runtime {
 
@@ -116,7 +117,7 @@ struct WorkQueue::State {
 
   base::Executor& executor;
   const Shares shares;
-  std::mutex mutex;
+  base::Mutex mutex;
   Entries entries;  // its nodes do not move: all that follows points to them
   Track laneless;
   std::map<std::pair<const Lane*, std::string>, std::unique_ptr<Track>> tracks;
@@ -131,7 +132,7 @@ struct WorkQueue::State {
   const Idle* timekeeper = nullptr;   // the one of them that waits for what is due next …
   base::MonotonicTime keeps_until{};  // … which was then
   std::vector<std::unique_ptr<base::Signal>> signals;  // that no worker uses
-  std::mutex report_mutex;
+  base::Mutex report_mutex;
 
   // -- Tracks
 
@@ -435,7 +436,7 @@ struct WorkQueue::State {
     idle.back()->woken = true;
     idle.back()->signal->notify_all();
   }
-  void sleep(std::unique_lock<std::mutex>& lock, base::MonotonicTime now, Serves serves,
+  void sleep(base::Lock& lock, base::MonotonicTime now, Serves serves,
              const std::stop_token& stop) {
     if (signals.empty()) signals.push_back(executor.make_signal());
     std::unique_ptr<base::Signal> signal = std::move(signals.back());
@@ -479,7 +480,7 @@ WorkQueue::~WorkQueue() = default;
 
 void WorkQueue::add(const kube::ObjectKey& key, Urgency urgency) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const base::Lock lock(state_->mutex);
     state_->make_ready(state_->node_of(key), executor_.now(), urgency);
   }
   report_depth();
@@ -488,7 +489,7 @@ void WorkQueue::add(const kube::ObjectKey& key, Urgency urgency) {
 void WorkQueue::add(const kube::ObjectKey& key, Urgency urgency,
                     const std::shared_ptr<Lane>& lane) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const base::Lock lock(state_->mutex);
     Node& node = state_->node_of(key);
     state_->move_to(node, state_->track_of(lane, key.name_space));
     state_->make_ready(node, executor_.now(), urgency);
@@ -497,13 +498,13 @@ void WorkQueue::add(const kube::ObjectKey& key, Urgency urgency,
 }
 
 void WorkQueue::add_at(const kube::ObjectKey& key, base::MonotonicTime time, Urgency urgency) {
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   state_->add_at(state_->node_of(key), time, urgency);
 }
 
 void WorkQueue::add_at(const kube::ObjectKey& key, base::MonotonicTime time, Urgency urgency,
                        const std::shared_ptr<Lane>& lane) {
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   Node& node = state_->node_of(key);
   state_->move_to(node, state_->track_of(lane, key.name_space));
   state_->add_at(node, time, urgency);
@@ -511,7 +512,7 @@ void WorkQueue::add_at(const kube::ObjectKey& key, base::MonotonicTime time, Urg
 
 base::Duration WorkQueue::add_after_failure(const kube::ObjectKey& key, Urgency urgency) {
   const std::uint64_t random = executor_.random();
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   Node& node = state_->node_of(key);
   if (node.second.in_work) node.second.in_work->failed = true;
   const base::Duration delay = base::backoff_delay(backoff_, ++node.second.failures, random);
@@ -521,7 +522,7 @@ base::Duration WorkQueue::add_after_failure(const kube::ObjectKey& key, Urgency 
 
 void WorkQueue::remove(const kube::ObjectKey& key) {
   {
-    const std::lock_guard lock(state_->mutex);
+    const base::Lock lock(state_->mutex);
     const auto found = state_->entries.find(key);
     if (found == state_->entries.end()) return;
     Entry& entry = found->second;
@@ -540,7 +541,7 @@ void WorkQueue::remove(const kube::ObjectKey& key) {
 }
 
 void WorkQueue::admit(Urgency least) {
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   state_->least = least;
   state_->pass_on();
 }
@@ -549,7 +550,7 @@ std::optional<kube::ObjectKey> WorkQueue::take(const std::stop_token& stop, Serv
   std::optional<kube::ObjectKey> key;
   base::Duration waited{};
   {
-    std::unique_lock lock(state_->mutex);
+    base::Lock lock(state_->mutex);
     for (;;) {
       if (stop.stop_requested()) {
         state_->pass_on();
@@ -576,7 +577,7 @@ std::optional<kube::ObjectKey> WorkQueue::take(const std::stop_token& stop, Serv
 }
 
 bool WorkQueue::reserve(const kube::ObjectKey& key, int permits, Urgency urgency) {
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   const auto found = state_->entries.find(key);
   if (found == state_->entries.end() || !found->second.in_work) return true;
   Entry& entry = found->second;
@@ -621,7 +622,7 @@ void WorkQueue::done(const kube::ObjectKey& key, const Next& next) {
   }
   base::Duration worked{};
   {
-    const std::lock_guard lock(state_->mutex);
+    const base::Lock lock(state_->mutex);
     const auto found = state_->entries.find(key);
     if (found == state_->entries.end() || !found->second.in_work) return;
     Entry& entry = found->second;
@@ -649,7 +650,7 @@ void WorkQueue::done(const kube::ObjectKey& key, const Next& next) {
 }
 
 std::size_t WorkQueue::depth() const {
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   return state_->ready;
 }
 
@@ -657,7 +658,7 @@ std::map<Lane::Health, WorkQueue::LaneLoad> WorkQueue::lane_loads() const {
   std::map<Health, LaneLoad> loads{
       {Health::answering, {}}, {Health::unproven, {}}, {Health::failing, {}}};
   const base::MonotonicTime now = executor_.now();
-  const std::lock_guard lock(state_->mutex);
+  const base::Lock lock(state_->mutex);
   const Lane* before = nullptr;  // one lane may have tracks in several namespaces, side by side
   for (const auto& [place, track] : state_->tracks) {
     if (!track->lane) continue;
@@ -678,7 +679,7 @@ std::map<Lane::Health, WorkQueue::LaneLoad> WorkQueue::lane_loads() const {
 // Each report reads the depth anew and they come one by one, so the last one is right.
 void WorkQueue::report_depth() {
   if (!metrics_.depth) return;
-  const std::lock_guard one_report(state_->report_mutex);
+  const base::Lock one_report(state_->report_mutex);
   metrics_.depth(depth());
 }
 

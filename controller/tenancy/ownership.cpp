@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "base/fingerprint.h"
+#include "base/mutex.h"
 
 namespace quay_rotator::tenancy {
 
@@ -164,7 +165,7 @@ Owners::Claimed Owners::claimed(const Claim& claim) {
 
 std::vector<kube::ObjectKey> Owners::claim(const Claim& claim) {
   Claimed next = claimed(claim);
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto found = claims_.find(claim.key);
   if (found != claims_.end() && next.since && found->second.since == next.since &&
       found->second.way == next.way) {
@@ -176,7 +177,7 @@ std::vector<kube::ObjectKey> Owners::claim(const Claim& claim) {
 }
 
 std::vector<kube::ObjectKey> Owners::release(const kube::ObjectKey& key) {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return replace(key, std::nullopt);
 }
 
@@ -235,7 +236,7 @@ std::vector<kube::ObjectKey> Owners::replace(const kube::ObjectKey& key,
 }
 
 Owners::Standing Owners::standing(const kube::ObjectKey& key) const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   Standing result;
   const auto claim = claims_.find(key);
   if (claim == claims_.end()) return result;
@@ -260,7 +261,7 @@ Owners::Standing Owners::standing(const kube::ObjectKey& key) const {
 }
 
 std::uint64_t Owners::steps() const {
-  const std::lock_guard lock(mutex_);
+  const base::Lock lock(mutex_);
   return steps_;
 }
 

@@ -13,7 +13,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,6 +22,7 @@
 #include <vector>
 
 #include "api/robot_token_rotation.h"
+#include "base/mutex.h"
 #include "base/time.h"
 #include "kube/object.h"
 
@@ -130,10 +130,10 @@ class Owners {
   [[nodiscard]] const Seat* first(const Robot& robot) const;
   [[nodiscard]] std::optional<kube::ObjectKey> owner_of(const Robot& robot) const;
 
-  mutable std::mutex mutex_;
-  Claims claims_;  // its nodes do not move: seats_ points to them
-  std::set<Seat, BySeniority> seats_;
-  mutable std::uint64_t steps_ = 0;
+  mutable base::Mutex mutex_;
+  Claims claims_ GUARDED_BY(mutex_);  // its nodes do not move: seats_ points to them
+  std::set<Seat, BySeniority> seats_ GUARDED_BY(mutex_);
+  mutable std::uint64_t steps_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace quay_rotator::tenancy

@@ -1,9 +1,9 @@
 #include "simulation/process.h"
 
 #include <algorithm>
-#include <mutex>
 #include <utility>
 
+#include "base/mutex.h"
 #include "simulation/border.h"
 
 namespace quay_rotator::simulation {
@@ -16,7 +16,7 @@ class Process::ProcessSignal final : public base::Signal {
   }
   ~ProcessSignal() override { process_.signals_.erase(signal_.get()); }
 
-  bool wait_until(std::unique_lock<std::mutex>& lock, base::MonotonicTime deadline,
+  bool wait_until(base::Lock& lock, base::MonotonicTime deadline,
                   const std::stop_token& stop) override {
     const Border border(Border::Side::world);
     process_.end_if_dead();
@@ -60,8 +60,8 @@ void Process::unfreeze() {
 
 void Process::thaw() {
   const Border border(Border::Side::world);
-  std::mutex mine;
-  std::unique_lock lock(mine);
+  base::Mutex mine;
+  base::Lock lock(mine);
   while (frozen() && !dead_) asleep_->wait_until(lock, frozen_until_, {});
   end_if_dead();
 }
@@ -75,8 +75,8 @@ bool Process::sleep_until(base::MonotonicTime time, const std::stop_token& stop)
 
 bool Process::travel_until(base::MonotonicTime time, const std::stop_token& stop) {
   end_if_dead();
-  std::mutex mine;
-  std::unique_lock lock(mine);
+  base::Mutex mine;
+  base::Lock lock(mine);
   while (asleep_->wait_until(lock, time, stop)) end_if_dead();
   end_if_dead();
   return !stop.stop_requested();

@@ -1,7 +1,6 @@
 #include "simulation/schedule.h"
 
 #include <algorithm>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/group.h"
+#include "base/mutex.h"
 
 namespace quay_rotator::simulation {
 
@@ -140,8 +140,8 @@ class Life {
     }
     restart_the_dead();
     if (now >= end) return false;
-    std::mutex mine;
-    std::unique_lock lock(mine);
+    base::Mutex mine;
+    base::Lock lock(mine);
     changed_->wait_until(lock, std::min(next, now + minutes(1)), {});
     while (!entered_.empty()) {
       State& state = *std::exchange(entered_.back(), nullptr);

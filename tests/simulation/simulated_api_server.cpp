@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <mutex>
 #include <utility>
 
 #include "api/group.h"
+#include "base/mutex.h"
 
 namespace quay_rotator::simulation {
 
@@ -129,7 +129,7 @@ struct SimulatedApiServer::Watch {
   bool cut = false;
   bool mute = false;
   bool over = false;
-  std::mutex mutex;  // for the signal's sake
+  base::Mutex mutex;  // for the signal's sake
   std::unique_ptr<base::Signal> signal;
 
   [[nodiscard]] bool sees(const Object& object) const {
@@ -466,7 +466,7 @@ tl::expected<std::optional<std::string>, http::Error> SimulatedApiServer::next_p
         watch.mute || strikes(dice_, faults.watch_mute, FaultKind::watch_mute, message, caller);
     return R"({"type":")" + std::string(type) + R"(","object":)" + object + "}\n";
   };
-  std::unique_lock lock(watch.mutex);
+  base::Lock lock(watch.mutex);
   for (;;) {
     const base::MonotonicTime now = caller.now();
     if (watch.cut) {

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::testing {
 
 using base::Duration;
@@ -57,8 +59,7 @@ class VirtualExecutor::VirtualSignal final : public base::Signal {
  public:
   explicit VirtualSignal(VirtualExecutor& executor) : executor_(executor) {}
 
-  bool wait_until(std::unique_lock<std::mutex>& lock, MonotonicTime deadline,
-                  const std::stop_token& stop) override {
+  bool wait_until(base::Lock& lock, MonotonicTime deadline, const std::stop_token& stop) override {
     lock.unlock();
     executor_.wait(this, "a signal", deadline, stop);
     lock.lock();  // free: nobody hands the baton over with a mutex held

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "http/beast/answer.h"
 #include "http/beast/connection.h"
 #include "http/origin.h"
@@ -89,13 +90,13 @@ class BeastTransport final : public Transport {
   Response finish(Held connection, Answer& answer, Response response);
 
   const std::shared_ptr<const Origin> origin_;
-  std::mutex mutex_;
+  base::Mutex mutex_;
   std::vector<Held> idle_;  // the longest idle first
 };
 
 BeastTransport::Held BeastTransport::take_idle() {
   std::vector<Held> expired;  // closed outside of the lock
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   const auto first_usable =
       std::ranges::find_if(idle_, [limit = now() - idle_connection_limit](const Held& connection) {
         return connection->idle_since > limit;
@@ -181,7 +182,7 @@ Response BeastTransport::finish(Held connection, Answer& answer, Response respon
   response.headers = answer.take_headers();
   if (!answer.keeps_connection()) return response;
   connection->idle_since = now();
-  const std::scoped_lock lock(mutex_);
+  const base::Lock lock(mutex_);
   if (idle_.size() < idle_connections) idle_.push_back(std::move(connection));
   return response;
 }

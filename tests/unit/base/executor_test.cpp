@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::base {
 namespace {
 
@@ -13,7 +15,7 @@ using namespace std::chrono_literals;
 class SystemExecutor : public testing::Test {
  protected:
   std::unique_ptr<Executor> executor_ = make_system_executor();
-  std::mutex mutex_;
+  Mutex mutex_;
   std::unique_ptr<Signal> signal_ = executor_->make_signal();
 };
 
@@ -46,7 +48,7 @@ TEST_F(SystemExecutor, SignalWakesEveryWaiter) {
   int waiting = 0;
   bool go = false;
   const auto wait = [&](const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     ++waiting;
     signal_->notify_all();
     while (!go) ASSERT_TRUE(signal_->wait_until(lock, MonotonicTime::max(), stop));
@@ -54,7 +56,7 @@ TEST_F(SystemExecutor, SignalWakesEveryWaiter) {
   const auto first = executor_->spawn("first", wait);
   const auto second = executor_->spawn("second", wait);
   {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     while (waiting < 2) ASSERT_TRUE(signal_->wait_until(lock, MonotonicTime::max(), {}));
     go = true;
   }
@@ -64,7 +66,7 @@ TEST_F(SystemExecutor, SignalWakesEveryWaiter) {
 }
 
 TEST_F(SystemExecutor, WaitEndsAtTheDeadlineAndAtAStop) {
-  std::unique_lock lock(mutex_);
+  Lock lock(mutex_);
   const MonotonicTime deadline = executor_->now() + 1ms;
   EXPECT_FALSE(signal_->wait_until(lock, deadline, {}));
   EXPECT_GE(executor_->now(), deadline);
@@ -77,7 +79,7 @@ TEST_F(SystemExecutor, WaitEndsAtTheDeadlineAndAtAStop) {
 TEST_F(SystemExecutor, StopWakesAWaiter) {
   bool ended = false;
   const auto thread = executor_->spawn("waiter", [&](const std::stop_token& stop) {
-    std::unique_lock lock(mutex_);
+    Lock lock(mutex_);
     while (signal_->wait_until(lock, MonotonicTime::max(), stop)) {
     }
     ended = true;
@@ -92,7 +94,7 @@ TEST_F(SystemExecutor, DrawsDifferentNumbersFromAnyThread) {
   const auto draw = [&](const std::stop_token&) {
     for (int i = 0; i < 100; ++i) {
       const std::uint64_t number = executor_->random();
-      const std::lock_guard lock(mutex_);
+      const Lock lock(mutex_);
       numbers.insert(number);
     }
   };

@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/mutex.h"
 #include "support/temporary_folder.h"
 
 namespace quay_rotator::kube {
@@ -56,7 +57,7 @@ class ShiftedExecutor final : public base::Executor {
    public:
     ShiftedSignal(std::unique_ptr<base::Signal> real, const std::atomic<base::Duration>& shift)
         : real_(std::move(real)), shift_(shift) {}
-    bool wait_until(std::unique_lock<std::mutex>& lock, base::MonotonicTime deadline,
+    bool wait_until(base::Lock& lock, base::MonotonicTime deadline,
                     const std::stop_token& stop) override {
       return real_->wait_until(lock, deadline - shift_.load(), stop);
     }

@@ -1,7 +1,6 @@
 #include "runtime/work_queue.h"
 
 #include <atomic>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -10,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
 #include "support/virtual_executor.h"
 
 namespace quay_rotator::runtime {
@@ -254,7 +254,7 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
   for (int lane = 0; lane < 3; ++lane) lanes.push_back(std::make_shared<Lane>());
   lanes.back()->set_rate_limit(1e6, 1);
 
-  std::mutex mutex;
+  base::Mutex mutex;
   std::set<std::string> in_work;
   std::set<std::string> unseen;
   bool twice = false;
@@ -269,7 +269,7 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
           continue;
         }
         {
-          const std::lock_guard lock(mutex);
+          const base::Lock lock(mutex);
           twice = twice || !in_work.insert(taken->name).second;
           unseen.erase(taken->name);
         }
@@ -277,7 +277,7 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
           queue.add_after_failure(*taken, Urgency::normal);
         }
         {
-          const std::lock_guard lock(mutex);
+          const base::Lock lock(mutex);
           in_work.erase(taken->name);
           signal->notify_all();
         }
@@ -288,13 +288,13 @@ TEST(WorkQueueThreadsTest, NoKeyIsWithTwoWorkersAndNoneIsLost) {
   for (int addition = 0; addition < additions; ++addition) {
     const std::string name = std::to_string(addition % keys);
     {
-      const std::lock_guard lock(mutex);
+      const base::Lock lock(mutex);
       unseen.insert(name);
     }
     queue.add(key(name), static_cast<Urgency>(addition % 3), lanes[addition % lanes.size()]);
   }
   {
-    std::unique_lock lock(mutex);
+    base::Lock lock(mutex);
     const auto deadline = executor->now() + 60s;
     while (!unseen.empty() && executor->now() < deadline) {
       signal->wait_until(lock, deadline, {});

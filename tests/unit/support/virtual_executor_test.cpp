@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/mutex.h"
+
 namespace quay_rotator::testing {
 namespace {
 
@@ -77,13 +79,13 @@ TEST(VirtualExecutor, SleepersWakeInTheOrderOfTheirDeadlines) {
 
 TEST(VirtualExecutor, SignalWakesItsWaitersAndNobodyElse) {
   VirtualExecutor executor(4);
-  std::mutex mutex;
+  base::Mutex mutex;
   const auto signal = executor.make_signal();
   const auto other = executor.make_signal();
   int woken = 0;
   const auto wait_on = [&](Signal& which) {
     return executor.spawn("waiter", [&](const std::stop_token& stop) {
-      std::unique_lock lock(mutex);
+      base::Lock lock(mutex);
       while (which.wait_until(lock, MonotonicTime::max(), stop)) ++woken;
     });
   };
@@ -92,7 +94,7 @@ TEST(VirtualExecutor, SignalWakesItsWaitersAndNobodyElse) {
   const auto third = wait_on(*other);
   executor.settle();
   {
-    const std::lock_guard lock(mutex);
+    const base::Lock lock(mutex);
     signal->notify_all();
   }
   executor.settle();
@@ -102,9 +104,9 @@ TEST(VirtualExecutor, SignalWakesItsWaitersAndNobodyElse) {
 
 TEST(VirtualExecutor, WaitEndsAtTheDeadlineAndAtAStop) {
   VirtualExecutor executor(5);
-  std::mutex mutex;
+  base::Mutex mutex;
   const auto signal = executor.make_signal();
-  std::unique_lock lock(mutex);
+  base::Lock lock(mutex);
   const MonotonicTime deadline = executor.now() + 5s;
   EXPECT_FALSE(signal->wait_until(lock, deadline, {}));
   EXPECT_EQ(executor.now(), deadline);
