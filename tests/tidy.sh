@@ -31,7 +31,7 @@ list=$(tr '\n' '\0' <<<"$commands" | xargs -0 -n 1 -P "$(nproc)" bash -euo pipef
 [ -n "$list" ] || exit 0
 mapfile -t files < <(cut -d ' ' -f 2 <<<"$list" | sort -u)
 # clang does not know some of g++'s options and warnings.
-if run-clang-tidy -quiet -j "$(nproc)" -p build -extra-arg=-Wno-unknown-warning-option \
+if run-clang-tidy -quiet -j "$(nproc)" -p build -extra-arg=-Wno-unknown-warning-option -extra-arg=-Wthread-safety \
   "${files[@]/%/$}" >build/tidy.log 2>/dev/null; then
   (cd "$good" && cut -d ' ' -f 1 <<<"$list" | xargs touch)
   exit 0

@@ -60,7 +60,7 @@ struct Controllers::Parts {
     election.reset();
     std::vector<std::unique_ptr<runtime::Reflector>> ending;
     {
-      const std::lock_guard lock(reflectors_mutex);
+      const base::Lock lock(reflectors_mutex);
       ending.swap(reflectors);
     }
     while (!ending.empty()) ending.pop_back();
@@ -125,7 +125,7 @@ struct Controllers::Parts {
 
   // To all of them: what one object proves is true of the whole storage.
   void note_lost_history() {
-    const std::lock_guard lock(reflectors_mutex);
+    const base::Lock lock(reflectors_mutex);
     for (const auto& reflector : reflectors) reflector->on_lost_history();
   }
 

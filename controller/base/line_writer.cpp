@@ -57,7 +57,7 @@ bool LineWriter::flush(Duration limit) {
   const MonotonicTime deadline = executor_.now() + limit;
   const std::stop_token never;
   Lock lock(mutex_);
-  const auto all_written = [this] { return lines_.empty() && !writing_; };
+  const auto all_written = [this]() REQUIRES(mutex_) { return lines_.empty() && !writing_; };
   while (!all_written() && changed_->wait_until(lock, deadline, never)) continue;
   return all_written();
 }

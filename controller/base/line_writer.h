@@ -45,9 +45,9 @@ class LineWriter {
 
  private:
   void run(const std::stop_token& stop);
-  void drop_oldest();
+  void drop_oldest() REQUIRES(mutex_);
   // The oldest line, after what is missing before it.
-  std::string take();
+  std::string take() REQUIRES(mutex_);
   // False when the descriptor refuses it or the end has come.
   bool write_whole(std::string_view text, const std::stop_token& stop) const;
   [[nodiscard]] bool is_over(const std::stop_token& stop) const;
@@ -65,7 +65,8 @@ class LineWriter {
   std::uint64_t dropped_ GUARDED_BY(mutex_) = 0;
   std::uint64_t untold_ GUARDED_BY(mutex_) =
       0;  // dropped, all before lines_, and no gap has said so
-  MonotonicTime end_ GUARDED_BY(mutex_) = MonotonicTime::max();
+  // Set before the stop is requested, and looked at after.
+  MonotonicTime end_ = MonotonicTime::max();
   std::unique_ptr<Thread> thread_;
 };
 

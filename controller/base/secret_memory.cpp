@@ -65,9 +65,9 @@ class Arena {
   static std::size_t index(std::size_t size) { return std::bit_width(size / smallest); }
 
   Mutex mutex_;
-  std::array<Free*, sizes + 1> free_{};
-  char* chunk_ = nullptr;
-  std::size_t left_ = 0;
+  std::array<Free*, sizes + 1> free_ GUARDED_BY(mutex_){};
+  char* chunk_ GUARDED_BY(mutex_) = nullptr;
+  std::size_t left_ GUARDED_BY(mutex_) = 0;
 };
 
 // Never destroyed: secrets live until the process ends.

@@ -107,10 +107,9 @@ class Newcomers {
     std::string robot;
     bool operator==(const Place&) const = default;
   };
-  // All with the mutex held.
-  void leave(const kube::ObjectKey& rotation);
-  ReadList begin(const Of& of, Group& group, const Session& session);
-  Robot* robot_of(const Of& of, std::string_view full_name);
+  void leave(const kube::ObjectKey& rotation) REQUIRES(mutex_);
+  ReadList begin(const Of& of, Group& group, const Session& session) REQUIRES(mutex_);
+  Robot* robot_of(const Of& of, std::string_view full_name) REQUIRES(mutex_);
   static void sweep(Group& group, base::MonotonicTime now);
   static void part(Group& group, Robot& robot);
 

@@ -214,9 +214,9 @@ class Link final : public HandshakeObserver {
 
  private:
   base::Mutex mutex_;
-  std::shared_ptr<Exchange> exchange_;
-  Socket* socket_ = nullptr;
-  std::optional<bool> dropping_;  // what that socket was told
+  std::shared_ptr<Exchange> exchange_ GUARDED_BY(mutex_);
+  Socket* socket_ GUARDED_BY(mutex_) = nullptr;
+  std::optional<bool> dropping_ GUARDED_BY(mutex_);  // what that socket was told
 };
 
 // Before anything is written to a connection of the pool: one that the server has closed, or on
@@ -249,13 +249,13 @@ class Outstanding {
   }
   void await_none() {
     base::Lock lock(mutex_);
-    changed_.wait_for(lock, drain_limit, [this] { return count_ == 0; });
+    changed_.wait_for(lock, drain_limit, [this]() REQUIRES(mutex_) { return count_ == 0; });
   }
 
  private:
   base::Mutex mutex_;
   std::condition_variable_any changed_;
-  int count_ = 0;
+  int count_ GUARDED_BY(mutex_) = 0;
 };
 
 class Counted {
@@ -486,7 +486,7 @@ class CpprestTransport final : public Transport {
   const std::shared_ptr<base::ByteBudget> budget_;  // of all transports
   const std::shared_ptr<Outstanding> outstanding_ = std::make_shared<Outstanding>();
   base::Mutex mutex_;
-  std::vector<std::unique_ptr<Client>> idle_;  // the longest idle first
+  std::vector<std::unique_ptr<Client>> idle_ GUARDED_BY(mutex_);  // the longest idle first
 };
 
 CpprestTransport::~CpprestTransport() {

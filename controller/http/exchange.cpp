@@ -154,8 +154,9 @@ Exchange::Wake Exchange::wait(base::MonotonicTime deadline, const std::stop_toke
   while (true) {
     const bool metered = meter_ != nullptr;
     const auto until = metered ? std::min(deadline, now() + meter_interval) : deadline;
-    changed_.wait_until(lock, stop, until,
-                        [&] { return ready() || metered != (meter_ != nullptr); });
+    changed_.wait_until(lock, stop, until, [&]() REQUIRES(mutex_) {
+      return ready() || metered != (meter_ != nullptr);
+    });
     // An answer that is there counts even when the deadline has passed meanwhile.
     if (ready()) return Wake::event;
     if (stop.stop_requested()) return Wake::stopped;
@@ -166,9 +167,9 @@ Exchange::Wake Exchange::wait(base::MonotonicTime deadline, const std::stop_toke
 
 Exchange::Wake Exchange::await_open(base::MonotonicTime deadline, const std::stop_token& stop) {
   if (interest_ == Interest::pieces) {
-    return wait(deadline, stop, [this] { return opened_ || ended(); });
+    return wait(deadline, stop, [this]() REQUIRES(mutex_) { return opened_ || ended(); });
   }
-  const Wake wake = wait(deadline, stop, [this] {
+  const Wake wake = wait(deadline, stop, [this]() REQUIRES(mutex_) {
     return (finished_ && released_) || failure_ || too_large_ || cut_;
   });
   const base::Lock lock(mutex_);
@@ -176,7 +177,7 @@ Exchange::Wake Exchange::await_open(base::MonotonicTime deadline, const std::sto
 }
 
 Exchange::Wake Exchange::await_end(base::MonotonicTime deadline, const std::stop_token& stop) {
-  return wait(deadline, stop, [this] { return ended(); });
+  return wait(deadline, stop, [this]() REQUIRES(mutex_) { return ended(); });
 }
 
 Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicTime deadline,
@@ -187,7 +188,8 @@ Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicT
     taken_ = 0;
     deadline = std::min(deadline, last_bytes_ + idle_limit);
   }
-  const Wake wake = wait(deadline, stop, [this] { return !received_.empty() || held_ || ended(); });
+  const Wake wake = wait(
+      deadline, stop, [this]() REQUIRES(mutex_) { return !received_.empty() || held_ || ended(); });
   std::optional<Held> held;
   {
     const base::Lock lock(mutex_);
@@ -207,7 +209,8 @@ Exchange::Wake Exchange::await_piece(base::Duration idle_limit, base::MonotonicT
 }
 
 bool Exchange::await_release() {
-  return wait(now() + release_limit, {}, [this] { return released_; }) == Wake::event;
+  return wait(now() + release_limit, {}, [this]() REQUIRES(mutex_) { return released_; }) ==
+         Wake::event;
 }
 
 bool Exchange::leave() {

@@ -113,16 +113,19 @@ class Exchange {
   template <class Ready>
   Wake wait(base::MonotonicTime deadline, const std::stop_token& stop, Ready ready);
 
-  // With the lock.
-  [[nodiscard]] bool is_error() const { return status_ != 0 && status_ / 100 != 2; }
-  [[nodiscard]] std::size_t limit() const { return is_error() ? limits_.error_body : limits_.body; }
-  [[nodiscard]] bool ended() const { return finished_ || too_large_ || cut_; }
+  [[nodiscard]] bool is_error() const REQUIRES(mutex_) {
+    return status_ != 0 && status_ / 100 != 2;
+  }
+  [[nodiscard]] std::size_t limit() const REQUIRES(mutex_) {
+    return is_error() ? limits_.error_body : limits_.body;
+  }
+  [[nodiscard]] bool ended() const REQUIRES(mutex_) { return finished_ || too_large_ || cut_; }
   // So many bytes in all; false when there is no room for them.
-  bool afford(std::size_t bytes);
-  void add_wire_bytes(std::size_t bytes);
-  void read_meter();
-  [[nodiscard]] bool may_begin() const;
-  void wake();
+  bool afford(std::size_t bytes) REQUIRES(mutex_);
+  void add_wire_bytes(std::size_t bytes) REQUIRES(mutex_);
+  void read_meter() REQUIRES(mutex_);
+  [[nodiscard]] bool may_begin() const REQUIRES(mutex_);
+  void wake() REQUIRES(mutex_);
 
   const Limits limits_;
   const Interest interest_;

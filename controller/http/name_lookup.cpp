@@ -21,8 +21,8 @@ constexpr std::size_t most_addresses = 16;  // the answer is whoever runs the zo
 struct Lookup {
   base::Mutex mutex;
   std::condition_variable_any changed;
-  bool done = false;
-  std::vector<Address> addresses;
+  bool done GUARDED_BY(mutex) = false;
+  std::vector<Address> addresses GUARDED_BY(mutex);
 };
 
 std::vector<Address> ask(const std::string& host) {
@@ -70,7 +70,8 @@ NameLookup look_up(const std::string& host, base::MonotonicTime deadline,
     return {};
   }
   base::Lock lock(lookup->mutex);
-  if (lookup->changed.wait_until(lock, stop, deadline, [&] { return lookup->done; })) {
+  if (lookup->changed.wait_until(lock, stop, deadline,
+                                 [&]() REQUIRES(lookup->mutex) { return lookup->done; })) {
     return {NameLookup::End::done, std::move(lookup->addresses)};
   }
   return {stop.stop_requested() ? NameLookup::End::stopped : NameLookup::End::timeout, {}};

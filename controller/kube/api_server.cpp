@@ -101,8 +101,8 @@ class ApiServer::FollowingTransport final : public http::Transport {
   ApiServer& server_;
   const std::string path_;
   base::Mutex mutex_;
-  Version version_;
-  std::shared_ptr<http::Transport> transport_;
+  Version version_ GUARDED_BY(mutex_);
+  std::shared_ptr<http::Transport> transport_ GUARDED_BY(mutex_);
 };
 
 ApiServer::ApiServer(Configuration configuration, Load load, http::TransportFactory& transports,

@@ -73,8 +73,9 @@ class FileCredentials final : public Credentials {
   const std::string path_;
   base::Executor& executor_;
   base::Mutex mutex_;
-  SecretString token_;
-  std::optional<base::MonotonicTime> read_again_;  // nothing: there is no usable token
+  SecretString token_ GUARDED_BY(mutex_);
+  std::optional<base::MonotonicTime> read_again_
+      GUARDED_BY(mutex_);  // nothing: there is no usable token
 };
 
 }  // namespace

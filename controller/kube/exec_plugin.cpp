@@ -90,8 +90,8 @@ class ExecCredentials final : public Credentials {
         .dump(-1, ' ', false, json::error_handler_t::replace);
   }
 
-  // Unless a run is under way.
-  void start(base::Lock& lock) {
+  // Unless a run is under way. With the mutex held, which it lets go of meanwhile.
+  void start(base::Lock& lock) UNCHECKED_LOCKING {
     if (running_) return;
     running_ = true;
     auto ended = std::exchange(thread_, nullptr);
@@ -106,7 +106,8 @@ class ExecCredentials final : public Credentials {
     thread_ = std::move(thread);
   }
 
-  void wait_for_end(std::uint64_t before, base::MonotonicTime deadline, base::Lock& lock) {
+  void wait_for_end(std::uint64_t before, base::MonotonicTime deadline, base::Lock& lock)
+      REQUIRES(mutex_) {
     const std::stop_token never;
     while (ended_ == before && changed_->wait_until(lock, deadline, never)) continue;
   }
@@ -135,8 +136,7 @@ class ExecCredentials final : public Credentials {
     return credential;
   }
 
-  // With the mutex held.
-  void take(base::Expected<ExecCredential> credential) {
+  void take(base::Expected<ExecCredential> credential) REQUIRES(mutex_) {
     constexpr base::Duration try_again = 30s;
     const base::MonotonicTime now = executor_.now();
     running_ = false;
@@ -167,15 +167,15 @@ class ExecCredentials final : public Credentials {
 
   mutable base::Mutex mutex_;
   std::unique_ptr<base::Signal> changed_;  // a run has ended
-  bool running_ = false;
-  std::uint64_t ended_ = 0;     // runs
-  std::optional<Error> error_;  // of the last run
-  std::optional<ExecCredential> held_;
-  bool refused_ = false;  // what is held was, with 401
-  base::MonotonicTime renewed_{};
-  base::MonotonicTime renew_{};
-  base::MonotonicTime expires_{};
-  std::uint64_t certificates_ = 0;
+  bool running_ GUARDED_BY(mutex_) = false;
+  std::uint64_t ended_ GUARDED_BY(mutex_) = 0;     // runs
+  std::optional<Error> error_ GUARDED_BY(mutex_);  // of the last run
+  std::optional<ExecCredential> held_ GUARDED_BY(mutex_);
+  bool refused_ GUARDED_BY(mutex_) = false;  // what is held was, with 401
+  base::MonotonicTime renewed_ GUARDED_BY(mutex_){};
+  base::MonotonicTime renew_ GUARDED_BY(mutex_){};
+  base::MonotonicTime expires_ GUARDED_BY(mutex_){};
+  std::uint64_t certificates_ GUARDED_BY(mutex_) = 0;
   std::unique_ptr<base::Thread> thread_;  // of the latest run
 };
 

@@ -131,9 +131,9 @@ struct Election::Driver {
   std::string last_trouble;
 
   mutable base::Mutex mutex;
-  ElectionState state;  // written by the election's thread under the mutex
-  bool over = false;    // lost or released: never leading again
-  bool lost = false;
+  ElectionState state;                  // written by the election's thread under the mutex
+  bool over GUARDED_BY(mutex) = false;  // lost or released: never leading again
+  bool lost GUARDED_BY(mutex) = false;
   std::function<void()> lost_callback;
   std::unique_ptr<base::Signal> changed;
 

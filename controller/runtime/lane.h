@@ -47,7 +47,7 @@ class Lane {
   void release(int permits);
 
  private:
-  void spend(base::MonotonicTime now);
+  void spend(base::MonotonicTime now) REQUIRES(mutex_);
 
   mutable base::Mutex mutex_;
   Health health_ GUARDED_BY(mutex_) = Health::unproven;

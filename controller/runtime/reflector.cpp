@@ -42,9 +42,9 @@ struct Reflector::Driver {
   std::atomic<bool> synced = false;
   std::atomic<base::Duration::rep> heard_at = 0;  // from the API server, that all is well
   mutable base::Mutex mutex;
-  std::string trouble;
-  bool lost_history = false;   // somebody has proof
-  std::stop_source interrupt;  // of the watch
+  std::string trouble GUARDED_BY(mutex);
+  bool lost_history GUARDED_BY(mutex) = false;   // somebody has proof
+  std::stop_source interrupt GUARDED_BY(mutex);  // of the watch
 
   void run(const std::stop_token& stop);
   void list(const ReflectorState::ListPage& action, const std::stop_token& stop);
@@ -106,7 +106,7 @@ std::string Reflector::stuck() const {
 void Reflector::on_lost_history() {
   std::stop_source interrupt;
   {
-    const std::lock_guard lock(driver_->mutex);
+    const base::Lock lock(driver_->mutex);
     driver_->lost_history = true;
     interrupt = driver_->interrupt;
   }
@@ -114,7 +114,7 @@ void Reflector::on_lost_history() {
 }
 
 bool Reflector::Driver::take_lost_history() {
-  const std::lock_guard lock(mutex);
+  const base::Lock lock(mutex);
   interrupt = {};
   return std::exchange(lost_history, false);
 }
@@ -209,7 +209,7 @@ void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::st
   WatchOutcome outcome;
   std::stop_source interrupted;
   {
-    const std::lock_guard lock(mutex);
+    const base::Lock lock(mutex);
     interrupted = interrupt;
   }
   const std::stop_callback stopped(stop, [&interrupted] { interrupted.request_stop(); });

@@ -247,20 +247,20 @@ class Store {
     const char* after = nullptr;  // in objects_, where it stays while change_mutex_ is held
   };
 
-  // All but erase_if() and notify() with the mutex held.
-  kube::Packed pack(const T& object) {
+  kube::Packed pack(const T& object) REQUIRES(mutex_) {
     kube::Packer packer(objects_.texts());
     object.pack(packer);
     return packer.take();
   }
-  [[nodiscard]] Pointer unpack(const char* packed) const {
+  [[nodiscard]] Pointer unpack(const char* packed) const REQUIRES(mutex_) {
     if (packed == nullptr) return nullptr;
     auto object = std::make_shared<T>();
     kube::Unpacker unpacker(packed, objects_.texts());
     object->unpack(unpacker);
     return object;
   }
-  [[nodiscard]] bool is_newer(const kube::ObjectMeta& meta, const kube::Packed& held) const {
+  [[nodiscard]] bool is_newer(const kube::ObjectMeta& meta, const kube::Packed& held) const
+      REQUIRES(mutex_) {
     return kube::compare_resource_versions(meta.resource_version,
                                            objects_.meta(held).resource_version) > 0;
   }
@@ -284,7 +284,7 @@ class Store {
   }
   // A watch tells in order: what is older than the last deletion that it told of, and not here, is
   // gone.
-  [[nodiscard]] bool is_gone(const kube::ObjectMeta& meta) const {
+  [[nodiscard]] bool is_gone(const kube::ObjectMeta& meta) const REQUIRES(mutex_) {
     for (const std::string& watched : {std::string(), meta.key.name_space}) {
       const auto erased = erased_at_.find(watched);
       if (erased != erased_at_.end() &&
@@ -294,7 +294,7 @@ class Store {
     }
     return false;
   }
-  void mark_all(const std::vector<kube::Packed>& listed) {
+  void mark_all(const std::vector<kube::Packed>& listed) REQUIRES(mutex_) {
     for (const kube::Packed& object : listed) {
       const auto found = objects_.find(objects_.meta(object).key);
       if (found) kube::mark(objects_[*found], true);
@@ -302,7 +302,7 @@ class Store {
   }
   // What was not listed, and may not stay.
   void take_unlisted(const std::string& name_space, const std::string& version,
-                     const Judge& may_stay, std::vector<Change>& changes) {
+                     const Judge& may_stay, std::vector<Change>& changes) REQUIRES(mutex_) {
     for (std::size_t place = 0; place < objects_.size();) {
       const kube::Packed& object = objects_[place];
       const kube::ObjectMeta meta = objects_.meta(object);
@@ -318,7 +318,7 @@ class Store {
   void put_listed(kube::Packed object,
                   const std::function<bool(const kube::ObjectMeta& held,
                                            const kube::ObjectMeta& given)>& may_replace,
-                  std::vector<Change>& changes) {
+                  std::vector<Change>& changes) REQUIRES(mutex_) {
     const kube::ObjectMeta meta = objects_.meta(object);
     const auto found = objects_.find(meta.key);
     if (found && !may_replace(objects_.meta(objects_[*found]), meta)) {
@@ -337,8 +337,8 @@ class Store {
   // By the namespace that is watched ("": all): version of the last deletion that was told.
   std::map<std::string, std::string> erased_at_ GUARDED_BY(mutex_);
   std::map<std::string, std::string> reached_
-      GUARDED_BY(mutex_);  // by a writer's namespace: what it has told of
-  std::vector<Listener> listeners_ GUARDED_BY(mutex_);
+      GUARDED_BY(mutex_);            // by a writer's namespace: what it has told of
+  std::vector<Listener> listeners_;  // complete before the first change
 };
 
 // Decodes objects into a Store that it does not own. Several writers, each with a namespace of its

@@ -118,35 +118,38 @@ struct WorkQueue::State {
   base::Executor& executor;
   const Shares shares;
   base::Mutex mutex;
-  Entries entries;  // its nodes do not move: all that follows points to them
-  Track laneless;
-  std::map<std::pair<const Lane*, std::string>, std::unique_ptr<Track>> tracks;
-  std::array<std::list<Track*>, 4> turns;  // those with ready keys; whose turn it is comes first
-  std::size_t ready = 0;
-  std::map<Ticket, Node*> delayed;
-  std::map<Ticket, Track*> promises;
-  std::vector<Node*> working;
-  std::uint64_t arrivals = 0;
-  Urgency least = Urgency::initial;   // that is handed out
-  std::vector<Idle*> idle;            // the one that came last is woken first
-  const Idle* timekeeper = nullptr;   // the one of them that waits for what is due next …
-  base::MonotonicTime keeps_until{};  // … which was then
-  std::vector<std::unique_ptr<base::Signal>> signals;  // that no worker uses
+  Entries entries GUARDED_BY(mutex);  // its nodes do not move: all that follows points to them
+  Track laneless GUARDED_BY(mutex);
+  std::map<std::pair<const Lane*, std::string>, std::unique_ptr<Track>> tracks GUARDED_BY(mutex);
+  std::array<std::list<Track*>, 4> turns
+      GUARDED_BY(mutex);  // those with ready keys; whose turn it is comes first
+  std::size_t ready GUARDED_BY(mutex) = 0;
+  std::map<Ticket, Node*> delayed GUARDED_BY(mutex);
+  std::map<Ticket, Track*> promises GUARDED_BY(mutex);
+  std::vector<Node*> working GUARDED_BY(mutex);
+  std::uint64_t arrivals GUARDED_BY(mutex) = 0;
+  Urgency least GUARDED_BY(mutex) = Urgency::initial;  // that is handed out
+  std::vector<Idle*> idle GUARDED_BY(mutex);           // the one that came last is woken first
+  const Idle* timekeeper GUARDED_BY(mutex) =
+      nullptr;  // the one of them that waits for what is due next …
+  base::MonotonicTime keeps_until GUARDED_BY(mutex){};                   // … which was then
+  std::vector<std::unique_ptr<base::Signal>> signals GUARDED_BY(mutex);  // that no worker uses
   base::Mutex report_mutex;
 
   // -- Tracks
 
-  Track& track_of(const std::shared_ptr<Lane>& lane, const std::string& name_space) {
+  Track& track_of(const std::shared_ptr<Lane>& lane, const std::string& name_space)
+      REQUIRES(mutex) {
     auto& track = tracks[{lane.get(), name_space}];
     if (!track) track = std::make_unique<Track>(Track{.lane = lane});
     return *track;
   }
-  Node& node_of(const kube::ObjectKey& key) {
+  Node& node_of(const kube::ObjectKey& key) REQUIRES(mutex) {
     Node& node = *entries.try_emplace(key).first;
     if (node.second.track == nullptr) node.second.track = &laneless;
     return node;
   }
-  void move_to(Node& node, Track& track) {
+  void move_to(Node& node, Track& track) REQUIRES(mutex) {
     Track* const before = node.second.track;
     if (before == &track) return;
     const bool filed = node.second.ready.has_value();
@@ -159,11 +162,11 @@ struct WorkQueue::State {
     if (filed) file(node);
     if (before != &laneless && --before->keys == 0) drop(*before, node.first.name_space);
   }
-  void drop(Track& track, const std::string& name_space) {
+  void drop(Track& track, const std::string& name_space) REQUIRES(mutex) {
     withdraw_promise(track);
     tracks.erase({track.lane.get(), name_space});
   }
-  void drop_if_idle(Node& node) {
+  void drop_if_idle(Node& node) REQUIRES(mutex) {
     const Entry& entry = node.second;
     if (!entry.ready && !entry.delayed && !entry.in_work && entry.failures == 0 &&
         entry.track == &laneless) {
@@ -173,7 +176,7 @@ struct WorkQueue::State {
 
   // -- What is ready
 
-  void file(Node& node) {
+  void file(Node& node) REQUIRES(mutex) {
     Entry& entry = node.second;
     Track& track = *entry.track;
     if (entry.wants > 0) {
@@ -186,7 +189,7 @@ struct WorkQueue::State {
     ++ready;
     if (entry.ready->urgency <= least) wake(entry.ready->urgency);
   }
-  void unfile(Node& node) {
+  void unfile(Node& node) REQUIRES(mutex) {
     Entry& entry = node.second;
     Track& track = *entry.track;
     if (entry.wants > 0) {
@@ -200,7 +203,7 @@ struct WorkQueue::State {
   }
 
   // `since` is when it became due, which is before now for one whose delay has run out.
-  void make_ready(Node& node, base::MonotonicTime since, Urgency urgency) {
+  void make_ready(Node& node, base::MonotonicTime since, Urgency urgency) REQUIRES(mutex) {
     Entry& entry = node.second;
     if (entry.in_work) {
       auto& again = entry.in_work->again;
@@ -222,23 +225,23 @@ struct WorkQueue::State {
 
   // -- Permits
 
-  void promise(Track& track, int permits, base::MonotonicTime now) {
+  void promise(Track& track, int permits, base::MonotonicTime now) REQUIRES(mutex) {
     const base::MonotonicTime time = track.lane->reserve(permits, now);
     track.promise = Track::Promise{{time, ++arrivals}, permits};
     promises.emplace(track.promise->ticket, &track);
     wake_timekeeper(track.promise->ticket.first);
   }
-  void withdraw_promise(Track& track) {
+  void withdraw_promise(Track& track) REQUIRES(mutex) {
     if (!track.promise) return;
     track.lane->release(track.promise->permits);
     forget_promise(track);
   }
-  void forget_promise(Track& track) {
+  void forget_promise(Track& track) REQUIRES(mutex) {
     promises.erase(track.promise->ticket);
     track.promise.reset();
   }
   // What was promised becomes the permits of a run that needs so many.
-  void accept_promise(Track& track, int permits, base::MonotonicTime now) {
+  void accept_promise(Track& track, int permits, base::MonotonicTime now) REQUIRES(mutex) {
     if (permits > track.promise->permits) {
       track.lane->reserve(permits - track.promise->permits, now);  // later ones wait for these
     } else {
@@ -246,7 +249,7 @@ struct WorkQueue::State {
     }
     forget_promise(track);
   }
-  void grant(Track& track, base::MonotonicTime now) {
+  void grant(Track& track, base::MonotonicTime now) REQUIRES(mutex) {
     Node& node = *track.line.begin()->second;
     Entry& entry = node.second;
     const int permits = entry.wants;
@@ -258,7 +261,7 @@ struct WorkQueue::State {
     file(node);
   }
   // It is not the lane's any more, or not there.
-  void give_back(Entry& entry) {
+  void give_back(Entry& entry) REQUIRES(mutex) {
     entry.wants = 0;
     entry.in_line.reset();
     if (entry.permits == 0) return;
@@ -269,12 +272,12 @@ struct WorkQueue::State {
 
   // -- Time
 
-  void undelay(Entry& entry) {
+  void undelay(Entry& entry) REQUIRES(mutex) {
     if (!entry.delayed) return;
     delayed.erase(entry.delayed->ticket);
     entry.delayed.reset();
   }
-  void add_at(Node& node, base::MonotonicTime time, Urgency urgency) {
+  void add_at(Node& node, base::MonotonicTime time, Urgency urgency) REQUIRES(mutex) {
     Entry& entry = node.second;
     if (entry.delayed) {
       time = std::min(time, entry.delayed->ticket.first);
@@ -285,7 +288,7 @@ struct WorkQueue::State {
     delayed.emplace(entry.delayed->ticket, &node);
     if (delayed.begin()->second == &node) wake_timekeeper(time);
   }
-  void promote_due(base::MonotonicTime now) {
+  void promote_due(base::MonotonicTime now) REQUIRES(mutex) {
     while (!delayed.empty() && delayed.begin()->first.first <= now) {
       Node& node = *delayed.begin()->second;
       const Waiting due = *node.second.delayed;
@@ -297,7 +300,7 @@ struct WorkQueue::State {
       if (!track.line.empty() && !track.granted) grant(track, now);
     }
   }
-  [[nodiscard]] base::MonotonicTime next_time(base::MonotonicTime now) const {
+  [[nodiscard]] base::MonotonicTime next_time(base::MonotonicTime now) const REQUIRES(mutex) {
     // An hour stands for ever: a time that every clock can represent.
     base::MonotonicTime time = now + std::chrono::hours(1);
     if (!delayed.empty()) time = std::min(time, delayed.begin()->first.first);
@@ -311,7 +314,7 @@ struct WorkQueue::State {
 
   // -- Shares
 
-  [[nodiscard]] std::vector<Holder> holders(base::MonotonicTime now) const {
+  [[nodiscard]] std::vector<Holder> holders(base::MonotonicTime now) const REQUIRES(mutex) {
     std::vector<Holder> result;
     result.reserve(working.size());
     for (const Node* node : working) {
@@ -325,7 +328,7 @@ struct WorkQueue::State {
     return result;
   }
   [[nodiscard]] bool has_share(const Lane& lane, const std::string& name_space, Health health,
-                               const std::vector<Holder>& all) const {
+                               const std::vector<Holder>& all) const REQUIRES(mutex) {
     int of_lane = 0;
     int of_name_space = 0;
     int doubtful = 0;  // of the namespace
@@ -344,7 +347,7 @@ struct WorkQueue::State {
   }
 
   // Whether another run that nobody waits for may begin.
-  [[nodiscard]] bool has_room_for_young(base::MonotonicTime now) const {
+  [[nodiscard]] bool has_room_for_young(base::MonotonicTime now) const REQUIRES(mutex) {
     const auto young = std::ranges::count_if(working, [now](const Node* node) {
       const InWork& work = *node->second.in_work;
       return work.taken_as >= Urgency::normal && now - work.since < youth;
@@ -352,7 +355,7 @@ struct WorkQueue::State {
     return young < shares.young;
   }
 
-  Node* pop(Serves serves, base::MonotonicTime now) {
+  Node* pop(Serves serves, base::MonotonicTime now) REQUIRES(mutex) {
     const std::size_t last = index(serves == Serves::ledgers ? Urgency::outage : least);
     std::optional<std::vector<Holder>> all;
     for (std::size_t urgency = 0; urgency <= last; ++urgency) {
@@ -382,7 +385,7 @@ struct WorkQueue::State {
     }
     return nullptr;
   }
-  void begin(Node& node, Health health, base::MonotonicTime now) {
+  void begin(Node& node, Health health, base::MonotonicTime now) REQUIRES(mutex) {
     Entry& entry = node.second;
     entry.in_work = std::make_unique<InWork>(InWork{
         now, now - entry.ready->ticket.first, entry.track->lane, health, entry.ready->urgency});
@@ -396,21 +399,21 @@ struct WorkQueue::State {
     working.push_back(&node);
     undelay(entry);
   }
-  void next_in_line(Track& track, base::MonotonicTime now) {
+  void next_in_line(Track& track, base::MonotonicTime now) REQUIRES(mutex) {
     if (track.line.empty() || track.promise || track.granted) return;
     promise(track, track.line.begin()->second->second.wants, now);
   }
 
   // -- Workers
 
-  [[nodiscard]] std::optional<Urgency> most_urgent() const {
+  [[nodiscard]] std::optional<Urgency> most_urgent() const REQUIRES(mutex) {
     for (std::size_t urgency = 0; urgency <= index(least); ++urgency) {
       if (!turns[urgency].empty()) return static_cast<Urgency>(urgency);
     }
     return std::nullopt;
   }
-  void wake(Urgency urgency) {
-    const auto wake_one = [this](Serves serves) {
+  void wake(Urgency urgency) REQUIRES(mutex) {
+    const auto wake_one = [this](Serves serves) REQUIRES(mutex) {
       const auto found = std::find_if(idle.rbegin(), idle.rend(), [&](const Idle* each) {
         return each->serves == serves && !each->woken;
       });
@@ -423,12 +426,12 @@ struct WorkQueue::State {
     if (urgency == Urgency::outage) wake_one(Serves::ledgers);
     wake_one(Serves::everything);
   }
-  void wake_timekeeper(base::MonotonicTime time) {
+  void wake_timekeeper(base::MonotonicTime time) REQUIRES(mutex) {
     if (timekeeper == nullptr || time >= keeps_until) return;
     timekeeper->signal->notify_all();
   }
   // Whoever stops waiting leaves nothing behind that only they were to look for.
-  void pass_on() {
+  void pass_on() REQUIRES(mutex) {
     if (const auto urgency = most_urgent()) wake(*urgency);
     if (timekeeper != nullptr || idle.empty()) return;
     if (delayed.empty() && promises.empty()) return;
@@ -436,8 +439,8 @@ struct WorkQueue::State {
     idle.back()->woken = true;
     idle.back()->signal->notify_all();
   }
-  void sleep(base::Lock& lock, base::MonotonicTime now, Serves serves,
-             const std::stop_token& stop) {
+  void sleep(base::Lock& lock, base::MonotonicTime now, Serves serves, const std::stop_token& stop)
+      REQUIRES(mutex) {
     if (signals.empty()) signals.push_back(executor.make_signal());
     std::unique_ptr<base::Signal> signal = std::move(signals.back());
     signals.pop_back();

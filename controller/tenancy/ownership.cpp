@@ -198,7 +198,7 @@ std::vector<kube::ObjectKey> Owners::replace(const kube::ObjectKey& key,
   const auto found = claims_.find(key);
   // Only those who claim a robot that is left or one that is entered can be touched.
   std::vector<std::pair<Robot, std::optional<kube::ObjectKey>>> before;
-  const auto remember = [&](const Claimed& claimed) {
+  const auto remember = [&](const Claimed& claimed) REQUIRES(mutex_) {
     for (std::size_t name = 0; name < claimed.count; ++name) {
       const Robot& robot = claimed.names.at(name).robot;
       const auto same = [&](const auto& other) { return other.first == robot; };

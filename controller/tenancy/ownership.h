@@ -125,10 +125,11 @@ class Owners {
   static Robot robot_of(std::string_view quay_digest, std::string_view full_name);
   static Claimed claimed(const Claim& claim);
   static void add(Claimed& claimed, Robot robot, Rank if_proven);
-  // All with the mutex held. A null claim releases.
-  std::vector<kube::ObjectKey> replace(const kube::ObjectKey& key, std::optional<Claimed> claim);
-  [[nodiscard]] const Seat* first(const Robot& robot) const;
-  [[nodiscard]] std::optional<kube::ObjectKey> owner_of(const Robot& robot) const;
+  // A null claim releases.
+  std::vector<kube::ObjectKey> replace(const kube::ObjectKey& key, std::optional<Claimed> claim)
+      REQUIRES(mutex_);
+  [[nodiscard]] const Seat* first(const Robot& robot) const REQUIRES(mutex_);
+  [[nodiscard]] std::optional<kube::ObjectKey> owner_of(const Robot& robot) const REQUIRES(mutex_);
 
   mutable base::Mutex mutex_;
   Claims claims_ GUARDED_BY(mutex_);  // its nodes do not move: seats_ points to them

@@ -91,7 +91,7 @@ class BeastTransport final : public Transport {
 
   const std::shared_ptr<const Origin> origin_;
   base::Mutex mutex_;
-  std::vector<Held> idle_;  // the longest idle first
+  std::vector<Held> idle_ GUARDED_BY(mutex_);  // the longest idle first
 };
 
 BeastTransport::Held BeastTransport::take_idle() {
