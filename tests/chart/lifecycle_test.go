@@ -14,7 +14,8 @@ import (
 	"quayrotator.dev/tests/environment/environmenttest"
 )
 
-// previous is the chart as it was last released, or last changed before there were releases.
+// previous is the chart as it was last released, or last changed before there were releases; but with
+// definitions that the program works with: before a first release they change without conversion.
 const previous = "testdata/quay-rotator-0.1.0.tgz"
 
 // An operator runs as the pods of the release's Deployment would: with their arguments and the rights of

@@ -5,11 +5,11 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <stop_token>
 #include <string>
 
 #include "base/executor.h"
+#include "base/mutex.h"
 
 namespace quay_rotator::fuzz {
 
@@ -45,7 +45,7 @@ class InlineExecutor final : public base::Executor {
   };
   class NobodyWaits final : public base::Signal {
    public:
-    bool wait_until(std::unique_lock<std::mutex>& /*lock*/, base::MonotonicTime /*deadline*/,
+    bool wait_until(base::Lock& /*lock*/, base::MonotonicTime /*deadline*/,
                     const std::stop_token& /*stop*/) override {
       return false;
     }

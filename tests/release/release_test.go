@@ -260,7 +260,8 @@ func TestEveryCommandOfThePage(t *testing.T) {
 		t.Fatalf("docs/verify.md has hardly any commands:\n%s", script.String())
 	}
 	commands := strings.NewReplacer("docker://registry.example.com/", "docker://"+address+"/", "-amd64.spdx", "-"+runtime.GOARCH+".spdx", "make release ", "make release PLATFORMS="+runtime.GOARCH+" ").Replace(script.String())
-	if _, err := exec.LookPath(filepath.Join(helm, "helm")); err != nil {
+	_, noHelm := exec.LookPath(filepath.Join(helm, "helm"))
+	if noHelm != nil {
 		t.Log("without helm, whose commands are left out: build/helm is made by make test")
 		commands = regexp.MustCompile(`(?m)^helm (?:.*\\\n)*.*\n`).ReplaceAllString(commands, "")
 	}
@@ -272,7 +273,7 @@ func TestEveryCommandOfThePage(t *testing.T) {
 			t.Errorf("nothing says %q:\n%s", one, said)
 		}
 	}
-	if strings.Contains(commands, "helm") {
+	if noHelm == nil {
 		if want := "image: \"registry.example.com/quay-rotator@" + digest + "\""; !strings.Contains(strings.ReplaceAll(said, "'", "\""), want) {
 			t.Errorf("nothing says %s:\n%s", want, said)
 		}
