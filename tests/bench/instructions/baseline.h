@@ -24,8 +24,9 @@ using Counts = std::map<std::string, Count>;
 Counts read_counts(std::istream& lines);
 void write_counts(std::ostream& lines, const Counts& counts);
 
-// Prints how each phase compares, and where one has grown by more than a tenth. False when one has,
-// or has no baseline.
+// Prints how each phase compares, and where one has grown by more than a tenth. False when one has
+// more than doubled, or has no
+// baseline: every feature moves the counts, and a number is no reason not to have it.
 bool compare(std::ostream& out, const Counts& before, const Counts& now);
 
 }  // namespace quay_rotator::bench

@@ -27,14 +27,18 @@ TEST(Baseline, IsReadAsItWasWritten) {
   EXPECT_EQ(read.at("rotation").functions, before.at("rotation").functions);
 }
 
-TEST(Baseline, ToleratesATenth) {
+TEST(Baseline, ToleratesATenthInSilence) {
   EXPECT_THAT(outcome({{"rotation", {1100, {}}}}, true), Not(HasSubstr("where it grew")));
 }
 
-TEST(Baseline, SaysWhereMoreThanATenthWent) {
+TEST(Baseline, ToleratesADouble) {
+  EXPECT_THAT(outcome({{"rotation", {2000, {}}}}, true), HasSubstr("where it grew"));
+}
+
+TEST(Baseline, SaysWhereMoreThanADoubleWent) {
   const std::string text = outcome(
       {{"rotation",
-        {1101,
+        {2001,
          {{"quay_rotator::kube::parse", 501}, {"malloc", 90}, {"quay_rotator::kube::copy", 100}}}}},
       false);
   EXPECT_THAT(text, HasSubstr("100             0           100  quay_rotator::kube::copy"));

@@ -1,6 +1,6 @@
 // instructions --baseline=FILE [--update] [--where] PHASE=UNITS:DUMP…
 // Compares callgrind's dumps with the baseline, or writes that; exits with 1 when a phase has grown
-// by more than a tenth. --where: tells where the instructions of each phase went.
+// to more than the double. --where: tells where the instructions of each phase went.
 #include <algorithm>
 #include <fstream>
 #include <iomanip>
