@@ -113,8 +113,8 @@ ExistingSecret ExistingSecret::of(const nlohmann::json& live, const DesiredSecre
   const auto* annotations = base::find(live, "metadata.annotations");
   existing.uid = base::string_or(live, "metadata.uid", "").value_or("");
   existing.resource_version = base::string_or(live, "metadata.resourceVersion", "").value_or("");
-  existing.owner =
-      api::owner_named(text_of(annotations, api::owner_annotation), desired.key.name_space);
+  existing.owner = api::owner_named(text_of(annotations, api::owner_annotation),
+                                    text_of(base::find(live, "metadata"), "namespace"));
   existing.docker_config = text_of(&live, "type") == api::docker_config_type;
   existing.immutable = base::bool_or(live, "immutable", false).value_or(false);
   existing.take_over_allowed =

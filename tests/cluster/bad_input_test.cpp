@@ -581,8 +581,8 @@ TEST_F(BadInput, AStatusThatMakesNoSense) {
   const json no_ledger{{"rotation", json::object()}};
   EXPECT_THAT(patch(nonsense).output, HasSubstr("should match"));
   EXPECT_THAT(patch(robots({{"role", "Twin"}}, nullptr)).output, HasSubstr("Unsupported value"));
-  EXPECT_THAT(patch(robots({}, active)).output, HasSubstr("Duplicate value"));
-  EXPECT_THAT(patch(robots({}, {{"name", "acme+other"}, {"role", "Active"}})).output,
+  EXPECT_THAT(patch(robots(json::object(), active)).output, HasSubstr("Duplicate value"));
+  EXPECT_THAT(patch(robots(json::object(), {{"name", "acme+other"}, {"role", "Active"}})).output,
               HasSubstr("at most one robot is Active"));
   EXPECT_THAT(patch({{"next", {{"reason", nullptr}}}}).output, HasSubstr("Required value"));
   EXPECT_THAT(patch(no_ledger).output, HasSubstr("Required value"));
