@@ -109,7 +109,7 @@ Packed Packer::take() {
   }
   own_.clear();
   shared_.clear();
-  repeated_.clear();
+  kept_text.clear();
   return packed;
 }
 

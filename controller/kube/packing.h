@@ -85,11 +85,11 @@ class Archive {
   }
   // A text that is, most likely, the one that was given here before it.
   void repeated(auto& one) {
-    bool again = one == repeated_;
+    bool again = one == kept_text;
     self().number(again);
-    if (again) return set(one, repeated_);
+    if (again) return set(one, kept_text);
     self().text(one);
-    repeated_ = one;
+    kept_text = one;
   }
   // A number of which every bit is as likely.
   void digest(auto& number) { self().bits(number); }
@@ -193,7 +193,7 @@ class Archive {
   }
 
  protected:
-  std::string repeated_;
+  std::string kept_text;
 };
 
 // Not synchronized; `pool` must outlive it.

@@ -1,7 +1,5 @@
 #include "rotation/wake.h"
 
-#include <utility>
-
 #include "connection/session.h"
 
 namespace quay_rotator::rotation {
@@ -28,7 +26,7 @@ Urgency urgency(const api::RobotTokenRotation* before, const api::RobotTokenRota
 
 }  // namespace
 
-Wake::Wake(WakeParts parts) : parts_(std::move(parts)) {
+Wake::Wake(WakeParts parts) : parts_(parts) {
   parts_.rotations.add_listener([this](const auto& before, const auto& after, auto cause) {
     on_rotation(before, after, cause);
   });
