@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <set>
+#include <utility>
 
 #include "api/status_patch.h"
 #include "api/visitors.h"
@@ -299,8 +300,7 @@ const RobotStatus* RobotTokenRotationStatus::active() const {
 }
 
 RobotStatus* RobotTokenRotationStatus::active() {
-  const auto found = std::ranges::find(robots, RobotRole::active, &RobotStatus::role);
-  return found == robots.end() ? nullptr : &*found;
+  return const_cast<RobotStatus*>(std::as_const(*this).active());
 }
 
 std::string RobotTokenRotationStatus::active_name() const {
