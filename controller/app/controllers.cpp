@@ -273,7 +273,7 @@ struct Controllers::Parts {
   rotation::Teller teller{status, events, knowledge.memories, with.executor, with.log};
   rotation::Performer performer{{caches, knowledge, workforce.rotations(), sessions, newcomers,
                                  runner, status, teller, metrics, with.executor, with.log}};
-  rotation::Reconciler reconciler{{caches, knowledge, performer, teller, pruner, status, metrics,
+  rotation::Reconciler reconciler{{caches, knowledge, performer, teller, pruner, metrics,
                                    with.executor, with.log, with.after_step}};
   rotation::Wake wake{{rotations, connections, secrets, caches, knowledge, newcomers,
                        workforce.rotations(), workforce.lanes(), metrics, with.executor}};

@@ -18,7 +18,7 @@ std::optional<api::RotationReason> wanted(const View& view, std::optional<base::
 // A target was right once and is not any more, though neither the spec nor Quay has changed.
 bool is_damaged(const View& view) {
   const api::RobotTokenRotationStatus& status = view.rotation.status;
-  return !view.targets_current && !view.drifted && status.conditions.is_true("Published") &&
+  return !view.targets_current() && !view.drifted && status.conditions.is_true("Published") &&
          status.targets.failing.empty() && status.observed_generation == view.rotation.generation;
 }
 
@@ -50,7 +50,7 @@ Decision maintain(const View& view) {
     if (view.mark != tenancy::Mark::ours) return {WriteMark{}, Why::unmarked};
     return {Work{Goal::rotate, *reason}, Why::due};
   }
-  if (!view.targets_current) return {Work{}, Why::targets_differ};
+  if (!view.targets_current()) return {Work{}, Why::targets_differ};
   if (view.drifted) return {Work{}, Why::quay_differs};
   if (rotation.spec.verify == api::VerifyLevel::login && !view.troubled() &&
       !status.conditions.is_true("Verified")) {

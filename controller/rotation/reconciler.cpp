@@ -61,7 +61,7 @@ Next Reconciler::rest(const View& view, const Rest& rest, const Memory& memory,
   const api::RobotTokenRotation& rotation = view.rotation;
   const kube::ObjectKey& key = rotation.meta.key;
   if (rotation.deleting) return {};
-  if (view.former_targets) {
+  if (has_former_targets(parts_.caches, parts_.knowledge.secrets, view)) {
     const auto problems = parts_.pruner.prune(rotation, view.targets, stop);
     if (!problems.empty()) {
       parts_.log.warning("cannot delete a former target",
@@ -131,17 +131,10 @@ Next Reconciler::await_caches(const api::RobotTokenRotation& rotation, const Sig
 }
 
 Next Reconciler::mark(const View& view, const std::stop_token& stop) {
-  const kube::ObjectKey& key = view.rotation.meta.key;
-  const auto written = parts_.status.patch(
-      key, tenancy::marking(view.rotation, parts_.knowledge.sight.cluster(), view.now), stop);
+  const Next next =
+      parts_.teller.mark(view.rotation, parts_.knowledge.sight.cluster(), view.now, stop);
   if (parts_.after_step) parts_.after_step("mark");
-  if (written || written.error().kind == kube::Error::Kind::conflict ||
-      written.error().kind == kube::Error::Kind::not_found) {
-    return {};  // the change brings the key back
-  }
-  parts_.log.warning("cannot mark the resource",
-                     {{"resource", key.text()}, {"error", kube::explain(written.error())}});
-  return Next::failed();
+  return next;
 }
 
 Next Reconciler::failed(const kube::ObjectKey& key, const std::string& exception) {

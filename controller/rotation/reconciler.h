@@ -12,7 +12,6 @@
 #include "rotation/teller.h"
 #include "rotation/view.h"
 #include "runtime/metrics.h"
-#include "runtime/status_writer.h"
 #include "runtime/work_queue.h"
 #include "target/prune.h"
 
@@ -25,7 +24,6 @@ struct ReconcilerParts {
   Performer& performer;
   Teller& teller;
   target::Pruner& pruner;
-  runtime::StatusWriter<api::RobotTokenRotation>& status;
   runtime::Metrics& metrics;
   base::Executor& executor;
   base::Log log;

@@ -2,6 +2,10 @@
 
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
+#include "tenancy/cluster_mark.h"
+
 namespace quay_rotator::rotation {
 
 runtime::Urgency urgency_of(const api::RobotTokenRotation& rotation) {
@@ -20,16 +24,24 @@ runtime::Next Teller::report(const api::RobotTokenRotation& rotation, const Stat
                              const std::stop_token& stop) {
   api::RobotTokenRotation written = rotation;
   const auto answer = status_.write(written, update.status, stop);
-  if (answer) {
-    announce(written, update.notices, stop);
+  if (!answer) return refused(rotation.meta.key, "cannot write the status", answer.error());
+  announce(written, update.notices, stop);
+  return {};
+}
+
+runtime::Next Teller::mark(const api::RobotTokenRotation& rotation, const std::string& cluster,
+                           base::WallTime now, const std::stop_token& stop) {
+  const kube::ObjectKey& key = rotation.meta.key;
+  const auto answer = status_.patch(key, tenancy::marking(rotation, cluster, now), stop);
+  return answer ? runtime::Next{} : refused(key, "cannot mark the resource", answer.error());
+}
+
+runtime::Next Teller::refused(const kube::ObjectKey& rotation, const std::string& what,
+                              const kube::Error& error) {
+  if (error.kind == kube::Error::Kind::conflict || error.kind == kube::Error::Kind::not_found) {
     return {};
   }
-  if (answer.error().kind == kube::Error::Kind::conflict ||
-      answer.error().kind == kube::Error::Kind::not_found) {
-    return {};  // the change that was faster brings the key back
-  }
-  log_.warning("cannot write the status",
-               {{"resource", rotation.meta.key.text()}, {"error", kube::explain(answer.error())}});
+  log_.warning(what, {{"resource", rotation.text()}, {"error", kube::explain(error)}});
   return runtime::Next::failed();
 }
 

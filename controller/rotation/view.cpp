@@ -9,17 +9,6 @@ namespace quay_rotator::rotation {
 
 namespace {
 
-bool has_former_targets(const Caches& caches, const OwnedSecrets& owned,
-                        const api::RobotTokenRotation& rotation,
-                        const std::vector<target::DesiredSecret>& targets) {
-  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return false;
-  const auto current = std::ranges::count_if(targets, [&](const target::DesiredSecret& target) {
-    const auto cached = caches.secrets.find(target.key);
-    return cached && cached->owner == rotation.meta.key;
-  });
-  return owned.of(rotation.meta.key) > current;
-}
-
 std::vector<target::Finding> stale_of(const Caches& caches, const api::RobotTokenRotation& rotation,
                                       const std::vector<target::DesiredSecret>& targets) {
   std::vector<target::Finding> stale;
@@ -40,6 +29,10 @@ bool are_current(const api::RobotTokenRotation& rotation,
 }
 
 }  // namespace
+
+bool View::targets_current() const {
+  return are_current(rotation, targets, stale);
+}
 
 kube::ObjectKey connection_of(const api::RobotTokenRotation& rotation) {
   return {rotation.meta.key.name_space, rotation.spec.connection};
@@ -71,6 +64,16 @@ bool are_current(const Caches& caches, const api::RobotTokenRotation& rotation,
   return are_current(rotation, targets, stale_of(caches, rotation, targets));
 }
 
+bool has_former_targets(const Caches& caches, const OwnedSecrets& owned, const View& view) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  if (rotation.spec.deletion_policy == api::DeletionPolicy::retain) return false;
+  const auto current = std::ranges::count_if(view.targets, [&](const auto& target) {
+    const auto cached = caches.secrets.find(target.key);
+    return cached && cached->owner == rotation.meta.key;
+  });
+  return owned.of(rotation.meta.key) > current;
+}
+
 std::string inputs_of(const Caches& caches, const api::RobotTokenRotation& rotation) {
   std::string inputs =
       rotation.meta.uid + " " + std::to_string(rotation.generation) + " " + rotation.rotate_request;
@@ -89,8 +92,6 @@ View look(const Caches& caches, const Knowledge& knowledge, const api::RobotToke
   view.owner = standing.owner;
   view.targets = targets_of(caches, rotation);
   view.stale = stale_of(caches, rotation, view.targets);
-  view.targets_current = are_current(rotation, view.targets, view.stale);
-  view.former_targets = has_former_targets(caches, knowledge.secrets, rotation, view.targets);
   view.drifted = memory.drifted();
   view.watched = memory.watches(now) && memory.next_watch() <= now;
   view.quay = caches.findings.of(connection_of(rotation), rotation.spec.robot.organization);

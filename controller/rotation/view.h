@@ -38,10 +38,6 @@ struct View {
   base::WallTime leading_since{};
   // The other resource that owns the robot.
   std::optional<kube::ObjectKey> owner = std::nullopt;
-  // By the cache every target holds the token of the status …
-  bool targets_current = false;
-  // … and Secrets that are targets no more are still there, and to be deleted.
-  bool former_targets = false;
   // What is wrong with the targets, where they and the token are known.
   std::vector<target::Finding> stale = {};
   // The organization's list shows another token than the status, or no such robot.
@@ -66,6 +62,8 @@ struct View {
   // What its Secrets should be; empty while its connection is not known.
   std::vector<target::DesiredSecret> targets = {};
 
+  // By the cache every target holds the token of the status.
+  [[nodiscard]] bool targets_current() const;
   // Only a person can make Quay tell its robots again: what would ask it for a verification waits.
   [[nodiscard]] bool troubled() const { return quay && quay->trouble && quay->trouble->lasting; }
 };
@@ -82,6 +80,8 @@ std::vector<target::DesiredSecret> targets_of(const Caches& caches,
                                               const api::RobotTokenRotation& rotation);
 bool are_current(const Caches& caches, const api::RobotTokenRotation& rotation,
                  const std::vector<target::DesiredSecret>& targets);
+// Secrets that are targets no more are still there, and to be deleted.
+bool has_former_targets(const Caches& caches, const OwnedSecrets& owned, const View& view);
 // What a person can change to end a back-off early, as a text that differs when it was changed.
 std::string inputs_of(const Caches& caches, const api::RobotTokenRotation& rotation);
 

@@ -26,10 +26,13 @@ api::RobotTokenRotation settled() {
   return rotation;
 }
 
+// Of a target.
+const target::Finding damage{{"team", "pull"}, target::Finding::What::missing, ""};
+
 View input(const api::RobotTokenRotation& rotation, base::Duration after = seconds(1)) {
   View result{rotation, start + std::chrono::duration_cast<std::chrono::microseconds>(after),
               start};
-  result.targets_current = true;
+  result.targets.resize(1);
   result.proven = true;
   result.ownership_known = true;
   result.mark = tenancy::Mark::ours;
@@ -150,7 +153,7 @@ TEST(Plan, WithTheMarkOfAnotherClusterNothingIsDone) {
   rotation.rotate_request = "today";
   View foreign = input(rotation, hours(5));
   foreign.mark = tenancy::Mark::foreign;
-  foreign.targets_current = false;
+  foreign.stale = {damage};
   expect_halt(plan(foreign), Why::another_cluster);
   rotation.status.rotation = api::Ledger{};
   expect_halt(plan(foreign), Why::another_cluster);
@@ -200,7 +203,7 @@ TEST(Plan, NothingIsRegeneratedBeforeAllEarlierProofsAreKnown) {
   EXPECT_TRUE(is<Rest>(plan(early)));
   rotation.rotate_request = "today";
   EXPECT_TRUE(is<Await>(plan(early)));
-  early.targets_current = false;
+  early.stale = {damage};
   expect_work(plan(early), Goal::synchronize);
   rotation.status.rotation = api::Ledger{};
   EXPECT_FALSE(work(plan(early))->may_regenerate);
@@ -213,7 +216,7 @@ TEST(Plan, AWatchedRobotIsReadAgainWhereNothingElseIsToBeDone) {
   Decision decision = plan(watched);
   expect_work(decision, Goal::synchronize);
   EXPECT_TRUE(work(decision)->watch);
-  watched.targets_current = false;
+  watched.stale = {damage};
   decision = plan(watched);
   expect_work(decision, Goal::synchronize);
   EXPECT_FALSE(work(decision)->watch) << "that is healing";
@@ -237,7 +240,7 @@ TEST(Plan, ARequestRotatesOnce) {
 TEST(Plan, DamageAndDriftAreHealedWithoutRotating) {
   const api::RobotTokenRotation rotation = settled();
   View damaged = input(rotation);
-  damaged.targets_current = false;
+  damaged.stale = {damage};
   expect_work(plan(damaged), Goal::synchronize);
   View drifted = input(rotation);
   drifted.drifted = true;
@@ -253,7 +256,7 @@ TEST(Plan, OnlyDamageIsHealed) {
     return work(decision) != nullptr && work(decision)->heals;
   };
   EXPECT_FALSE(heals());
-  damaged.targets_current = false;
+  damaged.stale = {damage};
   EXPECT_TRUE(heals());
   damaged.drifted = true;
   EXPECT_FALSE(heals()) << "Quay's token is another one";
@@ -268,7 +271,7 @@ TEST(Plan, OnlyDamageIsHealed) {
   EXPECT_FALSE(heals()) << "the token was never delivered";
   rotation.status.conditions = settled().status.conditions;
   rotation.status.conditions.remove("Verified");
-  damaged.targets_current = true;
+  damaged.stale.clear();
   EXPECT_FALSE(heals()) << "that is a verification";
 }
 
@@ -315,7 +318,7 @@ TEST(Plan, WhileOwnersAreNotKnownTokensAreAdoptedAndHealedButNotRegenerated) {
   const auto decide = [&rotation](base::Duration after, bool targets_current) {
     View result = input(rotation, after);
     result.owners_known = false;
-    result.targets_current = targets_current;
+    if (!targets_current) result.stale = {damage};
     return plan(result);
   };
   EXPECT_TRUE(is<Rest>(decide(seconds(1), true)));

@@ -147,7 +147,7 @@ class ReconcilerTest : public ::testing::Test {
                           performer_,
                           teller_,
                           pruner_,
-                          status_,
+
                           metrics_,
                           executor_,
                           log_.log(),
