@@ -7,8 +7,6 @@
 #include <unistd.h>
 #include <utility>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::base {
 
 namespace {

@@ -1,7 +1,5 @@
 #include "base/one_reader.h"
 
-#include "base/mutex.h"
-
 namespace quay_rotator::base {
 
 namespace {

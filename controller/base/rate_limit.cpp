@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::base {
 
 RateLimit::RateLimit(double per_second, int burst)

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::connection {
 
 std::set<std::string> Findings::note(const kube::ObjectKey& connection, Organizations found) {

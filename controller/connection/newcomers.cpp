@@ -1,6 +1,5 @@
 #include "connection/newcomers.h"
 
-#include "base/mutex.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::connection {

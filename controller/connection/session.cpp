@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "base/mutex.h"
 #include "tenancy/ownership.h"
 
 namespace quay_rotator::connection {

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <utility>
 
-#include "base/mutex.h"
 #include "http/origin.h"
 #include "http/tls.h"
 

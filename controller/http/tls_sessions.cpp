@@ -4,8 +4,6 @@
 #include <cstring>
 #include <utility>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::http {
 namespace {
 

@@ -4,8 +4,6 @@
 #include <optional>
 #include <string_view>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::kube {
 
 namespace {

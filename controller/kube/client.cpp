@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json.h"
-#include "base/mutex.h"
 #include "base/public_text.h"
 #include "http/line_splitter.h"
 #include "http/url.h"

@@ -4,8 +4,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::kube {
 namespace {
 

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/base64.h"
-#include "base/mutex.h"
 #include "base/secret_json.h"
 #include "http/url.h"
 #include "quay/answers.h"

@@ -5,8 +5,6 @@
 #include <cstddef>
 #include <utility>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::rotation {
 
 namespace {

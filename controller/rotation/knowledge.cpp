@@ -1,7 +1,5 @@
 #include "rotation/knowledge.h"
 
-#include "base/mutex.h"
-
 namespace quay_rotator::rotation {
 
 Memory Memories::change(const kube::ObjectKey& key, const std::function<void(Memory&)>& change) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/mutex.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {

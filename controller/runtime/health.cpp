@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::runtime {
 
 namespace {

@@ -1,7 +1,5 @@
 #include "runtime/heartbeat.h"
 
-#include "base/mutex.h"
-
 namespace quay_rotator::runtime {
 
 std::string Heartbeat::trouble(base::MonotonicTime now) const {

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/mutex.h"
-
 namespace quay_rotator::runtime {
 
 void Lane::presume(Health health) {

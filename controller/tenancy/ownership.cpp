@@ -6,7 +6,6 @@
 #include <tuple>
 
 #include "base/fingerprint.h"
-#include "base/mutex.h"
 
 namespace quay_rotator::tenancy {
 
