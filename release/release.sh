@@ -27,7 +27,17 @@ says Containerfile "the image's version" 's/.*image\.version="\([^"]*\)".*/\1/p'
 says deploy/quay-rotator.yaml "the image's tag (make generate writes it)" 's/^ *image: "\{0,1\}quay-rotator:\([^"]*\)"\{0,1\} *$/\1/p'
 says bundle/manifests/quay-rotator.clusterserviceversion.yaml "the version (make generate writes it)" 's/^  version: *//p'
 says CHANGELOG.md "the newest section" 's/^## \[\([0-9][^]]*\)\].*/\1/p'
-chart=$(sed -n 's/^version: *//p' charts/quay-rotator/Chart.yaml)
+# The chart counts its own versions: one for each content, and appVersion is part of it.
+chart_version() { sed -n 's/^version: *//p'; }
+chart=$(chart_version <charts/quay-rotator/Chart.yaml)
+sed -n "/^## \[$version\]/,/^## \[/p" CHANGELOG.md | grep -qF "with chart $chart." ||
+  { echo "release: the section $version in CHANGELOG.md does not say 'with chart $chart.': say it in its first sentence" >&2; wrong=1; }
+last=$(git describe --tags --abbrev=0 --match 'v[0-9]*' --exclude "v$version" 2>/dev/null || true)
+if [ -n "$last" ]; then
+  before=$(git show "$last:charts/quay-rotator/Chart.yaml" | chart_version)
+  [ "$before" != "$chart" ] && printf '%s\n' "$before" "$chart" | sort -CV ||
+    { echo "release: chart $chart is not later than the $before of $last: raise version in charts/quay-rotator/Chart.yaml" >&2; wrong=1; }
+fi
 [ $wrong = 0 ] || exit 1
 
 clean() {

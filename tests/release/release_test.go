@@ -202,6 +202,11 @@ func TestRefuses(t *testing.T) {
 	b.refused(t, release("v"+b.version), "which version?")
 	b.refused(t, release("9.8.7")+"SIGN=0", "CMakeLists.txt is '"+b.version+"', not 9.8.7", "appVersion in charts/quay-rotator/Chart.yaml",
 		"Containerfile", "deploy/quay-rotator.yaml", "clusterserviceversion.yaml", "CHANGELOG.md")
+	b.must(t, b.tree, "git tag v0.0.9")
+	b.refused(t, release(b.version)+"SIGN=0", "chart "+b.chart+" is not later than the "+b.chart+" of v0.0.9")
+	b.must(t, b.tree, "git tag -d v0.0.9 && sed -i 's/ with chart [0-9.]*$/ with a chart./; s/ with chart [0-9.]* / with a chart /' CHANGELOG.md")
+	b.refused(t, release(b.version)+"SIGN=0", "CHANGELOG.md does not say 'with chart "+b.chart+".'")
+	b.must(t, b.tree, "git checkout -q CHANGELOG.md")
 	b.refused(t, release(b.version), "RELEASE_KEY names no key", "SIGN=0")
 	b.refused(t, release(b.version)+"RELEASE_KEY=nobody@example.com", "gpg has no secret key 'nobody@example.com'")
 	write(t, filepath.Join(b.tree, "new-file"), "x")
