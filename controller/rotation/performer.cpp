@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "base/backoff.h"
+#include "rotation/status/delayed.h"
 
 namespace quay_rotator::rotation {
 

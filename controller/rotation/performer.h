@@ -14,6 +14,7 @@
 #include "rotation/knowledge.h"
 #include "rotation/plan.h"
 #include "rotation/run.h"
+#include "rotation/status/after_run.h"
 #include "rotation/teller.h"
 #include "rotation/view.h"
 #include "runtime/metrics.h"

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <variant>
 
+#include "rotation/status/at_rest.h"
+#include "rotation/status/delayed.h"
+#include "rotation/status/halted.h"
 #include "schedule/schedule.h"
 
 namespace quay_rotator::rotation {

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "credential/deliver.h"
-#include "rotation/status.h"
+#include "rotation/status/record.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "kube/event_recorder.h"
 #include "rotation/knowledge.h"
-#include "rotation/status.h"
+#include "rotation/status/update.h"
 #include "runtime/status_writer.h"
 #include "runtime/work_queue.h"
 

@@ -9,7 +9,10 @@
 #include "connection/material.h"
 #include "fuzz/target.h"
 #include "kube/object.h"
-#include "rotation/status.h"
+#include "rotation/status/at_rest.h"
+#include "rotation/status/delayed.h"
+#include "rotation/status/halted.h"
+#include "rotation/status/record.h"
 #include "schedule/schedule.h"
 
 namespace quay_rotator::fuzz {

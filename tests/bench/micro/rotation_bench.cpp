@@ -10,7 +10,7 @@
 #include "credential/deliver.h"
 #include "credential/regenerate.h"
 #include "rotation/plan.h"
-#include "rotation/status.h"
+#include "rotation/status/after_run.h"
 #include "schedule/schedule.h"
 #include "target/render.h"
 #include "target/target.h"

@@ -1,0 +1,161 @@
+#include "rotation/status/draft.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "rotation/status/words.h"
+#include "schedule/schedule.h"
+#include "tenancy/cluster_mark.h"
+
+namespace quay_rotator::rotation {
+
+using api::ConditionStatus;
+
+namespace {
+
+base::WallTime whole_seconds(base::WallTime time) {
+  return std::chrono::floor<std::chrono::seconds>(time);
+}
+
+}  // namespace
+
+Draft::Draft(const api::RobotTokenRotation& rotation, base::WallTime now)
+    : rotation_(rotation), now_(whole_seconds(now)) {
+  update_.status = rotation.status;
+  update_.status.observed_generation = rotation.generation;
+  // A user's robot is known in full to Quay alone.
+  const api::RobotName& robot = rotation.spec.robot;
+  if (status().active() == nullptr && !robot.organization.empty() && !rotation.invalid) {
+    active().name = robot.organization + "+" + robot.name;
+  }
+}
+
+api::RobotStatus& Draft::active() {
+  api::RobotStatus* robot = status().active();
+  return robot != nullptr ? *robot : status().robots.emplace_back();
+}
+
+void Draft::set(std::string_view type, ConditionStatus status, std::string_view reason,
+                std::string_view message) {
+  update_.status.conditions.set(type, status, reason, message, rotation_.generation, now_);
+}
+
+void Draft::ready() {
+  set("Ready", ConditionStatus::true_, "Current",
+      held_by(update_.status.targets.total) + " the robot's current token.");
+  update_.status.conditions.remove("Reconciling");
+  update_.status.conditions.remove("Stalled");
+  succeed();
+}
+
+void Draft::stalled(std::string_view reason, std::string_view message) {
+  set("Ready", ConditionStatus::false_, reason, message);
+  set("Stalled", ConditionStatus::true_, reason, message);
+  update_.status.conditions.remove("Reconciling");
+}
+
+void Draft::retrying(std::string_view reason, std::string_view message) {
+  set("Ready", ConditionStatus::false_, reason, message);
+  set("Reconciling", ConditionStatus::true_, "Retrying", message);
+  update_.status.conditions.remove("Stalled");
+}
+
+void Draft::unknown(std::string_view type, std::string_view reason, std::string_view message) {
+  if (update_.status.conditions.find(type)) set(type, ConditionStatus::unknown, reason, message);
+}
+
+void Draft::unknown(std::string_view reason, std::string_view message) {
+  for (const std::string_view type : {"Published", "Verified"}) unknown(type, reason, message);
+}
+
+void Draft::published() {
+  set("Published", ConditionStatus::true_, "AllTargetsCurrent",
+      held_by(update_.status.targets.total) + " the token that Quay holds.");
+}
+
+void Draft::unreadable() {
+  const api::Condition* ready = update_.status.conditions.find("Ready");
+  const std::string failure = ready != nullptr ? "; " + ready->message : std::string();
+  stalled("StatusUnreadable",
+          update_.status.unreadable->why +
+              ": the status cannot be read; it is mended as soon as Quay tells the token, and "
+              "nothing is regenerated until then" +
+              failure);
+}
+
+void Draft::succeed() {
+  update_.status.consecutive_failures = 0;
+  update_.status.retry_after.reset();
+}
+
+void Draft::fail(base::Duration delay) {
+  ++update_.status.consecutive_failures;
+  update_.status.retry_after = whole_seconds(now_ + std::chrono::ceil<std::chrono::seconds>(delay));
+}
+
+void Draft::claim(Claim look, const tenancy::Way& way, const std::optional<std::string>& alias) {
+  auto& ownership = update_.status.ownership;
+  if (look == Claim::read) ownership = tenancy::proven(ownership, way, alias, now_);
+  if (ownership && !tenancy::made_on(*ownership, way)) ownership = tenancy::unproven(ownership);
+  if (look == Claim::refused) ownership = tenancy::refused(ownership, now_);
+}
+
+void Draft::failing(const std::vector<target::Problem>& problems) {
+  const std::vector<api::FailingTarget>& before = rotation_.status.targets.failing;
+  std::vector<api::FailingTarget> list;
+  for (const target::Problem& problem : problems) {
+    if (list.size() == api::most_failing) break;
+    api::FailingTarget failed{.name_space = problem.object.name_space,
+                              .name = problem.object.name,
+                              .kind = problem.kind,
+                              .reason = problem.reason,
+                              .message = problem.message,
+                              .since = now_};
+    const auto same = std::ranges::find_if(before, [&](const api::FailingTarget& old) {
+      return old.kind == failed.kind && old.name_space == failed.name_space &&
+             old.name == failed.name && old.reason == failed.reason;
+    });
+    if (same != before.end()) failed.since = same->since;
+    list.push_back(std::move(failed));
+  }
+  update_.status.targets.failing = std::move(list);
+}
+
+void Draft::remember(std::string_view reason, std::string_view result,
+                     std::optional<base::Duration> outage,
+                     std::optional<base::Fingerprint> fingerprint,
+                     std::optional<base::Fingerprint> previous) {
+  auto& history = update_.status.history;
+  const bool told = !history.empty() && history.front().fingerprint == previous;
+  if (told || previous == fingerprint) previous.reset();
+  history.insert(history.begin(), {now_, status().active_name(), std::string(reason),
+                                   std::string(result), outage, fingerprint, previous});
+  if (history.size() > api::most_history) history.resize(api::most_history);
+}
+
+void Draft::notice(kube::EventType type, std::string reason, std::string note) {
+  update_.notices.push_back({type, std::move(reason), std::move(note)});
+}
+
+void Draft::warn(std::string reason, std::string note) {
+  notice(kube::EventType::warning, std::move(reason), std::move(note));
+}
+
+StatusUpdate Draft::take() {
+  if (rotation_.invalid) return take_halted();
+  api::RobotTokenRotation rotation = rotation_;
+  rotation.status = update_.status;
+  const bool wanted = rotation.status.rotation || rotation.status.has_unreadable_ledger() ||
+                      tenancy::initial_rotation_pending(rotation) ||
+                      !tenancy::open_request(rotation).empty();
+  update_.status.next = schedule::next(rotation, wanted);
+  return std::move(update_);
+}
+
+StatusUpdate Draft::take_halted() {
+  update_.status.next.reset();
+  return std::move(update_);
+}
+
+}  // namespace quay_rotator::rotation

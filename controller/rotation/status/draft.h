@@ -1,0 +1,76 @@
+// A status while it is made: what the tellers beside it write into. Pure.
+//
+// Guarantees: Ready, Reconciling and Stalled never contradict each other; times are whole seconds;
+// a condition's transition time moves only when its status does; the history and the list of
+// failing targets stay within their limits.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/robot_token_rotation.h"
+#include "base/fingerprint.h"
+#include "base/time.h"
+#include "kube/event_recorder.h"
+#include "rotation/status/update.h"
+#include "target/problem.h"
+#include "tenancy/ownership.h"
+
+namespace quay_rotator::rotation {
+
+// `rotation` must outlive it.
+class Draft {
+ public:
+  Draft(const api::RobotTokenRotation& rotation, base::WallTime now);
+
+  api::RobotTokenRotationStatus& status() { return update_.status; }
+  // The active robot; without a name where there was none.
+  api::RobotStatus& active();
+  [[nodiscard]] base::WallTime now() const { return now_; }
+
+  // --- Conditions
+  void set(std::string_view type, api::ConditionStatus status, std::string_view reason,
+           std::string_view message);
+  // Every target holds the robot's token; what was failing is over.
+  void ready();
+  // Not ready, and only a person can change that.
+  void stalled(std::string_view reason, std::string_view message);
+  // Not ready, and tried again by itself.
+  void retrying(std::string_view reason, std::string_view message);
+  // What it says was so; nobody knows whether it still is.
+  void unknown(std::string_view type, std::string_view reason, std::string_view message);
+  void unknown(std::string_view reason, std::string_view message);  // Published and Verified
+  void published();
+  // The status is not what it should be, and what would mend it has just failed.
+  void unreadable();
+
+  // --- Numbers and lists
+  void succeed();
+  void fail(base::Duration delay);
+  // What this look says of the claim to the robot; see tenancy/ownership.h.
+  enum class Claim { read, refused, unknown };
+  void claim(Claim look, const tenancy::Way& way, const std::optional<std::string>& alias);
+  // Each with the time since which it has failed so.
+  void failing(const std::vector<target::Problem>& problems);
+  void remember(std::string_view reason, std::string_view result,
+                std::optional<base::Duration> outage, std::optional<base::Fingerprint> fingerprint,
+                std::optional<base::Fingerprint> previous = {});
+
+  // --- Events
+  void notice(kube::EventType type, std::string reason, std::string note);
+  void warn(std::string reason, std::string note);
+
+  // It is left without contents by either. With what is next:
+  StatusUpdate take();
+  // As long as it stays so nothing is rotated.
+  StatusUpdate take_halted();
+
+ private:
+  const api::RobotTokenRotation& rotation_;
+  base::WallTime now_;
+  StatusUpdate update_;
+};
+
+}  // namespace quay_rotator::rotation
