@@ -412,8 +412,11 @@ Client::Call Client::list_call(const Resource& resource, const std::string& name
   query.add("continue", options.continue_token);
   // A continue token says by itself which version it continues; both together are refused.
   if (options.continue_token.empty()) {
-    query.add("resourceVersion", options.resource_version)
-        .add("resourceVersionMatch", options.not_older ? "NotOlderThan" : "");
+    query.add("resourceVersion", options.resource_version);
+    if (options.match != ListOptions::Match::any) {
+      query.add("resourceVersionMatch",
+                options.match == ListOptions::Match::exact ? "Exact" : "NotOlderThan");
+    }
   }
   Call call = Call::of("list", http::Method::get, resource, "", name_space,
                        collection_path(resource, name_space) + query.text());

@@ -6,6 +6,7 @@
 // idempotent (get, list, apply, merge patch with a resourceVersion).
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -65,8 +66,11 @@ struct ListOptions {
   std::string label_selector;
   std::string field_selector;
   std::string resource_version;  // "" is the most recent
-  bool not_older = false;        // at least that version, else an error of kind ahead
-  int limit = 500;               // 0: no paging
+  // At least that version, else an error of kind ahead; or what was at exactly that one, else an
+  // error of kind expired where it is compacted.
+  enum class Match : std::uint8_t { any, not_older, exact };
+  Match match = Match::any;
+  int limit = 500;  // 0: no paging
   std::string continue_token;
 };
 

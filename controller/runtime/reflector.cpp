@@ -178,21 +178,26 @@ void Reflector::Driver::check(const ReflectorState::Check& action, const std::st
   query.label_selector = options.label_selector;
   query.limit = 1;
   query.resource_version = action.resource_version;
-  query.not_older = true;
-  std::string name_space = options.name_space;
-  if (action.last) {
-    name_space = action.last->key.name_space;
-    query.field_selector = "metadata.name=" + action.last->key.name;
+  query.field_selector = "metadata.name=" + action.last.key.name;
+  std::optional<std::string> found;
+  const auto ask = [&](kube::ListOptions::Match match) {
+    query.match = match;
+    found.reset();
+    return client.list_each(
+        resource, action.last.key.name_space, query, stop, [&found](const nlohmann::json& item) {
+          found = base::string_or(item, "metadata.resourceVersion", "").value_or("");
+        });
+  };
+  auto page = ask(kube::ListOptions::Match::not_older);
+  const std::string reached = page ? page->resource_version : "";
+  // Of a version that is yet to come it may answer anything.
+  if (page && !kube::proves_lost_history(action.resource_version, reached)) {
+    page = ask(kube::ListOptions::Match::exact);
   }
-  std::optional<std::string> last;
-  const auto page =
-      client.list_each(resource, name_space, query, stop, [&last](const nlohmann::json& item) {
-        last = base::string_or(item, "metadata.resourceVersion", "").value_or("");
-      });
   if (stop.stop_requested()) return;
   if (page) {
     heard();
-    return state.on_checked(page->resource_version, last);
+    return state.on_checked(reached, found);
   }
   state.on_check_error(page.error(), executor.random());
   // A server that is not there yet is no trouble: the full list that follows is what it costs.

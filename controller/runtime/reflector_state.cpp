@@ -22,7 +22,7 @@ ReflectorState::Action ReflectorState::next() const {
   if (phase_ == Phase::listing) {
     return ListPage{continue_token_, limit_, continue_token_.empty(), history_};
   }
-  if (must_check_) return Check{version_, last_};
+  if (must_check_ && last_) return Check{version_, *last_};
   return Watch{version_};
 }
 
@@ -60,12 +60,8 @@ bool ReflectorState::is_news(std::string_view resource_version) const {
 
 void ReflectorState::on_checked(const std::string& resource_version,
                                 const std::optional<std::string>& last) {
-  if (kube::proves_lost_history(version_, resource_version)) return start_over();
-  if (last_ && last && kube::proves_lost_history(last_->resource_version, *last)) {
-    return start_over();
-  }
-  // Deleted meanwhile, or it was never made: a list is right in both cases.
-  if (last_ && !last && !last_->deleted) return relist();
+  const bool as_told = !last_ || (last_->deleted ? !last : last == last_->resource_version);
+  if (!as_told || kube::proves_lost_history(version_, resource_version)) return start_over();
   must_check_ = false;
 }
 
@@ -97,14 +93,14 @@ void ReflectorState::on_watch_status(int code, base::Duration lived, std::uint64
 }
 
 void ReflectorState::on_watch_end(base::Duration lived, int events, std::uint64_t random) {
-  must_check_ = true;
+  check_first();
   if (lived >= healthy_life) failures_ = 0;
   if (lived < shortest_sound_life && events == 0) back_off(random);
 }
 
 void ReflectorState::on_watch_error(const kube::Error& error, base::Duration lived,
                                     std::uint64_t random) {
-  must_check_ = true;
+  check_first();
   if (lived >= healthy_life) failures_ = 0;
   switch (error.kind) {
     case Kind::expired:
@@ -151,6 +147,11 @@ void ReflectorState::relist() {
   last_.reset();
   continue_token_.clear();
   limit_ = page_limit;
+}
+
+void ReflectorState::check_first() {
+  must_check_ = true;
+  if (!last_) relist();  // costs no more than to check would
 }
 
 void ReflectorState::start_over() {

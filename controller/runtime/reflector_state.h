@@ -8,9 +8,11 @@
 // older state, and a watch from a version that the server has not reached is silent. Before a watch
 // goes on, however the last one ended, the server is asked whether it has reached the version;
 // where it has not, or a list is older than what was seen, everything is listed to replace what is
-// held. A server that has passed that version by then looks as if nothing had happened; so the
-// object that was told of last is asked for too, which must not be older than it was. Where that
-// one was written since, the proof is left to others that read single objects (on_lost_history).
+// held. A server that has passed that version by then looks as if nothing had happened; so it is
+// asked too what it had at exactly that version of the object that was told of last, which must be
+// what was told. A kind of which nothing had been told since before the state that was put back is
+// left to others that read single objects (on_lost_history), the Lease of every two seconds above
+// all.
 //
 // Usage: perform next(), feed what happened to one of the on_… members, repeat.
 //
@@ -46,9 +48,9 @@ class ReflectorState {
     bool deleted = false;
     bool operator==(const Told&) const = default;
   };
-  struct Check {  // ask whether the server has reached that version, and for `last`
+  struct Check {  // ask whether the server has reached that version, and for `last` as it was then
     std::string resource_version;
-    std::optional<Told> last = {};  // nothing: there never was one
+    Told last;
     bool operator==(const Check&) const = default;
   };
   struct Watch {
@@ -71,7 +73,7 @@ class ReflectorState {
   // A list, or an event, told of an object.
   void on_told(Told object) { last_ = std::move(object); }
   // The server answered a check; it is at `resource_version`, and the object that was told of last
-  // at `last` (nothing: there is none).
+  // was at `last` (nothing: there was none).
   void on_checked(const std::string& resource_version, const std::optional<std::string>& last);
   void on_check_error(const kube::Error& error, std::uint64_t random);
   // An event or a bookmark with its object's version.
@@ -95,6 +97,7 @@ class ReflectorState {
   void back_off(std::uint64_t random, const std::optional<base::Duration>& retry_after = {});
   void relist();
   void start_over();
+  void check_first();
 
   Phase phase_ = Phase::listing;
   std::string continue_token_;

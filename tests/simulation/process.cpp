@@ -54,7 +54,7 @@ void Process::freeze(base::Duration duration) {
 }
 
 void Process::unfreeze() {
-  frozen_until_ = {};
+  frozen_until_ = std::min(frozen_until_, now());
   asleep_->notify_all();
 }
 

@@ -43,6 +43,8 @@ class Process final : public base::Executor {
   // SIGCONT.
   void unfreeze();
   [[nodiscard]] bool frozen() const { return world_.now() < frozen_until_; }
+  // Since then it is not.
+  [[nodiscard]] base::MonotonicTime awake_since() const { return frozen_until_; }
   // Waits while the process is frozen.
   void thaw();
   // Its machine's wall clock is that far off.

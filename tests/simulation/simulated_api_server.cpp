@@ -389,6 +389,12 @@ Reply SimulatedApiServer::get_list(const Address& address, const Message& messag
   if (unlisted.contains(address.plural) || unlisted.contains(address.key.name_space)) {
     return failure(500, "InternalError", "etcdserver: request timed out", address);
   }
+  if (address.option("resourceVersionMatch") == "Exact") {
+    constexpr std::string_view by_name = "metadata.name=";
+    return get_past(
+        address, {address.key.name_space, address.option("fieldSelector").substr(by_name.size())},
+        std::strtoull(address.option("resourceVersion").c_str(), nullptr, 10));
+  }
   std::vector<std::string> items;
   const std::string given = address.option("continue");
   std::string version = std::to_string(version_);
@@ -427,6 +433,29 @@ Reply SimulatedApiServer::get_list(const Address& address, const Message& messag
   return {200, R"({"kind":"List","apiVersion":")" + address.api_version +
                    R"(","metadata":{"resourceVersion":")" + version + R"(","continue":")" + next +
                    R"("},"items":[)" + text + "]}"};
+}
+
+Reply SimulatedApiServer::get_past(const Address& address, const kube::ObjectKey& key,
+                                   std::uint64_t version) const {
+  if (version > version_) {
+    return failure(500, "InternalError", "etcdserver: mvcc: required revision is a future revision",
+                   address);
+  }
+  if (version + 1 < oldest_version()) {
+    return failure(410, "Expired", "The provided resource version is too old", address);
+  }
+  Address now = address;
+  now.key = key;
+  const Stored* entry = stored(now);
+  Object object = entry == nullptr ? nullptr : entry->object;
+  for (std::uint64_t undone = version_; undone > version; --undone) {
+    const Change& change = events_[undone - oldest_version()].change;
+    if (change.plural == address.plural && change.key == key) object = change.before;
+  }
+  const bool shown = object && selected(*object, address.option("labelSelector"));
+  return {200, R"({"kind":"List","apiVersion":")" + address.api_version +
+                   R"(","metadata":{"resourceVersion":")" + std::to_string(version) +
+                   R"("},"items":[)" + (shown ? object->dump() : "") + "]}"};
 }
 
 Reply SimulatedApiServer::watch(const Address& address, const Message& message, Process& caller) {

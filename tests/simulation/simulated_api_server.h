@@ -125,6 +125,8 @@ class SimulatedApiServer final : public Server {
 
   Reply get(const Address& address) const;
   Reply get_list(const Address& address, const Message& message, Process& caller);
+  // What was there at exactly that version, of one name.
+  Reply get_past(const Address& address, const kube::ObjectKey& key, std::uint64_t version) const;
   Reply watch(const Address& address, const Message& message, Process& caller);
   Reply post(const Address& address, const Message& message, const base::Executor& caller);
   Reply put(const Address& address, const Message& message, const base::Executor& caller);

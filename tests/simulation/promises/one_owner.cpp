@@ -1,6 +1,9 @@
 #include "simulation/promises/one_owner.h"
 
+#include <algorithm>
+
 #include "api/managed_secret.h"
+#include "simulation/process.h"
 
 namespace quay_rotator::simulation {
 
@@ -25,10 +28,12 @@ void OneOwner::on_secret(const Change& change) {
   // Written for a resource of the same name that was deleted while the request was on its way?
   if (!is_owned_by(*change.after, rotation->uid())) return;
   // Until somebody has proven a claim everybody may read the robot and write what was read; so may
-  // whoever was at it when somebody did.
+  // whoever was at it when somebody did, and one of several leaders that slept through it.
   const auto first = known().owner(rotation->robot);
   if (!first || first->key == rotation->key) return;
-  if (known().world.now() - first->proven_at <= Calm::after) return;
+  const auto& writer = dynamic_cast<const Process&>(*change.caller);
+  const base::MonotonicTime could_know = std::max(first->proven_at, writer.awake_since());
+  if (known().world.now() - could_know <= Calm::after) return;
   violate("I7 " + rotation->key.text() + " wrote " + change.key.text() + " and " +
           first->key.text() + " owns the robot");
 }

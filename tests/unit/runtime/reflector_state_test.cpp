@@ -23,11 +23,18 @@ kube::Error error_of(Kind kind) {
 
 constexpr std::uint64_t longest = ~0ULL;  // the random number of the longest delay
 
-// A state that watches from "10".
+const ReflectorState::Told told{{"team-a", "puller"}, "9"};
+
+// A state that was told of an object and watches from "10".
 ReflectorState watching() {
   ReflectorState state;
+  state.on_told(told);
   state.on_page("10", "");
   return state;
+}
+
+Action check(const std::string& version) {
+  return Check{version, told};
 }
 
 base::Duration delay_of(const ReflectorState& state) {
@@ -134,24 +141,24 @@ TEST(ReflectorStateTest, EndedWatchGoesOnAtOnceFromTheLastVersionOnceTheServerHa
   auto state = watching();
   state.on_watch_version("12");
   state.on_watch_end(5min, 1, 0);
-  EXPECT_EQ(state.next(), Action(Check{"12"}));
-  state.on_checked("12", {});
+  EXPECT_EQ(state.next(), check("12"));
+  state.on_checked("12", "9");
   EXPECT_EQ(state.next(), Action(Watch{"12"}));
   state.on_watch_end(10ms, 1, 0);
-  EXPECT_EQ(state.next(), Action(Check{"12"})) << "short, but it brought something";
+  EXPECT_EQ(state.next(), check("12")) << "short, but it brought something";
 }
 
 TEST(ReflectorStateTest, AServerThatHasNotReachedOurVersionIsListedToReplaceAll) {
-  for (const bool told : {false, true}) {
+  for (const bool refused : {false, true}) {
     auto state = watching();
     state.on_watch_version("200");
     state.on_watch_error(error_of(Kind::unreachable), 1min, 0);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(Check{"200"}));
-    if (told) {
+    EXPECT_EQ(state.next(), check("200"));
+    if (refused) {
       state.on_check_error(error_of(Kind::ahead), 0);
     } else {
-      state.on_checked("150", {});
+      state.on_checked("150", "9");
     }
     EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::went_back}));
     state.on_page("150", "next");
@@ -177,7 +184,7 @@ TEST(ReflectorStateTest, AListThatIsOlderThanWhatWasSeenIsListedOnceMoreToReplac
   EXPECT_EQ(state.next(), Action(Watch{"150"}));
 }
 
-// What an API server that has passed our version answers about the object that was told of last.
+// What an API server that has passed our version says it had at ours, of the object told of last.
 TEST(ReflectorStateTest, TheObjectThatWasToldOfLastShowsAServerThatPassedOurVersionOnAnotherWay) {
   struct Row {
     const char* name;
@@ -186,13 +193,13 @@ TEST(ReflectorStateTest, TheObjectThatWasToldOfLastShowsAServerThatPassedOurVers
     Action next;
   };
   const Action watch = Watch{"12"};
-  const Action list = ListPage{"", 500, true, History::goes_on};
   const Action replace = ListPage{"", 500, true, History::went_back};
   for (const Row& row :
-       {Row{"as it was", false, "11", watch}, Row{"changed since", false, "14", watch},
-        Row{"older", false, "9", replace}, Row{"gone", false, {}, list},
-        Row{"still gone", true, {}, watch}, Row{"made anew", true, "14", watch},
-        Row{"back", true, "9", replace}}) {
+       {Row{"as it was", false, "11", watch},
+        Row{"written since, on another way", false, "12", replace},
+        Row{"older", false, "9", replace}, Row{"never made", false, {}, replace},
+        Row{"deleted as it was", true, {}, watch}, Row{"made anew", true, "12", replace},
+        Row{"not deleted yet", true, "9", replace}}) {
     auto state = watching();
     state.on_told({{"team-a", "puller"}, "11", row.deleted});
     state.on_watch_version("12");
@@ -202,6 +209,15 @@ TEST(ReflectorStateTest, TheObjectThatWasToldOfLastShowsAServerThatPassedOurVers
     state.on_checked("20", row.found);
     EXPECT_EQ(state.next(), row.next) << row.name;
   }
+}
+
+TEST(ReflectorStateTest, WhereNothingWasEverToldAListCostsNoMoreThanACheck) {
+  ReflectorState state;
+  state.on_page("10", "");
+  state.on_watch_end(5min, 1, 0);
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::goes_on}));
+  state.on_page("9", "");
+  EXPECT_EQ(state.next(), Action(ListPage{"", 500, true, History::went_back}));
 }
 
 TEST(ReflectorStateTest, TheNewestObjectIsTheLastThatWasToldOf) {
@@ -227,7 +243,7 @@ TEST(ReflectorStateTest, VersionsThatAreNoNumbersAreNotCompared) {
   auto state = watching();
   state.on_watch_version("b");
   state.on_watch_end(5min, 1, 0);
-  state.on_checked("a", {});
+  state.on_checked("a", "9");
   EXPECT_EQ(state.next(), Action(Watch{"b"}));
 }
 
@@ -239,7 +255,7 @@ TEST(ReflectorStateTest, ACheckThatFailsIsAskedAgainAndOneThatIsRefusedLetBe) {
     state.on_check_error(error_of(kind), 0);
     EXPECT_GT(delay_of(state), 0s);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(Check{"10"}));
+    EXPECT_EQ(state.next(), check("10"));
   }
   auto state = watching();
   state.on_watch_end(5min, 1, 0);
@@ -252,7 +268,7 @@ TEST(ReflectorStateTest, WatchThatEndsAsSoonAsItBeginsBacksOff) {
   state.on_watch_end(999ms, 0, 0);
   EXPECT_GT(delay_of(state), 0s);
   state.on_waited();
-  EXPECT_EQ(state.next(), Action(Check{"10"}));
+  EXPECT_EQ(state.next(), check("10"));
 }
 
 TEST(ReflectorStateTest, FailureToOpenKeepsTheVersion) {
@@ -263,7 +279,7 @@ TEST(ReflectorStateTest, FailureToOpenKeepsTheVersion) {
     state.on_watch_error(error_of(kind), 0s, 0);
     EXPECT_GT(delay_of(state), 0s);
     state.on_waited();
-    EXPECT_EQ(state.next(), Action(Check{"10"}));
+    EXPECT_EQ(state.next(), check("10"));
   }
 }
 
@@ -286,7 +302,7 @@ TEST(ReflectorStateTest, StatusOfAnErrorEventDecides) {
   busy.on_watch_status(429, 1min, 0);
   EXPECT_GT(delay_of(busy), 0s);
   busy.on_waited();
-  EXPECT_EQ(busy.next(), Action(Check{"10"}));
+  EXPECT_EQ(busy.next(), check("10"));
 
   auto other = watching();
   other.on_watch_status(500, 1min, 0);

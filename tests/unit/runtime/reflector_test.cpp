@@ -68,8 +68,9 @@ bool is_watch(const SentRequest& request) {
   return request.target.find("watch=") != std::string::npos;
 }
 
+// One of the two: has it reached that version, and what did it have then?
 bool is_check(const SentRequest& request) {
-  return request.target.find("resourceVersionMatch=NotOlderThan") != std::string::npos;
+  return request.target.find("resourceVersionMatch=") != std::string::npos;
 }
 
 std::string query(const SentRequest& request, const std::string& name) {
@@ -146,7 +147,9 @@ class ReflectorTest : public ::testing::Test {
   std::vector<std::string> checked() const {
     std::vector<std::string> versions;
     for (const auto& request : api_.transport.requests()) {
-      if (is_check(request)) versions.push_back(query(request, "resourceVersion"));
+      if (query(request, "resourceVersionMatch") == "NotOlderThan") {
+        versions.push_back(query(request, "resourceVersion"));
+      }
     }
     return versions;
   }
@@ -220,7 +223,7 @@ TEST_F(ReflectorTest, AsksForItsNamespaceItsLabelsAndAWatchOfFiveToTenMinutes) {
 }
 
 TEST_F(ReflectorTest, IsSyncedOnlyWhileTheApiServerIsHeardOf) {
-  lists_ = {[] { return page({}, 10); }};
+  lists_ = {[] { return page({thing("a", 9)}, 10); }};
   watches_ = {[this] {
     return stream({{4min, bookmark(11)}, {4min, bookmark(12)}}, false,
                   http::Error{http::Error::Kind::connection_lost, "reset", true});
@@ -361,7 +364,8 @@ TEST_F(ReflectorTest, HistoryThatWentBackIsSeenInTheLastObjectAndTold) {
   watches_ = {[this] {
     return stream({}, false, http::Error{http::Error::Kind::connection_lost, "reset", true});
   }};
-  checks_ = {[] { return page({thing("b", 120)}, 205); }};
+  checks_ = {[] { return page({thing("b", 204)}, 205); },   // written again by now …
+             [] { return page({thing("b", 120)}, 200); }};  // … but not at the version of then
   int told = 0;
   start({"", "", nullptr, [&told] { ++told; }});
   executor_.advance(1min);
@@ -385,7 +389,7 @@ TEST_F(ReflectorTest, OthersProofEndsTheWatchAndIsNotToldOn) {
 }
 
 TEST_F(ReflectorTest, WatchThatEndsAtOnceIsNotOpenedInACircle) {
-  lists_ = {[] { return page({}, 10); }};
+  lists_ = {[] { return page({thing("a", 9)}, 10); }};
   for (int end = 0; end < 100; ++end) watches_.emplace_back([this] { return stream({}); });
   start();
   executor_.advance(1min);
@@ -395,7 +399,7 @@ TEST_F(ReflectorTest, WatchThatEndsAtOnceIsNotOpenedInACircle) {
 }
 
 TEST_F(ReflectorTest, RefusedOrBusyWatchKeepsItsVersionAndBacksOff) {
-  lists_ = {[] { return page({}, 10); }};
+  lists_ = {[] { return page({thing("a", 9)}, 10); }};
   watches_ = {[] { return FakeResult(no_answer()); },
               [] { return FakeResult(refusal(429, "TooManyRequests")); },
               [this] {
@@ -415,7 +419,7 @@ TEST_F(ReflectorTest, RefusedOrBusyWatchKeepsItsVersionAndBacksOff) {
 }
 
 TEST_F(ReflectorTest, SilentPeerIsLeftAndTheVersionKept) {
-  lists_ = {[] { return page({}, 10); }};
+  lists_ = {[] { return page({thing("a", 9)}, 10); }};
   watches_ = {[this] {
     return stream({{150s, ""}}, false, http::Error{http::Error::Kind::timeout, "silence", true});
   }};
