@@ -200,8 +200,11 @@ void Reflector::Driver::check(const ReflectorState::Check& action, const std::st
     return state.on_checked(reached, found);
   }
   state.on_check_error(page.error(), executor.random());
-  // A server that is not there yet is no trouble: the full list that follows is what it costs.
-  if (page.error().kind != kube::Error::Kind::ahead) set_trouble(kube::explain(page.error()));
+  // A server that is not there yet, or has forgotten, is no trouble: the full list that follows is
+  // what it costs.
+  const kube::Error::Kind kind = page.error().kind;
+  if (kind == kube::Error::Kind::ahead || kind == kube::Error::Kind::expired) return;
+  set_trouble(kube::explain(page.error()));
 }
 
 void Reflector::Driver::watch(const ReflectorState::Watch& action, const std::stop_token& stop) {

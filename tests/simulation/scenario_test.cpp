@@ -727,7 +727,7 @@ TEST_F(Scenario, SurvivesWatchesThatExpire) {
     world.api.cut_watches();
     world.rotate_now(rotation);
     world.api.compact();
-    world.advance(minutes(2));
+    world.advance(minutes(3));
     EXPECT_EQ(world.commits(robot), round);
   }
   expect_settled();
