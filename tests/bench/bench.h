@@ -44,6 +44,11 @@ struct Reading {
 };
 Reading kubectl_reads_all();
 
+// When the operator's writes of a resource's two Secrets had ended, the first of each that ended
+// after `from`; nothing while one is missing.
+std::optional<base::WallTime> published(const std::vector<cluster::AuditEntry>& log,
+                                        std::size_t resource, base::WallTime from);
+
 // kill -9 while Quay has committed a rotation of that resource and holds its answer back.
 void kill_after_commit(Bench& bench, ShippedOperator& dying, std::size_t resource);
 
@@ -59,6 +64,8 @@ void measure_recovery(Bench& bench);
 void measure_outage(Bench& bench);
 // Requests of a rotation.
 void measure_requests(Bench& bench);
+// What each of them costs the API server, and what others in its place would.
+void measure_verbs(Bench& bench);
 // What Quay is asked at a start and at rest.
 void measure_load(Bench& bench);
 // Every watch expires at once.

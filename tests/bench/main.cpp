@@ -32,11 +32,12 @@ struct Section {
 const std::vector<Section>& sections() {
   using enum Section::Sizes;
   static const std::vector<Section> all{
-      {"start", measure_start, one},           {"scale", measure_scale, each},
-      {"rotations", measure_rotations, each},  {"requests", measure_requests, one},
-      {"outage", measure_outage, one},         {"recovery", measure_recovery, each},
-      {"load", measure_load, large},           {"storm", measure_storm, large},
-      {"neighbours", measure_neighbours, one}, {"memory", measure_memory, one}};
+      {"start", measure_start, one},          {"scale", measure_scale, each},
+      {"rotations", measure_rotations, each}, {"requests", measure_requests, one},
+      {"verbs", measure_verbs, one},          {"outage", measure_outage, one},
+      {"recovery", measure_recovery, each},   {"load", measure_load, large},
+      {"storm", measure_storm, large},        {"neighbours", measure_neighbours, one},
+      {"memory", measure_memory, one}};
   return all;
 }
 

@@ -145,8 +145,8 @@ void report(Bench& bench, const std::string& what, const std::vector<double>& se
   }
 }
 
-// Writes of the operator to a resource's Secrets that ended after `from`: the last of the first
-// two.
+}  // namespace
+
 std::optional<base::WallTime> published(const std::vector<AuditEntry>& log, std::size_t resource,
                                         base::WallTime from) {
   std::optional<base::WallTime> last;
@@ -160,6 +160,8 @@ std::optional<base::WallTime> published(const std::vector<AuditEntry>& log, std:
   }
   return last;
 }
+
+namespace {
 
 void report_rotations(Bench& bench) {
   ShippedOperator running;

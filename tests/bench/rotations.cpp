@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <map>
+#include <stdexcept>
 #include <unistd.h>
 
 #include "bench/bench.h"
@@ -13,6 +15,8 @@ namespace {
 constexpr double flat = 1.2;             // times the CPU at the smallest size
 constexpr double share_of_server = 0.2;  // of the API server's CPU
 constexpr std::size_t many = 1000;
+constexpr std::size_t crowd = 200;  // of …
+constexpr std::size_t crowd_connections = 4;
 constexpr double rate = 5;
 constexpr double burst = 10;
 
@@ -93,6 +97,52 @@ void report_all_at_once(Bench& bench) {
                    .met = own < share_of_server * server});
 }
 
+// Due at once in a few connections: how long pods are without a valid credential while all others
+// of them are at work too.
+void report_burst(Bench& bench) {
+  std::vector<std::size_t> due;
+  for (std::size_t i = 0; due.size() < crowd && i < bench.size(); ++i) {
+    if (i % Population::namespaces < crowd_connections) due.push_back(i);
+  }
+  bench.population.request(due);
+  clear_journal();
+  (void)bench.audit.read();
+  ShippedOperator running;
+  running.wait_until_synced();
+  const Cost cost(running);
+  running.wait_for("rotated", due.size(), std::chrono::minutes(5));
+  running.wait_until_quiet();
+  const double rotations = static_cast<double>(due.size());
+  const double own = cost.own() / rotations;
+  const double server = cost.server() / rotations;
+  std::map<std::string, base::WallTime> commits;
+  for (const QuayRequest& request : journal("endpoint=regenerate&committed=true")) {
+    commits[request.robot] = request.committed;
+  }
+  const auto log = bench.audit.read();
+  std::vector<double> outages;
+  for (const std::size_t resource : due) {
+    const base::WallTime commit = commits.at(Population::robot(resource));
+    if (const auto last = published(log, resource, commit)) {
+      outages.push_back(seconds_between(commit, *last));
+    }
+  }
+  if (outages.size() != due.size()) throw std::runtime_error("the audit log lacks a write");
+  const std::string what = std::to_string(due.size()) + " due at once in " +
+                           std::to_string(crowd_connections) + " connections, ";
+  for (const double share : {0.5, 0.99}) {
+    bench.table.add({.what = what + "Quay's commit to the last of two Secrets, " +
+                             (share == 0.5 ? "p50" : "p99"),
+                     .size = bench.size(),
+                     .figure = in_seconds(percentile(outages, share))});
+  }
+  bench.table.add({.what = what + "CPU of one rotation",
+                   .size = bench.size(),
+                   .figure = in_seconds(own),
+                   .reference = "API server " + in_seconds(server),
+                   .ratio = own / server});
+}
+
 // How many requests more than a bucket of that size and rate allows, in the worst stretch of time.
 double excess(const std::vector<QuayRequest>& requests) {
   double worst = 0;
@@ -141,6 +191,7 @@ void report_limited(Bench& bench) {
 
 void measure_rotations(Bench& bench) {
   report_rounds(bench);
+  if (bench.size() >= crowd) report_burst(bench);
   if (bench.size() >= many) report_limited(bench);
   if (bench.size() >= many) report_all_at_once(bench);
 }
