@@ -33,6 +33,11 @@ constexpr std::size_t most_object = 256U << 10U;
 constexpr base::Duration most_retry_after = 30s;
 // More distinct warnings than that are noise.
 constexpr std::size_t max_warnings = 100;
+// Of requests that wait their turn: enough to keep an API server busy, and few enough for a new
+// token's Secret to be answered soon beside them. A server that is slow for some (a webhook) makes
+// no others wait longer.
+constexpr int most_at_once = 4;
+constexpr base::Duration longest_wait = 500ms;
 
 // Hands pieces of a list or watch to `sink`, those of Secrets shortened.
 std::function<bool(std::string_view)> shortening(const Resource& resource, Abridger::Shape shape,
@@ -213,6 +218,7 @@ struct Client::Call {
   const SecretString* body = nullptr;
   std::vector<std::string_view> secrets = {};  // as in ApplyOptions
   bool idempotent = false;
+  bool waits_its_turn = false;  // nobody's pods wait for it
   std::size_t max_body = max_object;
   // For a watch or a list: where its pieces go.
   const std::function<bool(std::string_view)>* on_data = nullptr;
@@ -302,7 +308,27 @@ Client::Client(http::Transport& transport, Credentials& credentials, base::Execu
       credentials_(credentials),
       executor_(executor),
       log_(std::move(log)),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      turnstile_(executor, most_at_once, longest_wait) {}
+
+tl::expected<http::Response, http::Error> Client::send(const Call& call,
+                                                       const http::Request& request,
+                                                       base::MonotonicTime deadline,
+                                                       const std::stop_token& stop) {
+  const base::Duration rest = deadline - executor_.now();
+  if (call.on_data == nullptr) {
+    return transport_.send(
+        request,
+        {.deadline = rest, .max_body = call.max_body, .stop = stop, .max_error_body = max_error});
+  }
+  return transport_.stream(request,
+                           {.open_deadline = rest,
+                            .idle_limit = call.idle_limit,
+                            .max_buffered = call.max_body,
+                            .max_error_body = max_error,
+                            .stop = stop},
+                           *call.on_data);
+}
 
 Expected<http::Response> Client::perform(const Call& call, const std::stop_token& stop) {
   base::MonotonicTime deadline = executor_.now() + options_.deadline;
@@ -323,19 +349,11 @@ Expected<http::Response> Client::perform(const Call& call, const std::stop_token
       request.authorization.append("Bearer ");
       request.authorization.append(token->reveal());
     }
-    const base::Duration rest = deadline - executor_.now();
-    auto response = call.on_data != nullptr
-                        ? transport_.stream(request,
-                                            {.open_deadline = rest,
-                                             .idle_limit = call.idle_limit,
-                                             .max_buffered = call.max_body,
-                                             .max_error_body = max_error,
-                                             .stop = stop},
-                                            *call.on_data)
-                        : transport_.send(request, {.deadline = rest,
-                                                    .max_body = call.max_body,
-                                                    .stop = stop,
-                                                    .max_error_body = max_error});
+    const auto in_turn = [&] {
+      const auto pass = turnstile_.enter(stop);
+      return send(call, request, deadline, stop);
+    };
+    auto response = call.waits_its_turn ? in_turn() : send(call, request, deadline, stop);
     if (options_.observer) {
       options_.observer(call.verb, call.subject, response ? response->status : 0);
     }
@@ -466,6 +484,7 @@ Expected<json> Client::create(const Resource& resource, const std::string& name_
                        collection_path(resource, name_space));
   call.content_type = "application/json";
   call.body = &body;
+  call.waits_its_turn = true;
   return perform_json(call, stop);
 }
 
@@ -492,6 +511,7 @@ Expected<json> Client::apply(const Resource& resource, const ObjectKey& key,
   call.body = &manifest;
   call.secrets = options.secrets;
   call.idempotent = true;
+  call.waits_its_turn = options.dry_run;
   return perform_json(call, stop);
 }
 
@@ -506,6 +526,7 @@ Expected<json> Client::merge_patch(const Resource& resource, const ObjectKey& ke
   call.content_type = "application/merge-patch+json";
   call.body = &body;
   call.idempotent = base::find(patch, "metadata.resourceVersion") != nullptr;
+  call.waits_its_turn = true;
   return perform_json(call, stop);
 }
 

@@ -3,7 +3,8 @@
 // Thread-safe. Owns nothing but what it is given; transport, credentials and executor must outlive
 // it. One call is one request, except: 401 is tried once more with fresh credentials, and 429 or
 // 5xx with Retry-After are repeated after that delay while the deadline allows and the verb is
-// idempotent (get, list, apply, merge patch with a resourceVersion).
+// idempotent (get, list, apply, merge patch with a resourceVersion). In a burst an apply goes
+// first: of all others that write, and of dry runs, only a few are under way at once.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/secret_string.h"
+#include "base/turnstile.h"
 #include "http/transport.h"
 #include "kube/configuration.h"
 #include "kube/object.h"
@@ -160,6 +162,9 @@ class Client {
   // Any status but 2xx is an error.
   Expected<http::Response> perform(const Call& call, const std::stop_token& stop);
   Expected<nlohmann::json> perform_json(const Call& call, const std::stop_token& stop);
+  tl::expected<http::Response, http::Error> send(const Call& call, const http::Request& request,
+                                                 base::MonotonicTime deadline,
+                                                 const std::stop_token& stop);
   void log_warnings(const Call& call, const http::Response& response);
 
   http::Transport& transport_;
@@ -167,6 +172,7 @@ class Client {
   base::Executor& executor_;
   base::Log log_;
   ClientOptions options_;
+  base::Turnstile turnstile_;
   base::Mutex mutex_;
   std::set<std::string> warned_ GUARDED_BY(mutex_);  // texts of Warning headers that were logged
 };

@@ -1,6 +1,8 @@
 #include "kube/client.h"
 
 #include <deque>
+#include <memory>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,6 +23,7 @@ using ::testing::ElementsAre;
 using testing::FakeResult;
 using ::testing::HasSubstr;
 using testing::SentRequest;
+using ::testing::SizeIs;
 
 class CountingCredentials final : public Credentials {
  public:
@@ -146,6 +149,25 @@ TEST_F(ClientTest, AppliesOnTheServer) {
   EXPECT_TRUE(client_.apply(secrets, key_, manifest,
                             {.field_manager = "m", .force = true, .dry_run = true}, {}));
   EXPECT_THAT(last_line(), HasSubstr("?fieldManager=m&force=true&dryRun=All"));
+}
+
+TEST_F(ClientTest, AnApplyIsSentBeforeWhatWaitsItsTurn) {
+  answer({Answer{.body = R"({"kind": "X", "metadata": {}})", .delay = 100ms}});
+  executor_.run([&] {
+    std::vector<std::unique_ptr<base::Thread>> burst;
+    for (int each = 0; each < 6; ++each) {
+      burst.push_back(executor_.spawn("burst", [&](const std::stop_token& stop) {
+        EXPECT_TRUE(client_.merge_patch(secrets, key_, "", json::object(), "m", stop));
+      }));
+    }
+    executor_.sleep_for(50ms, {});
+    EXPECT_THAT(transport_.requests(), SizeIs(4));
+    const auto manifest = base::SecretString::copy_of("{}");
+    EXPECT_TRUE(client_.apply(secrets, key_, manifest, {}, {}));
+    for (const auto& thread : burst) thread->join();
+  });
+  EXPECT_THAT(transport_.requests(), SizeIs(7));
+  EXPECT_EQ(transport_.requests()[4].content_type, "application/apply-patch+yaml");
 }
 
 TEST_F(ClientTest, PatchesASubresource) {
