@@ -70,6 +70,10 @@ func problem(host string, status int, kind, detail string) answer {
 	}{detail, detail, kind, kind, "https://" + host + "/api/v1/error/" + kind, status})
 }
 
+func unauthorizedFor(host string) answer {
+	return problem(host, 403, "insufficient_scope", "Unauthorized")
+}
+
 // registryError is the shape of the registry's errors.
 func registryError(status int, code, text string) answer {
 	type one struct {

@@ -41,6 +41,7 @@ func newControl(q *Quay) http.Handler {
 	handleSwitches(handle, q)
 	handleFaults(handle, q)
 	handleJournal(handle, q)
+	handleLogs(handle, q)
 	return mux
 }
 
@@ -86,6 +87,16 @@ func handleWorld(handle func(string, call), q *Quay) {
 		remove: func(name string) { delete(w.repositories, name) },
 		show:   func(r Repository) any { return r },
 	})
+	handleKind(handle, w, "applications", kind[Application]{
+		find: func(id string) (Application, bool) {
+			a, ok := w.applications[id]
+			a.ClientID = id
+			return a, ok
+		},
+		put:    func(a Application) error { w.putApplication(a); return nil },
+		remove: w.removeApplication,
+		show:   func(a Application) any { return a },
+	})
 	handleKind(handle, w, "tokens", kind[APIToken]{
 		find: func(name string) (APIToken, bool) {
 			if known, ok := w.tokens[name]; ok {
@@ -118,8 +129,11 @@ func handleWorld(handle func(string, call), q *Quay) {
 		entry := q.journal.begin(Entry{Method: "UI", Path: r.URL.Path, Endpoint: "ui-regenerate", Robot: name, Done: true})
 		q.journal.note(entry, func(e *Entry) { e.noteCommit(c) })
 		owner, short, _ := strings.Cut(name, "+")
-		w.log(owner, LogEntry{Kind: "regenerate_robot_token", Metadata: map[string]any{"robot": short}, IP: "127.0.0.1",
-			Datetime: *rfc2822(&c.at), Performer: map[string]any{"kind": "user", "name": "person", "is_robot": false}})
+		by := r.URL.Query().Get("by")
+		if by == "" {
+			by = "person"
+		}
+		w.log(owner, LogEntry{Kind: "regenerate_robot_token", Metadata: map[string]any{"robot": short}, IP: "127.0.0.1", at: c.at, Performer: performerOf(by)})
 		return viewOf(c.robot), nil
 	})
 }

@@ -135,7 +135,7 @@ func withoutSecrets(query url.Values) string {
 	for name, values := range query {
 		for i, value := range values {
 			switch name {
-			case "service", "scope", "limit", "permissions", "next_page", "account", "client_id", "offline_token":
+			case "service", "scope", "limit", "permissions", "next_page", "starttime", "endtime", "performer", "account", "client_id", "offline_token":
 			case "token":
 				if value != "true" && value != "false" {
 					values[i] = "HIDDEN"

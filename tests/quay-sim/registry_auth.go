@@ -265,7 +265,7 @@ func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switche
 		owner, short, _ := strings.Cut(robot, "+")
 		q.world.accessed(robot)
 		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: map[string]any{"type": "v2auth", "robot": short},
-			IP: x.ip(), Datetime: *rfc2822(new(time.Now())), Performer: map[string]any{"kind": "user", "name": robot, "is_robot": true}})
+			IP: x.ip(), Performer: performerOf(robot)})
 	}
 	return nil
 }

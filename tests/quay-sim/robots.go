@@ -10,44 +10,6 @@ import (
 	"time"
 )
 
-// route is what a path under /api/v1 is about.
-type route struct {
-	endpoint     string // robot-get, robot-list, regenerate, logs
-	method       string
-	organization string // "" for the robots of the caller
-	short        string
-}
-
-// routeOf reads the decoded path, as Quay's WSGI server does: a %2F in a name is one more segment.
-func routeOf(path string) (route, bool) {
-	segments := strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")
-	r := route{method: http.MethodGet}
-	switch {
-	case len(segments) >= 2 && segments[0] == "user" && segments[1] == "robots":
-		segments = segments[2:]
-	case len(segments) >= 3 && segments[0] == "organization" && segments[2] == "robots" && segments[1] != "":
-		r.organization, segments = segments[1], segments[3:]
-	case len(segments) == 3 && segments[0] == "organization" && segments[2] == "logs" && segments[1] != "":
-		r.organization, r.endpoint = segments[1], "logs"
-		return r, true
-	default:
-		return route{}, false
-	}
-	switch {
-	case len(segments) == 0:
-		r.endpoint = "robot-list"
-	case segments[0] == "":
-		return route{}, false
-	case len(segments) == 1:
-		r.endpoint, r.short = "robot-get", segments[0]
-	case len(segments) == 2 && segments[1] == "regenerate":
-		r.endpoint, r.short, r.method = "regenerate", segments[0], http.MethodPost
-	default:
-		return route{}, false
-	}
-	return r, true
-}
-
 // api answers everything under /api/.
 func (q *Quay) api(x *exchange) answer {
 	switches := q.switches.get()
@@ -70,8 +32,8 @@ func (q *Quay) api(x *exchange) answer {
 		return htmlAnswer(200, "Red Hat Quay")
 	}
 	isRead := request.Method == http.MethodGet || request.Method == http.MethodHead
-	if isRead != (x.route.method == http.MethodGet) || (!isRead && request.Method != x.route.method) {
-		return methodNotAllowed(x.route.method + ", OPTIONS")
+	if !x.route.takes(request.Method) {
+		return methodNotAllowed(strings.Join(x.route.methods, ", ") + ", OPTIONS")
 	}
 	if isRead && strings.HasPrefix(request.UserAgent(), "Mozilla/") && request.Header.Get("X-Requested-With") == "" {
 		return flaskAbort(400, "API calls must be invoked with an X-Requested-With header if called from a browser")
@@ -101,6 +63,8 @@ func (q *Quay) api(x *exchange) answer {
 		return q.listRobots(request, owner, rights)
 	case "logs":
 		return q.readLogs(request, owner)
+	case "aggregate-logs":
+		return q.aggregateLogs(request, owner)
 	case "robot-get":
 		return q.readRobot(owner+"+"+x.route.short, rights)
 	default:
@@ -119,7 +83,7 @@ func (q *Quay) authenticate(authorization string) (who caller, known bool, forei
 		return who, true, ""
 	}
 	claims, isJWT := claimsOf(token)
-	if !isJWT {
+	if !isJWT || !strings.EqualFold(claims.kind, "JWT") { // a ServiceAccount's token has no typ: to Quay it is opaque
 		return caller{}, false, ""
 	}
 	if claims.Issuer == "" {
@@ -132,6 +96,8 @@ func (q *Quay) authenticate(authorization string) (who caller, known bool, forei
 type claims struct {
 	Issuer  string `json:"iss"`
 	Subject string `json:"sub"`
+
+	kind string // typ of the header
 }
 
 // claimsOf reads a well-formed JWT without verifying it.
@@ -140,13 +106,17 @@ func claimsOf(token string) (claims, bool) {
 	if len(parts) != 3 {
 		return claims{}, false
 	}
-	var header, payload = map[string]any{}, claims{}
+	var header struct {
+		Kind string `json:"typ"`
+	}
+	var payload claims
 	for i, into := range []any{&header, &payload} {
 		decoded, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
 		if err != nil || json.Unmarshal(decoded, into) != nil {
 			return claims{}, false
 		}
 	}
+	payload.kind = header.Kind
 	return payload, true
 }
 
@@ -160,9 +130,15 @@ const (
 
 // authorize decides whose robots are meant and whether the caller may.
 func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refusal *answer) {
-	forbidden := problem(x.request.Host, 403, "insufficient_scope", "Unauthorized")
+	forbidden := unauthorizedFor(x.request.Host)
 	name := x.route.organization
-	if name == "" {
+	switch {
+	case x.route.all:
+		if !who.may("super:user") || !who.user.Superuser {
+			return "", 0, &forbidden
+		}
+		return "", withTokens, nil
+	case name == "":
 		if !who.may("user:admin") || (x.route.endpoint == "regenerate" && who.user.Restricted) {
 			return "", 0, &forbidden
 		}
@@ -184,7 +160,7 @@ func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refus
 		}
 		return "", 0, &forbidden
 	}
-	isRead := x.route.method == http.MethodGet
+	isRead := x.request.Method == http.MethodGet || x.request.Method == http.MethodHead
 	isMember := slices.Contains(organization.Members, who.user.Name)
 	switch {
 	case who.user.Superuser || slices.Contains(organization.Admins, who.user.Name):
@@ -270,38 +246,11 @@ func (q *Quay) regenerate(x *exchange, owner string, who caller, switches Switch
 	if switches.AuditLogBroken {
 		return internalError()
 	}
-	q.world.log(owner, regenerationLog(x, who))
+	q.logAction(x, owner, who, "regenerate_robot_token", map[string]any{"robot": x.route.short})
 	return jsonAnswer(200, bodyOf(c.robot, withTokens))
 }
 
 func (e *Entry) noteCommit(c commit) {
 	e.Committed, e.CommitNs = true, c.at.UnixNano()
 	e.FingerprintBefore, e.FingerprintAfter = c.before, c.after
-}
-
-func regenerationLog(x *exchange, who caller) LogEntry {
-	return LogEntry{
-		Kind:      "regenerate_robot_token",
-		Metadata:  map[string]any{"robot": x.route.short, "oauth_token_id": who.token.id, "oauth_token_application": who.token.Name},
-		IP:        x.ip(),
-		Datetime:  *rfc2822(new(time.Now())),
-		Performer: map[string]any{"kind": "user", "name": who.user.Name, "is_robot": false},
-	}
-}
-
-// readLogs pages by twenty, as Quay does.
-func (q *Quay) readLogs(request *http.Request, organization string) answer {
-	entries := q.world.logsOf(organization)
-	from, err := strconv.Atoi(request.URL.Query().Get("next_page"))
-	if err != nil || from < 0 || from > len(entries) {
-		from = 0
-	}
-	now := time.Now()
-	body := map[string]any{"start_time": rfc2822(new(now.AddDate(0, 0, -1))), "end_time": rfc2822(&now)}
-	end := min(from+20, len(entries))
-	body["logs"] = append([]LogEntry{}, entries[from:end]...)
-	if end < len(entries) {
-		body["next_page"] = strconv.Itoa(end)
-	}
-	return jsonAnswer(200, body)
 }

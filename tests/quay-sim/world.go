@@ -58,12 +58,13 @@ type Repository struct {
 
 // APIToken is an OAuth token that a user granted.
 type APIToken struct {
-	Name    string   `json:"name"`
-	User    string   `json:"user"`
-	Scopes  []string `json:"scopes"`
-	Token   string   `json:"token,omitempty"`
-	Expired bool     `json:"expired,omitempty"`
-	Deleted bool     `json:"deleted,omitempty"`
+	Name        string   `json:"name"`
+	User        string   `json:"user"`
+	Application string   `json:"application,omitempty"` // client id; by default "automation" of the user's organization
+	Scopes      []string `json:"scopes"`
+	Token       string   `json:"token,omitempty"`
+	Expired     bool     `json:"expired,omitempty"`
+	Deleted     bool     `json:"deleted,omitempty"`
 
 	id int
 }
@@ -74,6 +75,7 @@ type WorldDefinition struct {
 	Organizations []Organization `json:"organizations"`
 	Robots        []Robot        `json:"robots"`
 	Repositories  []Repository   `json:"repositories"`
+	Applications  []Application  `json:"applications,omitempty"`
 	Tokens        []APIToken     `json:"tokens"`
 }
 
@@ -88,15 +90,6 @@ func defaultWorld() WorldDefinition {
 	}
 }
 
-// LogEntry is a line of an organization's audit log.
-type LogEntry struct {
-	Kind      string         `json:"kind"`
-	Metadata  map[string]any `json:"metadata"`
-	IP        string         `json:"ip"`
-	Datetime  string         `json:"datetime"`
-	Performer map[string]any `json:"performer"`
-}
-
 // World is what Quay's database holds. Safe for concurrent use.
 type World struct {
 	mu            sync.Mutex
@@ -105,9 +98,11 @@ type World struct {
 	organizations map[string]Organization
 	robots        map[string]*Robot
 	repositories  map[string]Repository
+	applications  map[string]Application // by client id
 	tokens        map[string]*APIToken
 	logs          map[string][]LogEntry
 	lastID        int
+	lastLog       int
 }
 
 var errNotFound = errors.New("not found")
@@ -129,7 +124,7 @@ func newWorld(seed uint64) *World {
 func (w *World) clear() {
 	w.users, w.organizations = map[string]User{}, map[string]Organization{}
 	w.robots, w.repositories = map[string]*Robot{}, map[string]Repository{}
-	w.tokens, w.logs = map[string]*APIToken{}, map[string][]LogEntry{}
+	w.applications, w.tokens, w.logs = map[string]Application{}, map[string]*APIToken{}, map[string][]LogEntry{}
 }
 
 // replace throws everything away and starts with d.
@@ -152,6 +147,9 @@ func (w *World) replace(d WorldDefinition) error {
 		if err := w.putRepository(repository); err != nil {
 			return err
 		}
+	}
+	for _, application := range d.Applications {
+		w.putApplication(application)
 	}
 	for _, token := range d.Tokens {
 		if err := w.putToken(token); err != nil {
@@ -176,6 +174,9 @@ func (w *World) definition() WorldDefinition {
 	}
 	for _, name := range sorted(w.repositories) {
 		d.Repositories = append(d.Repositories, w.repositories[name])
+	}
+	for _, id := range sorted(w.applications) {
+		d.Applications = append(d.Applications, w.applications[id])
 	}
 	for _, name := range sorted(w.tokens) {
 		d.Tokens = append(d.Tokens, *w.tokens[name])
@@ -236,6 +237,11 @@ func (w *World) putToken(token APIToken) error {
 	}
 	if token.Token == "" {
 		token.Token = w.newToken(40, upperAndDigits+"abcdefghijklmnopqrstuvwxyz")
+	}
+	if token.Application == "" {
+		token.Application = w.applicationFor(token.User)
+	} else if _, ok := w.applications[token.Application]; !ok {
+		return fmt.Errorf("token %s: no application of client id %q", token.Name, token.Application)
 	}
 	if token.id == 0 {
 		w.lastID++
@@ -323,8 +329,9 @@ func (w *World) robotsOf(owner string) []Robot {
 
 // caller is who an API token speaks for.
 type caller struct {
-	token APIToken
-	user  User
+	token       APIToken
+	application Application
+	user        User
 }
 
 func (c caller) may(scope string) bool { return slices.Contains(c.token.Scopes, scope) }
@@ -338,7 +345,11 @@ func (w *World) callerOf(token string) (caller, bool) {
 			continue
 		}
 		user, ok := w.users[known.User]
-		return caller{*known, user}, ok && !user.Disabled
+		application, belongs := w.applications[known.Application]
+		if !belongs { // the user has no organization
+			application.Name = known.Name
+		}
+		return caller{*known, application, user}, ok && !user.Disabled
 	}
 	return caller{}, false
 }
@@ -386,26 +397,6 @@ func (w *World) accessed(name string) {
 	if ok && (robot.LastAccessed == nil || now.Sub(*robot.LastAccessed) >= time.Minute) {
 		robot.LastAccessed = &now
 	}
-}
-
-// log appends to a namespace's audit log, which keeps its last 10,000 entries.
-func (w *World) log(namespace string, entry LogEntry) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	entries := append(w.logs[namespace], entry)
-	if len(entries) > 10000 {
-		entries = slices.Clone(entries[len(entries)-10000:])
-	}
-	w.logs[namespace] = entries
-}
-
-// logsOf are a namespace's entries, the newest first.
-func (w *World) logsOf(namespace string) []LogEntry {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	entries := slices.Clone(w.logs[namespace])
-	slices.Reverse(entries)
-	return entries
 }
 
 // decodeStrictly refuses unknown fields: a misspelt one would make a test prove nothing.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// route is what a path under /api/v1 is about.
+type route struct {
+	endpoint     string   // as faults and the journal name it
+	methods      []string // that Quay takes here
+	organization string   // "" for the caller's own namespace
+	short        string   // of a robot
+	client, uuid string   // of an application, and of a token of it
+	repository   string   // ns/name
+	robot        string   // the full name in a repository's permissions
+	transitive   bool
+	all          bool // a superuser's view of every namespace
+}
+
+// pattern is a path below /api/v1; a part in braces takes one segment that is not empty.
+type pattern struct {
+	path, endpoint string
+	methods        []string
+}
+
+var (
+	get    = []string{http.MethodGet}
+	post   = []string{http.MethodPost}
+	remove = []string{http.MethodDelete}
+)
+
+var patterns = []pattern{
+	{"user/robots", "robot-list", get},
+	{"user/robots/{short}", "robot-get", get},
+	{"user/robots/{short}/regenerate", "regenerate", post},
+	{"organization/{org}/robots", "robot-list", get},
+	{"organization/{org}/robots/{short}", "robot-get", get},
+	{"organization/{org}/robots/{short}/regenerate", "regenerate", post},
+	{"user/logs", "logs", get},
+	{"superuser/logs", "logs", get},
+	{"organization/{org}/logs", "logs", get},
+	{"organization/{org}/aggregatelogs", "aggregate-logs", get},
+}
+
+// routeOf reads the decoded path, as Quay's WSGI server does: a %2F in a name is one more segment.
+func routeOf(path string) (route, bool) {
+	segments := strings.Split(strings.TrimPrefix(path, "/api/v1/"), "/")
+	for _, p := range patterns {
+		if values, ok := p.match(segments); ok {
+			r := route{endpoint: p.endpoint, methods: p.methods, organization: values["{org}"], short: values["{short}"]}
+			r.all = segments[0] == "superuser"
+			return r, true
+		}
+	}
+	return route{}, false
+}
+
+func (p pattern) match(segments []string) (map[string]string, bool) {
+	parts := strings.Split(p.path, "/")
+	if len(parts) != len(segments) {
+		return nil, false
+	}
+	values := map[string]string{}
+	for i, part := range parts {
+		switch {
+		case part[0] == '{' && segments[i] != "":
+			values[part] = segments[i]
+		case part != segments[i]:
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// takes tells whether a method is one of the route's.
+func (r route) takes(method string) bool {
+	return slices.Contains(r.methods, method) || (method == http.MethodHead && slices.Contains(r.methods, http.MethodGet))
+}
