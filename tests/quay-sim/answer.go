@@ -74,6 +74,11 @@ func unauthorizedFor(host string) answer {
 	return problem(host, 403, "insufficient_scope", "Unauthorized")
 }
 
+// invalidRequest is what Quay says of a body that its JSON schema does not allow.
+func invalidRequest(host, text, schema string) answer {
+	return problem(host, 400, "invalid_request", text+"\n\nFailed validating the schema:\n    "+schema)
+}
+
 // registryError is the shape of the registry's errors.
 func registryError(status int, code, text string) answer {
 	type one struct {

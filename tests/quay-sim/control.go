@@ -225,12 +225,12 @@ func handleSwitches(handle func(string, call), q *Quay) {
 		}
 		return q.switches.get(), nil
 	})
-	// Back to normal; the registry behind stays.
+	// Back to normal; the registry behind and the CA of issuers stay.
 	handle("DELETE /switches", func(*http.Request) (any, error) {
 		if err := q.switches.change(func(s *Switches) error {
-			registry := s.Registry
+			registry, issuerCA := s.Registry, s.IssuerCA
 			*s = defaultSwitches()
-			s.Registry = registry
+			s.Registry, s.IssuerCA = registry, issuerCA
 			return nil
 		}); err != nil {
 			return nil, err

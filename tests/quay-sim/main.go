@@ -35,6 +35,7 @@ type options struct {
 	ca, caKey                       string
 	signingKey, signingCertificate  string
 	registry, service, issuer, file string
+	issuerCA                        string
 	seed                            uint64
 }
 
@@ -52,6 +53,7 @@ func main() {
 	flag.StringVar(&o.registry, "registry", "", "docker-registry behind /v2/, for example http://127.0.0.1:5000; can be set later by PUT /switches")
 	flag.StringVar(&o.service, "service", "", "service name of the registry (default: host:port of the request)")
 	flag.StringVar(&o.issuer, "issuer", "quay", "issuer of registry tokens")
+	flag.StringVar(&o.issuerCA, "issuer-ca", "", "CA (PEM) to trust, besides the system's, where a robot's federation names an issuer; can be set later by PUT /switches")
 	flag.StringVar(&o.file, "world", "", "JSON file with the world to start with (default: the world of README.md)")
 	flag.Uint64Var(&o.seed, "seed", 0, "makes tokens repeatable (0: random)")
 	flag.Parse()
@@ -94,7 +96,7 @@ func run(ctx context.Context, o options, ready func([]byte)) error {
 		return err
 	}
 	quay := newQuay(world, signer, certificates, o)
-	if err := quay.switches.change(func(s *Switches) error { s.Registry = o.registry; return s.check() }); err != nil {
+	if err := quay.switches.change(func(s *Switches) error { s.Registry, s.IssuerCA = o.registry, o.issuerCA; return s.check() }); err != nil {
 		return err
 	}
 	front, err := newFront(o.listen, quay)

@@ -59,7 +59,8 @@ func TestGivenCertificatesAndAWorldAreUsed(t *testing.T) {
 	if token := registryToken(t, r); token.Issuer != "me" || token.Audience != "quay.example.com" {
 		t.Errorf("%+v", token)
 	}
-	if token, _ := fields(t, r.body)["token"].(string); !signer.verifies(token) {
+	token, _ := fields(t, r.body)["token"].(string)
+	if _, ok := signer.read(token); !ok {
 		t.Error("the given key did not sign")
 	}
 	if s.at.CA != "" || s.at.SigningCertificate != signer.certificateFile {
@@ -115,6 +116,8 @@ func TestWrongOptionsAreErrors(t *testing.T) {
 		"missing world":                       func(o *options) { o.file = "/missing" },
 		"misspelt world":                      func(o *options) { o.file = world },
 		"address that is none":                func(o *options) { o.listen = "nowhere" },
+		"issuer CA that is missing":           func(o *options) { o.issuerCA = "/missing" },
+		"issuer CA that holds no certificate": func(o *options) { o.issuerCA = world },
 		"registry that is no URL":             func(o *options) { o.registry = "127.0.0.1:5000" },
 		"folder that is not there":            func(o *options) { o.control = "/missing/control" },
 	} {

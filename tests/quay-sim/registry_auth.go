@@ -95,7 +95,8 @@ type access struct {
 	Actions []string `json:"actions"`
 }
 
-func (s *Signer) token(audience, subject string, granted []access) (string, error) {
+// token signs what /v2/auth gives, with a list of what is granted, or the federation's exchange, with an object of nothing.
+func (s *Signer) token(audience, subject string, granted any, lifetime time.Duration) (string, error) {
 	now := time.Now()
 	id := make([]byte, 16)
 	if _, err := rand.Read(id); err != nil {
@@ -106,7 +107,7 @@ func (s *Signer) token(audience, subject string, granted []access) (string, erro
 		map[string]string{"typ": "JWT", "alg": "RS256", "kid": s.keyID},
 		map[string]any{
 			"iss": s.issuer, "aud": audience, "sub": subject, "jti": fmt.Sprintf("%x", id), "access": granted,
-			"iat": now.Unix(), "nbf": now.Add(-5 * time.Second).Unix(), "exp": now.Add(time.Hour).Unix(),
+			"iat": now.Unix(), "nbf": now.Add(-5 * time.Second).Unix(), "exp": now.Add(lifetime).Unix(),
 		},
 	} {
 		encoded, err := json.Marshal(part)
@@ -123,25 +124,32 @@ func (s *Signer) token(audience, subject string, granted []access) (string, erro
 	return strings.Join(append(signed, base64.RawURLEncoding.EncodeToString(signature)), "."), nil
 }
 
-// verifies tells whether a token is one of ours and still good.
-func (s *Signer) verifies(token string) bool {
+// ownClaims are what the simulator reads of a token of its own.
+type ownClaims struct {
+	Subject string          `json:"sub"`
+	Expires int64           `json:"exp"`
+	Access  json.RawMessage `json:"access"`
+}
+
+// federated tells a token of the federation's exchange from a registry's bearer: its access is no list.
+func (c ownClaims) federated() bool { return strings.HasPrefix(string(c.Access), "{") }
+
+// read tells what a token says if it is one of ours and still good.
+func (s *Signer) read(token string) (c ownClaims, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return false
+		return c, false
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {
-		return false
+		return c, false
 	}
 	sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
 	if rsa.VerifyPKCS1v15(&s.key.PublicKey, crypto.SHA256, sum[:], signature) != nil {
-		return false
+		return c, false
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var c struct {
-		Expires int64 `json:"exp"`
-	}
-	return err == nil && json.Unmarshal(payload, &c) == nil && time.Now().Unix() < c.Expires
+	return c, err == nil && json.Unmarshal(payload, &c) == nil && time.Now().Unix() < c.Expires
 }
 
 var scopePattern = regexp.MustCompile(`^repository:((?:[.a-zA-Z0-9_-]+(?::[0-9]+)?/)?((?:[.a-zA-Z0-9_-]+/)*[.a-zA-Z0-9_-]+)):((?:push|pull|\*)(?:,(?:push|pull|\*))*)$`)
@@ -190,7 +198,7 @@ func (q *Quay) registryAuth(x *exchange) answer {
 			e.Granted = append(e.Granted, entry.Name+":"+strings.Join(entry.Actions, ","))
 		}
 	})
-	token, err := q.signer.token(audience, subject, granted)
+	token, err := q.signer.token(audience, subject, granted, time.Hour)
 	if err != nil {
 		return internalError()
 	}
@@ -215,7 +223,11 @@ func (q *Quay) login(x *exchange, username, password string, switches Switches) 
 	if !ok {
 		return refuse("unknown-robot", "Could not find robot with specified username")
 	}
-	if robot.TokenRowMissing || password == "" || password != robot.Token {
+	if looksLikeJWT(password) {
+		if refusal := q.loginFederated(x, username, password); refusal != nil {
+			return refusal
+		}
+	} else if robot.TokenRowMissing || password == "" || password != robot.Token {
 		return refuse("wrong-credential", fmt.Sprintf("Could not find robot with username: %s and supplied password.", username))
 	}
 	if owner, disabled := q.world.ownerDisabled(username); disabled {
@@ -285,10 +297,14 @@ func (q *Quay) serviceName(request *http.Request) string {
 // registryRoot answers /v2/ where no docker-registry stands behind.
 func (q *Quay) registryRoot(x *exchange) answer {
 	scheme, token, _ := strings.Cut(x.request.Header.Get("Authorization"), " ")
-	if strings.EqualFold(scheme, "Bearer") && q.signer.verifies(strings.TrimSpace(token)) {
-		return jsonAnswer(200, true)
+	text := "access to the requested resource is not authorized"
+	if claims, ok := q.signer.read(strings.TrimSpace(token)); ok && strings.EqualFold(scheme, "Bearer") {
+		if !claims.federated() {
+			return jsonAnswer(200, true)
+		}
+		text = "Token contained invalid or malformed access grants"
 	}
-	a := registryError(401, "UNAUTHORIZED", "access to the requested resource is not authorized")
+	a := registryError(401, "UNAUTHORIZED", text)
 	if scheme == "" { // nobody asks yet
 		a.contentType, a.body = htmlType, []byte("true")
 	}

@@ -58,6 +58,10 @@ func (q *Quay) api(x *exchange) answer {
 	if refusal != nil {
 		return *refusal
 	}
+	if !isRead && x.route.endpoint != "regenerate" && switches.DatabaseLocked {
+		q.pause(switches.LockedWait)
+		return internalError()
+	}
 	switch x.route.endpoint {
 	case "robot-list":
 		return q.listRobots(request, owner, rights)
@@ -65,6 +69,8 @@ func (q *Quay) api(x *exchange) answer {
 		return q.readLogs(request, owner)
 	case "aggregate-logs":
 		return q.aggregateLogs(request, owner)
+	case "federation":
+		return q.federation(x, owner, who, switches)
 	case "robot-get":
 		return q.readRobot(owner+"+"+x.route.short, rights)
 	default:
@@ -131,6 +137,7 @@ const (
 // authorize decides whose robots are meant and whether the caller may.
 func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refusal *answer) {
 	forbidden := unauthorizedFor(x.request.Host)
+	isRead := x.request.Method == http.MethodGet || x.request.Method == http.MethodHead
 	name := x.route.organization
 	switch {
 	case x.route.all:
@@ -139,7 +146,7 @@ func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refus
 		}
 		return "", withTokens, nil
 	case name == "":
-		if !who.may("user:admin") || (x.route.endpoint == "regenerate" && who.user.Restricted) {
+		if !who.may("user:admin") || (!isRead && who.user.Restricted) {
 			return "", 0, &forbidden
 		}
 		return who.user.Name, withTokens, nil
@@ -160,7 +167,6 @@ func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refus
 		}
 		return "", 0, &forbidden
 	}
-	isRead := x.request.Method == http.MethodGet || x.request.Method == http.MethodHead
 	isMember := slices.Contains(organization.Members, who.user.Name)
 	switch {
 	case who.user.Superuser || slices.Contains(organization.Admins, who.user.Name):
@@ -243,11 +249,16 @@ func (q *Quay) regenerate(x *exchange, owner string, who caller, switches Switch
 		return noSuchRobot()
 	}
 	q.journal.note(x.entry, func(e *Entry) { e.noteCommit(c) })
+	return q.written(x, owner, who, switches, "regenerate_robot_token", map[string]any{"robot": x.route.short}, jsonAnswer(200, bodyOf(c.robot, withTokens)))
+}
+
+// written logs a change that has been made; where that fails nobody gets the answer.
+func (q *Quay) written(x *exchange, owner string, who caller, switches Switches, kind string, metadata map[string]any, a answer) answer {
 	if switches.AuditLogBroken {
 		return internalError()
 	}
-	q.logAction(x, owner, who, "regenerate_robot_token", map[string]any{"robot": x.route.short})
-	return jsonAnswer(200, bodyOf(c.robot, withTokens))
+	q.logAction(x, owner, who, kind, metadata)
+	return a
 }
 
 func (e *Entry) noteCommit(c commit) {

@@ -28,16 +28,18 @@ type pattern struct {
 var (
 	get    = []string{http.MethodGet}
 	post   = []string{http.MethodPost}
-	remove = []string{http.MethodDelete}
+	change = []string{http.MethodGet, http.MethodPost, http.MethodDelete}
 )
 
 var patterns = []pattern{
 	{"user/robots", "robot-list", get},
 	{"user/robots/{short}", "robot-get", get},
 	{"user/robots/{short}/regenerate", "regenerate", post},
+	{"user/robots/{short}/federation", "federation", change},
 	{"organization/{org}/robots", "robot-list", get},
 	{"organization/{org}/robots/{short}", "robot-get", get},
 	{"organization/{org}/robots/{short}/regenerate", "regenerate", post},
+	{"organization/{org}/robots/{short}/federation", "federation", change},
 	{"user/logs", "logs", get},
 	{"superuser/logs", "logs", get},
 	{"organization/{org}/logs", "logs", get},

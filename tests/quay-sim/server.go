@@ -104,6 +104,7 @@ type exchange struct {
 	route   route
 	routed  bool
 	proxied bool // the docker-registry answers
+	body    []byte
 	started time.Time
 }
 
@@ -131,6 +132,9 @@ func (q *Quay) open(r *http.Request) *exchange {
 				entry.Robot = owner + "+" + x.route.short
 			}
 		}
+	case path == "/oauth2/federation/robot/token":
+		entry.Endpoint = "federation-exchange"
+		entry.Robot, _, _ = r.BasicAuth()
 	case path == "/v2/auth":
 		entry.Endpoint = "auth"
 		entry.Robot, _, _ = r.BasicAuth()
@@ -157,7 +161,7 @@ func (q *Quay) serve(w http.ResponseWriter, r *http.Request) {
 		q.journal.note(x.entry, func(e *Entry) { e.Done, e.DurationNs = true, time.Since(x.started).Nanoseconds() })
 	}()
 	if !x.proxied {
-		io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)) // a body means nothing to any of these calls
+		x.body, _ = io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	}
 	limited := strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/v2/auth"
 	if limited {
@@ -193,6 +197,8 @@ func (q *Quay) answer(x *exchange) answer {
 	switch x.entry.Endpoint {
 	case "auth":
 		return q.registryAuth(x)
+	case "federation-exchange":
+		return q.exchangeToken(x, switches)
 	case "v2-challenge":
 		return q.registryRoot(x)
 	case "config":

@@ -154,6 +154,10 @@ func (s *simulator) try(method, path string, header ...string) (reply, error) {
 			request.Header.Set(name, value)
 		}
 	}
+	return s.do(request)
+}
+
+func (s *simulator) do(request *http.Request) (reply, error) {
 	response, err := s.client.Do(request)
 	if err != nil {
 		return reply{}, err

@@ -49,16 +49,25 @@ type Switches struct {
 	Certificate      string     `json:"certificate"` // good, wrong-host, unknown-ca, expired
 	Refuse           bool       `json:"refuse"`      // no listener, and open connections are cut
 	Registry         string     `json:"registry"`    // base URL of the docker-registry; "" for none
+
+	IssuerCA               string   `json:"issuerCA"`               // file of the CA of federations' issuers, besides the system's
+	FederatedTokenLifetime Duration `json:"federatedTokenLifetime"` // of tokens that are made from now on, really 1h
 }
 
 func defaultSwitches() Switches {
-	return Switches{Certificate: "good", LockedWait: Duration(10 * time.Second), LockedLoginWait: Duration(60 * time.Second)}
+	return Switches{Certificate: "good", LockedWait: Duration(10 * time.Second), LockedLoginWait: Duration(60 * time.Second),
+		FederatedTokenLifetime: Duration(time.Hour)}
 }
 
 func (s Switches) check() error {
 	if s.Registry != "" {
 		if u, err := url.Parse(s.Registry); err != nil || u.Host == "" {
 			return fmt.Errorf("registry %q is no base URL", s.Registry)
+		}
+	}
+	if s.IssuerCA != "" {
+		if _, err := issuerClient(s.IssuerCA); err != nil {
+			return fmt.Errorf("issuerCA: %w", err)
 		}
 	}
 	if s.RateLimit != nil && (s.RateLimit.RequestsPerSecond <= 0 || s.RateLimit.Burst < 1) {

@@ -45,6 +45,8 @@ type Robot struct {
 	Token           string     `json:"token,omitempty"`
 	TokenRowMissing bool       `json:"tokenRowMissing,omitempty"` // a damaged database: GET 500, POST repairs
 
+	Federation []Federation `json:"federation,omitempty"`
+
 	regenerations, uiRegenerations int
 	committed                      time.Time
 }
