@@ -25,9 +25,12 @@ image-check: ## Before a release: the Containerfile on a bare Debian, and arm64 
 release: ## Make the files of a release: build/release (VERSION=1.2.3, RELEASE_KEY= gpg's key or SIGN=0)
 	@release/release.sh "$(VERSION)" $(PLATFORMS)
 
-demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up to explore)
-	@tests/prepare.sh demo
-	@GO=$$(tests/go.sh) build/bin/demo $(if $(filter-out 0 no,$(KEEP)),--keep)
+# Only one that is given here: a KUBECONFIG in the environment may be of a cluster that others work with.
+kubeconfig = $(if $(filter command,$(origin KUBECONFIG)),$(KUBECONFIG))
+
+demo: ## Watch a robot's token rotate in a real cluster (KEEP=1 leaves it up, KUBECONFIG=file takes your own)
+	@tests/prepare.sh $(if $(kubeconfig),guest,demo)
+	@GO=$$(tests/go.sh) build/bin/demo $(if $(filter-out 0 no,$(KEEP)),--keep) $(if $(kubeconfig),--kubeconfig='$(kubeconfig)')
 
 test: ## Run every test, up to a real API server, registry and node
 	@tests/prepare.sh test
@@ -38,11 +41,13 @@ test: ## Run every test, up to a real API server, registry and node
 	@echo "==> Testing the program"
 	@GO=$$(tests/go.sh) ctest --test-dir build --parallel 4 --output-on-failure --no-tests=error
 
-install-check: ## Install, upgrade, roll back and uninstall the chart on a real API server, with helm 3 and 4
+install-check: ## Install, upgrade, roll back and uninstall the chart on real API servers, with helm 3 and 4
 	@tests/prepare.sh install-check
-	@export GO=$$(tests/go.sh) QUAY_ROTATOR_HELM3=1 && $$GO test -C tests -count=1 ./chart && \
+	@export GO=$$(tests/go.sh) QUAY_ROTATOR_HELM3=1 QUAY_ROTATOR_OLDEST_KUBERNETES=1 && \
+	  $$GO test -C tests -count=1 ./chart && \
 	  echo "install-check: passed with helm $$($(CURDIR)/build/helm/helm version --template '{{.Version}}')" \
-	  "and $$($(CURDIR)/build/helm3/helm version --template '{{.Version}}')"
+	  "and $$($(CURDIR)/build/helm3/helm version --template '{{.Version}}')," \
+	  "on Kubernetes$$(sed -n 's/^\tk8s.io\/kubernetes v/ /p' tests/control-plane/{,oldest/}go.mod | tr '\n' ' ')"
 
 simulate: ## Simulate SEEDS=1000000 schedules under faults and check every promise
 	@tests/prepare.sh simulate

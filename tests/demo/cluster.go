@@ -22,9 +22,9 @@ import (
 type cluster struct {
 	*environment.Environment
 	directory string // for files of ours; goes with the environment
+	namespace string // of the resources
+	guest     bool   // the cluster was there before: see guest.go
 }
-
-const namespace = "default"
 
 // kubectl runs as the administrator and answers what it printed.
 func (c *cluster) kubectl(ctx context.Context, input string, arguments ...string) (string, error) {
@@ -93,20 +93,20 @@ func (r *rotation) since(fingerprint string) ([]change, error) {
 
 func (c *cluster) rotation(ctx context.Context, name string) (read *rotation, err error) {
 	read = &rotation{}
-	path := "/apis/quayrotator.dev/v1alpha1/namespaces/" + namespace + "/robottokenrotations/" + name
+	path := "/apis/quayrotator.dev/v1alpha1/namespaces/" + c.namespace + "/robottokenrotations/" + name
 	return read, c.Call(ctx, http.MethodGet, path, nil, read)
 }
 
 func (c *cluster) pullSecret(ctx context.Context, name string) (credential, error) {
 	var secret struct{ Data map[string][]byte }
-	if err := c.Call(ctx, http.MethodGet, "/api/v1/namespaces/"+namespace+"/secrets/"+name, nil, &secret); err != nil {
+	if err := c.Call(ctx, http.MethodGet, "/api/v1/namespaces/"+c.namespace+"/secrets/"+name, nil, &secret); err != nil {
 		return credential{}, err
 	}
 	return parseCredential(secret.Data[".dockerconfigjson"], c.RegistryHost, robotName)
 }
 
 func (c *cluster) createPullSecret(ctx context.Context, name string, content credential) error {
-	return c.Call(ctx, http.MethodPost, "/api/v1/namespaces/"+namespace+"/secrets", map[string]any{
+	return c.Call(ctx, http.MethodPost, "/api/v1/namespaces/"+c.namespace+"/secrets", map[string]any{
 		"metadata": map[string]any{"name": name}, "type": "kubernetes.io/dockerconfigjson",
 		"data": map[string]any{".dockerconfigjson": content.configuration},
 	}, nil)
@@ -114,7 +114,7 @@ func (c *cluster) createPullSecret(ctx context.Context, name string, content cre
 
 // createPod runs the private image on the node, pulled anew with the Secret.
 func (c *cluster) createPod(ctx context.Context, name, secret string) error {
-	return c.Call(ctx, http.MethodPost, "/api/v1/namespaces/"+namespace+"/pods", map[string]any{
+	return c.Call(ctx, http.MethodPost, "/api/v1/namespaces/"+c.namespace+"/pods", map[string]any{
 		"metadata": map[string]any{"name": name},
 		"spec": map[string]any{
 			"imagePullSecrets": []any{map[string]any{"name": secret}},
@@ -128,7 +128,7 @@ func (c *cluster) createPod(ctx context.Context, name, secret string) error {
 }
 
 func (c *cluster) deletePod(ctx context.Context, name string) error {
-	return c.Call(ctx, http.MethodDelete, "/api/v1/namespaces/"+namespace+"/pods/"+name, nil, nil)
+	return c.Call(ctx, http.MethodDelete, "/api/v1/namespaces/"+c.namespace+"/pods/"+name, nil, nil)
 }
 
 // podState is Running, another phase, or why its container waits: ErrImagePull.
@@ -143,7 +143,7 @@ func (c *cluster) podState(ctx context.Context, name string) (state, message str
 			}
 		}
 	}
-	if err = c.Call(ctx, http.MethodGet, "/api/v1/namespaces/"+namespace+"/pods/"+name, nil, &pod); err != nil {
+	if err = c.Call(ctx, http.MethodGet, "/api/v1/namespaces/"+c.namespace+"/pods/"+name, nil, &pod); err != nil {
 		return "", "", err
 	}
 	for _, container := range pod.Status.ContainerStatuses {
@@ -163,7 +163,7 @@ func (c *cluster) events(ctx context.Context, object string) (map[string]int, er
 			Series    struct{ Count int }
 		}
 	}
-	if err := c.Call(ctx, http.MethodGet, "/apis/events.k8s.io/v1/namespaces/"+namespace+"/events", nil, &list); err != nil {
+	if err := c.Call(ctx, http.MethodGet, "/apis/events.k8s.io/v1/namespaces/"+c.namespace+"/events", nil, &list); err != nil {
 		return nil, err
 	}
 	counts := map[string]int{}

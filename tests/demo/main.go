@@ -2,7 +2,7 @@
 // that simulates; see story.go for what happens. It checks everything it tells, and fails when one
 // thing is not so.
 //
-//	demo [--keep]    run as build/bin/demo by `make demo`, beside the programs it starts
+//	demo [--keep] [--kubeconfig=FILE]    run as build/bin/demo by `make demo`, beside the programs it starts
 package main
 
 import (
@@ -28,18 +28,19 @@ func init() {
 
 func main() {
 	keep := flag.Bool("keep", false, "afterwards leave everything up until Ctrl-C")
+	kubeconfig := flag.String("kubeconfig", "", "use the cluster of this kubeconfig's current context instead of starting one")
 	flag.Parse()
 	if flag.NArg() != 0 {
 		fmt.Fprintf(os.Stderr, "demo: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
-	os.Exit(run(*keep))
+	os.Exit(run(*keep, *kubeconfig))
 }
 
 var errInterrupted = errors.New("interrupted")
 
 // run answers the exit status.
-func run(keep bool) int {
+func run(keep bool, kubeconfig string) int {
 	// SIGPIPE: nobody listens any more.
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
@@ -48,7 +49,7 @@ func run(keep bool) int {
 
 	screen := newTerminal(os.Stdout)
 	told := &story{terminal: screen}
-	err := told.prepare(ctx, cancel)
+	err := told.prepare(ctx, cancel, kubeconfig)
 	if err == nil {
 		err = told.tell(ctx)
 	}
@@ -80,24 +81,24 @@ func run(keep bool) int {
 }
 
 // prepare finds the programs and brings everything up.
-func (s *story) prepare(ctx context.Context, cancel context.CancelCauseFunc) error {
+func (s *story) prepare(ctx context.Context, cancel context.CancelCauseFunc, kubeconfig string) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	programs := filepath.Dir(program)          // build/bin
-	build := filepath.Dir(programs)            // build
-	s.root = filepath.Dir(build)               // of the repository
-	s.helm = filepath.Join(build, "helm/helm") // see tests/prepare.sh
+	programs := filepath.Dir(program) // build/bin
+	build := filepath.Dir(programs)   // build
+	s.root = filepath.Dir(build)      // of the repository
 	operatorProgram := filepath.Join(programs, "quay-rotator")
-	for _, needed := range []string{operatorProgram, s.helm, "skopeo"} {
+	for _, needed := range []string{operatorProgram, "skopeo"} {
 		if _, err := exec.LookPath(needed); err != nil {
 			return fmt.Errorf("%w: run `make demo`, which builds what is missing", err)
 		}
 	}
 	options := environment.Options{
 		QuaySim:    filepath.Join(programs, "quay-sim"),
-		Node:       os.Geteuid() == 0,
+		Kubeconfig: kubeconfig,
+		Node:       os.Geteuid() == 0 && kubeconfig == "",
 		Progress:   func(line string) { s.note("%s", line) },
 		Unexpected: func(err error) { cancel(err) },
 	}
@@ -109,6 +110,8 @@ func (s *story) prepare(ctx context.Context, cancel context.CancelCauseFunc) err
 	parts := "a Kubernetes API server, a registry and a Quay (simulated)"
 	if options.Node {
 		parts += ", and a node"
+	} else if kubeconfig != "" {
+		parts = "a registry and a Quay (simulated), for the cluster of " + kubeconfig
 	}
 	s.step("Bringing up %s", parts)
 	done := s.busy("starting")
@@ -117,7 +120,7 @@ func (s *story) prepare(ctx context.Context, cancel context.CancelCauseFunc) err
 	if err != nil {
 		return err
 	}
-	s.cluster = &cluster{up, filepath.Join(up.Directory, "demo")}
+	s.cluster = &cluster{Environment: up, directory: filepath.Join(up.Directory, "demo"), namespace: "default"}
 	if err = os.Mkdir(s.cluster.directory, 0o700); err != nil {
 		return err
 	}
@@ -130,6 +133,8 @@ func (s *story) prepare(ctx context.Context, cancel context.CancelCauseFunc) err
 	}
 	switch {
 	case up.Node.Available:
+	case kubeconfig != "":
+		return s.moveIn(ctx)
 	case os.Geteuid() != 0:
 		s.note("No node, as that needs root (or sudo): skopeo pulls instead of pods.")
 	case options.BinDirectory == "":
@@ -186,7 +191,7 @@ func (s *story) end() error {
 	if s.operator.running() {
 		failure = s.operator.stop()
 	}
-	failure = errors.Join(failure, s.cluster.Down())
+	failure = errors.Join(failure, s.moveOut(), s.cluster.Down())
 	if exists(s.cluster.Directory) {
 		failure = errors.Join(failure, fmt.Errorf("%s is still there", s.cluster.Directory))
 	}

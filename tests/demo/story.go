@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,10 +13,10 @@ import (
 // A story is the demonstration from its beginning to its end. Only the main goroutine tells it.
 type story struct {
 	*terminal
-	root, helm string // the repository, the program
-	cluster    *cluster
-	quay       *quay
-	operator   *operator
+	root     string // the repository
+	cluster  *cluster
+	quay     *quay
+	operator *operator
 
 	secrets   []string   // tokens that must be nowhere but in Secrets and Quay
 	rotations int        // as the status tells
@@ -80,17 +79,15 @@ func (s *story) install(ctx context.Context) error {
 	if err := s.cluster.CreateNamespace(ctx, operatorName); err != nil {
 		return err
 	}
-	render := exec.CommandContext(ctx, s.helm, "template", operatorName, filepath.Join(s.root, "charts/quay-rotator"),
-		"--namespace", operatorName, "--show-only", "templates/serviceaccount.yaml", "--show-only", "templates/rbac.yaml")
-	home := filepath.Join(s.cluster.directory, "helm")
-	render.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
-	var complaints strings.Builder
-	render.Stderr = &complaints
-	rules, err := render.Output()
+	manifests, err := os.ReadFile(filepath.Join(s.root, "deploy/quay-rotator.yaml"))
 	if err != nil {
-		return fmt.Errorf("helm template: %w\n%s", err, &complaints)
+		return err
 	}
-	applied, err := s.cluster.kubectl(ctx, string(rules), "apply", "--server-side", "-f", filepath.Join(s.root, "crds"), "-f", "-")
+	rules, err := ofTemplates(string(manifests), "serviceaccount", "rbac")
+	if err != nil {
+		return err
+	}
+	applied, err := s.cluster.kubectl(ctx, rules, "apply", "--server-side", "-f", filepath.Join(s.root, "crds"), "-f", "-")
 	if err != nil {
 		return err
 	}
@@ -105,6 +102,23 @@ func (s *story) install(ctx context.Context) error {
 		return err
 	}
 	return s.startOperator()
+}
+
+// ofTemplates answers what these templates of the chart have made in its rendering, deploy/quay-rotator.yaml.
+func ofTemplates(manifests string, templates ...string) (string, error) {
+	var all []string
+	for _, template := range templates {
+		found := false
+		for _, one := range strings.Split(manifests, "\n---\n") {
+			if strings.HasPrefix(one, "# Source: quay-rotator/templates/"+template+".yaml\n") {
+				all, found = append(all, one), true
+			}
+		}
+		if !found {
+			return "", fmt.Errorf("deploy/quay-rotator.yaml has nothing of the template %s: make generate", template)
+		}
+	}
+	return strings.Join(all, "\n---\n"), nil
 }
 
 func (s *story) startOperator() error {

@@ -15,7 +15,8 @@ import (
 type api struct {
 	server                      string
 	client                      *http.Client
-	authority, certificate, key []byte // PEM
+	authority, certificate, key []byte         // PEM
+	cluster                     map[string]any // as a kubeconfig names it; of an existing one, nil otherwise
 }
 
 // A statusError is a refusal by the API server.
@@ -107,6 +108,10 @@ func (a *api) collects() func(context.Context) error {
 
 // writeKubeconfig writes a kubeconfig for the given user, JSON being YAML too.
 func (a *api) writeKubeconfig(file, namespace string, user map[string]any) error {
+	cluster := a.cluster
+	if cluster == nil {
+		cluster = map[string]any{"server": a.server, "certificate-authority-data": a.authority}
+	}
 	content, err := json.MarshalIndent(map[string]any{
 		"apiVersion":      "v1",
 		"kind":            "Config",
@@ -114,10 +119,8 @@ func (a *api) writeKubeconfig(file, namespace string, user map[string]any) error
 		"contexts": []any{map[string]any{"name": "environment", "context": map[string]any{
 			"cluster": "environment", "user": "environment", "namespace": namespace,
 		}}},
-		"clusters": []any{map[string]any{"name": "environment", "cluster": map[string]any{
-			"server": a.server, "certificate-authority-data": a.authority,
-		}}},
-		"users": []any{map[string]any{"name": "environment", "user": user}},
+		"clusters": []any{map[string]any{"name": "environment", "cluster": cluster}},
+		"users":    []any{map[string]any{"name": "environment", "user": user}},
 	}, "", "  ")
 	if err != nil {
 		return err

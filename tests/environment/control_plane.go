@@ -33,6 +33,7 @@ rules:
 type controlPlane struct {
 	etcd, apiserver   *process
 	controllerManager *process // nil without the program
+	proxy             *process // alone, where the cluster exists already: see newExisting
 	authority         *authority
 	api               *api
 	ca                string // file
@@ -146,6 +147,9 @@ func (c *controlPlane) addControllerManager(directory string, program []string) 
 // createNamespace makes a namespace as a whole cluster would: with what the controller-manager adds,
 // without which no pod starts in it. One that is there already is completed.
 func (c *controlPlane) createNamespace(ctx context.Context, name string) error {
+	if c.proxy != nil { // it has a controller-manager
+		return c.api.create(ctx, "/api/v1/namespaces", map[string]any{"metadata": map[string]any{"name": name}}, nil)
+	}
 	authority := string(c.authority.pem())
 	base := "/api/v1/namespaces/" + name
 	for _, object := range []struct {

@@ -32,6 +32,11 @@ type Options struct {
 	// BinDirectory is what tests/control-plane/build.sh prints. etcd, kube-apiserver and kubectl are
 	// taken from $KUBEBUILDER_ASSETS instead when that is set.
 	BinDirectory string
+	// APIServer is a kube-apiserver to run instead, of another version.
+	APIServer string
+	// Kubeconfig, when not empty, names a cluster that exists already: nothing of Kubernetes is started, and
+	// there can be no node. Registry and Quay are on loopback all the same. It needs a kubectl on the PATH.
+	Kubeconfig string
 	// QuaySim is the program of tests/quay-sim.
 	QuaySim string
 	// Node asks for a node. An environment comes up even if the node cannot: see NodeDescription.
@@ -127,7 +132,12 @@ func Up(ctx context.Context, options Options) (up *Environment, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if made.plane, err = newControlPlane(made.path("kubernetes"), programs, options); err != nil {
+	if options.Kubeconfig != "" {
+		made.plane, err = newExisting(made.path("kubernetes"), programs.kubectl, options.Kubeconfig, made.path("kubeconfig"))
+	} else {
+		made.plane, err = newControlPlane(made.path("kubernetes"), programs, options)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if made.registry, err = newRegistry(made.path("quay"), options.QuaySim); err != nil {
@@ -153,7 +163,10 @@ func Up(ctx context.Context, options Options) (up *Environment, err error) {
 		Node:              NodeDescription{Reason: "none was asked for"},
 		ControllerManager: Availability{Available: true},
 	}
-	if made.plane.controllerManager == nil {
+	if options.Kubeconfig != "" {
+		made.APIServer, made.Etcd = fmt.Sprint(made.plane.api.cluster["server"]), ""
+		made.ControllerManager = Availability{Reason: "it is the cluster's own"}
+	} else if made.plane.controllerManager == nil {
 		made.ControllerManager = Availability{Reason: "it is in the programs of tests/control-plane only (--bin-directory)"}
 	}
 	if err = made.bringUp(ctx, options.Node, identifier, programs); err != nil {
@@ -183,6 +196,10 @@ func (e *Environment) bringUp(ctx context.Context, wantNode bool, identifier str
 	planeReady, imageReady := make(chan struct{}), make(chan struct{})
 	return parallel(ctx,
 		func(ctx context.Context) error {
+			if e.plane.proxy != nil {
+				defer close(planeReady)
+				return e.step("cluster", func() error { return e.plane.proxy.start(ctx) })
+			}
 			if err := e.step("etcd", func() error { return e.plane.etcd.start(ctx) }); err != nil {
 				return err
 			}
@@ -278,8 +295,10 @@ func (e *Environment) Down() error {
 	}
 	group.Wait()
 	if e.plane != nil {
-		for _, port := range []port{e.plane.etcdPort, e.plane.peerPort, e.plane.securePort} {
-			port.release()
+		if e.plane.proxy == nil {
+			for _, port := range []port{e.plane.etcdPort, e.plane.peerPort, e.plane.securePort} {
+				port.release()
+			}
 		}
 		e.plane = nil
 	}
@@ -297,7 +316,9 @@ func (e *Environment) Down() error {
 
 func (e *Environment) processes() map[string]*process {
 	all := map[string]*process{}
-	if e.plane != nil {
+	if e.plane != nil && e.plane.proxy != nil {
+		all["kubectl-proxy"] = e.plane.proxy
+	} else if e.plane != nil {
 		all["etcd"], all["kube-apiserver"] = e.plane.etcd, e.plane.apiserver
 		if e.plane.controllerManager != nil {
 			all["kube-controller-manager"] = e.plane.controllerManager
@@ -416,6 +437,15 @@ type programs struct {
 
 func findPrograms(options Options) (programs, error) {
 	found := programs{}
+	if options.Kubeconfig != "" {
+		kubectl, err := existingKubectl()
+		if err != nil {
+			return found, err
+		}
+		found.kubectl = kubectl
+		_, err = exec.LookPath(options.QuaySim)
+		return found, err
+	}
 	if options.BinDirectory != "" {
 		directory, err := filepath.Abs(options.BinDirectory)
 		if err != nil {
@@ -432,6 +462,9 @@ func findPrograms(options Options) (programs, error) {
 		found.etcd = []string{filepath.Join(assets, "etcd")}
 		found.apiserver = []string{filepath.Join(assets, "kube-apiserver")}
 		found.kubectl = filepath.Join(assets, "kubectl")
+	}
+	if options.APIServer != "" {
+		found.apiserver = []string{options.APIServer}
 	}
 	if found.kubectl == "" {
 		return found, errors.New("no control plane: give what tests/control-plane/build.sh prints, or set KUBEBUILDER_ASSETS")
