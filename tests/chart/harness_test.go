@@ -122,7 +122,10 @@ func toJSON(t testing.TB, value any) string {
 // A cluster is an API server with RBAC and admission, and Quay.
 type cluster struct{ *environment.Environment }
 
-func bringUp(t testing.TB) *cluster {
+func bringUp(t testing.TB) *cluster { return bringUpWith(t, "") }
+
+// bringUpWith takes another kube-apiserver than that of tests/control-plane, if it is given one.
+func bringUpWith(t testing.TB, apiServer string) *cluster {
 	t.Helper()
 	programs, err := os.MkdirTemp("", "chart-")
 	if err != nil {
@@ -132,6 +135,7 @@ func bringUp(t testing.TB) *cluster {
 	up, err := environment.Up(t.Context(), environment.Options{
 		BinDirectory: environmenttest.Built(t, "control-plane"),
 		QuaySim:      environmenttest.Program(t, programs, "quay-sim"),
+		APIServer:    apiServer,
 	})
 	if err != nil {
 		t.Fatal(err)
