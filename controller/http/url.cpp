@@ -68,11 +68,6 @@ std::string Url::origin() const {
   return scheme + "://" + authority();
 }
 
-bool Url::is_ip_literal() const {
-  in_addr address{};
-  return host.find(':') != std::string::npos || inet_pton(AF_INET, host.c_str(), &address) == 1;
-}
-
 base::Expected<Url> parse_url(std::string_view text) {
   // Before anything is quoted: user info may be a password, control characters garble a terminal.
   if (!std::ranges::all_of(text, [](char c) { return c > ' ' && c < '\x7f'; })) {

@@ -20,8 +20,6 @@ struct Url {
   [[nodiscard]] std::string origin() const;
   // "host" or "host:port" in the same manner: the key that image references use.
   [[nodiscard]] std::string authority() const;
-  // An IPv4 or IPv6 literal: no SNI, no DNS.
-  [[nodiscard]] bool is_ip_literal() const;
 };
 
 // http and https only; user info, fragments, spaces and control characters are refused, each with

@@ -249,9 +249,7 @@ struct Client::Call {
   }
 
   [[nodiscard]] Error error(const http::Error& failure) const {
-    Error result = error(kind_of_failure(failure.kind), failure.message);
-    result.maybe_applied = is_write() && failure.maybe_sent;
-    return result;
+    return error(kind_of_failure(failure.kind), failure.message);
   }
 
   // What the server answered in place of a success.
@@ -268,7 +266,6 @@ struct Client::Call {
         })) {
       result.kind = Kind::ahead;
     }
-    result.maybe_applied = is_write() && response.status >= 500;
     if (const auto seconds = response.retry_after()) {
       result.retry_after = std::min<base::Duration>(*seconds, most_retry_after);
     } else if (const auto details = base::integer_or(status, "details.retryAfterSeconds", 0);
@@ -389,7 +386,6 @@ Expected<json> Client::perform_json(const Call& call, const std::stop_token& sto
       call.error(Kind::malformed, "the answer is not from a Kubernetes API server: " +
                                       (object ? "not an object" : object.error().message));
   error.status = response->status;
-  error.maybe_applied = call.is_write();
   return tl::unexpected(std::move(error));
 }
 
@@ -422,8 +418,9 @@ Expected<json> Client::get(const Resource& resource, const ObjectKey& key,
   return perform_json(call, stop);
 }
 
-Client::Call Client::list_call(const Resource& resource, const std::string& name_space,
-                               const ListOptions& options) {
+Expected<ListPage> Client::list(const Resource& resource, const std::string& name_space,
+                                const ListOptions& options, const std::stop_token& stop,
+                                const std::function<void(const json& item)>& on_item) {
   Query query;
   query.add("labelSelector", options.label_selector).add("fieldSelector", options.field_selector);
   if (options.limit > 0) query.add("limit", std::to_string(options.limit));
@@ -440,18 +437,6 @@ Client::Call Client::list_call(const Resource& resource, const std::string& name
                        collection_path(resource, name_space) + query.text());
   call.idempotent = true;
   call.max_body = max_list;
-  return call;
-}
-
-Expected<json> Client::list(const Resource& resource, const std::string& name_space,
-                            const ListOptions& options, const std::stop_token& stop) {
-  return perform_json(list_call(resource, name_space, options), stop);
-}
-
-Expected<ListPage> Client::list_each(const Resource& resource, const std::string& name_space,
-                                     const ListOptions& options, const std::stop_token& stop,
-                                     const std::function<void(const json& item)>& on_item) {
-  Call call = list_call(resource, name_space, options);
   call.idle_limit = options_.deadline;
   std::string trouble;
   const auto take = [&](std::string_view text) {
@@ -576,18 +561,8 @@ Expected<void> Client::watch(const Resource& resource, const std::string& name_s
   return {};
 }
 
-Expected<json> Client::get_path(const std::string& path, const std::stop_token& stop) {
-  Call call;
-  call.verb = "get";
-  call.subject = path;
-  call.target = path;
-  call.idempotent = true;
-  return perform_json(call, stop);
-}
-
 std::string explain(const Error& error) {
   // … cannot patch resource "secrets" in API group "" in the namespace "team-a"
-  // … cannot get path "/version"
   const std::string_view message = error.message;
   constexpr std::string_view cannot = " cannot ";
   const std::size_t place = message.find(cannot);
@@ -604,10 +579,9 @@ std::string explain(const Error& error) {
   if (const std::string_view group = quoted_after(R"( in API group ")"); !group.empty()) {
     what.append(" of ").append(group);
   }
-  if (what.empty()) what = quoted_after(R"( path ")");
   if (what.empty()) return error.message;
-  return error.message + "; the ClusterRole quay-rotator needs the verb " + std::string(verb) +
-         " on " + what;
+  return error.message + "; its Role or ClusterRole needs the verb " + std::string(verb) + " on " +
+         what;
 }
 
 }  // namespace quay_rotator::kube

@@ -42,7 +42,7 @@ struct Error {
     invalid,            // 400, 422: the server refuses the object
     too_many_requests,  // 429
     server,             // 5xx
-    unreachable,        // no answer; maybe_applied says whether the write may have happened
+    unreachable,        // no answer; a write may have happened
     malformed,          // an answer that is not Kubernetes'
     cancelled,          // the stop token
     credentials,        // our own token could not be had (file, exec plugin)
@@ -58,7 +58,6 @@ struct Error {
   std::string message;  // "patch secrets team-a/quay-pull: …": verb, resource, name, what happened
   std::vector<Cause> causes;
   std::optional<base::Duration> retry_after;
-  bool maybe_applied = false;  // a write whose answer was lost, or is a 5xx
 };
 
 template <class T>
@@ -104,8 +103,8 @@ struct DeletePreconditions {
 };
 
 // Counts requests; called after each with the verb as RBAC calls it (get, list, watch, create,
-// update, patch, delete), the resource ("secrets", "robottokenrotations/status", "/version") and
-// the HTTP status (0: no answer).
+// update, patch, delete), the resource ("secrets", "robottokenrotations/status") and the HTTP
+// status (0: no answer).
 using RequestObserver =
     std::function<void(std::string_view verb, std::string_view resource, int status)>;
 
@@ -121,14 +120,12 @@ class Client {
 
   Expected<nlohmann::json> get(const Resource& resource, const ObjectKey& key,
                                const std::stop_token& stop);
-  // One page; metadata.continue says whether there are more. `name_space` "" is all of them.
-  Expected<nlohmann::json> list(const Resource& resource, const std::string& name_space,
-                                const ListOptions& options, const std::stop_token& stop);
-  // The same without ever holding the page: hands over each item as it comes. After an error some
-  // items may have been handed over. An item that is no object is one of these errors.
-  Expected<ListPage> list_each(const Resource& resource, const std::string& name_space,
-                               const ListOptions& options, const std::stop_token& stop,
-                               const std::function<void(const nlohmann::json& item)>& on_item);
+  // One page without ever holding it: hands over each item as it comes. `name_space` "" is all of
+  // them. After an error some items may have been handed over. An item that is no object is one of
+  // these errors.
+  Expected<ListPage> list(const Resource& resource, const std::string& name_space,
+                          const ListOptions& options, const std::stop_token& stop,
+                          const std::function<void(const nlohmann::json& item)>& on_item);
   Expected<nlohmann::json> create(const Resource& resource, const std::string& name_space,
                                   const nlohmann::json& object, const std::stop_token& stop);
   // PUT with the object's own resourceVersion.
@@ -152,13 +149,9 @@ class Client {
   Expected<void> watch(const Resource& resource, const std::string& name_space,
                        const WatchOptions& options, const std::stop_token& stop,
                        const std::function<bool(std::string_view line)>& on_line);
-  // GET of a path outside the resources, e.g. "/version".
-  Expected<nlohmann::json> get_path(const std::string& path, const std::stop_token& stop);
 
  private:
   struct Call;
-  static Call list_call(const Resource& resource, const std::string& name_space,
-                        const ListOptions& options);
   // Any status but 2xx is an error.
   Expected<http::Response> perform(const Call& call, const std::stop_token& stop);
   Expected<nlohmann::json> perform_json(const Call& call, const std::stop_token& stop);
@@ -177,8 +170,8 @@ class Client {
   std::set<std::string> warned_ GUARDED_BY(mutex_);  // texts of Warning headers that were logged
 };
 
-// error.message, and when RBAC refused also the rule that is missing: "…; the ClusterRole
-// quay-rotator needs the verb patch on secrets".
+// error.message, and when RBAC refused also the rule that is missing: "…; its Role or ClusterRole
+// needs the verb patch on secrets".
 std::string explain(const Error& error);
 
 }  // namespace quay_rotator::kube

@@ -7,24 +7,10 @@
 
 namespace quay_rotator::kube {
 
-namespace {
-
-void wipe_strings(nlohmann::json& value) {
-  if (auto* text = value.get_ptr<std::string*>()) {
-    base::wipe(*text);
-  } else if (value.is_structured()) {
-    for (auto& member : value) wipe_strings(member);
-  }
-}
-
-}  // namespace
-
 SecretDocument::SecretDocument(nlohmann::json&& document)
     : document_(std::make_unique<nlohmann::json>(std::move(document))) {}
 
-SecretDocument::~SecretDocument() {
-  wipe_strings(*document_);
-}
+SecretDocument::~SecretDocument() = default;
 
 const std::string* SecretDocument::text(std::string_view map, std::string_view key) const {
   const auto* values = base::find(json(), map);

@@ -12,8 +12,8 @@
 
 namespace quay_rotator::kube {
 
-// Owns the document and wipes every string in it when it is destroyed: what `kubectl apply` keeps
-// in an annotation may hold a token as well as the data does. Not synchronized.
+// Owns the document, which is wiped as all is that the program frees (app/wiping_allocator.cpp).
+// Not synchronized.
 class SecretDocument {
  public:
   explicit SecretDocument(nlohmann::json&& document);

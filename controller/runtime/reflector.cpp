@@ -152,12 +152,12 @@ void Reflector::Driver::list(const ReflectorState::ListPage& action, const std::
   query.limit = action.limit;
   query.continue_token = action.continue_token;
   if (action.first) writer->begin_snapshot(options.name_space, action.history);
-  const auto page = client.list_each(resource, options.name_space, query, stop,
-                                     [this](const nlohmann::json& item) {
-                                       heartbeat.beat(executor.now());
-                                       note(item);
-                                       report(writer->add_to_snapshot(item));
-                                     });
+  const auto page =
+      client.list(resource, options.name_space, query, stop, [this](const nlohmann::json& item) {
+        heartbeat.beat(executor.now());
+        note(item);
+        report(writer->add_to_snapshot(item));
+      });
   if (stop.stop_requested()) return;
   if (!page) {
     state.on_list_error(page.error(), executor.random());
@@ -183,10 +183,10 @@ void Reflector::Driver::check(const ReflectorState::Check& action, const std::st
   const auto ask = [&](kube::ListOptions::Match match) {
     query.match = match;
     found.reset();
-    return client.list_each(
-        resource, action.last.key.name_space, query, stop, [&found](const nlohmann::json& item) {
-          found = base::string_or(item, "metadata.resourceVersion", "").value_or("");
-        });
+    return client.list(resource, action.last.key.name_space, query, stop,
+                       [&found](const nlohmann::json& item) {
+                         found = base::string_or(item, "metadata.resourceVersion", "").value_or("");
+                       });
   };
   auto page = ask(kube::ListOptions::Match::not_older);
   const std::string reached = page ? page->resource_version : "";

@@ -81,7 +81,7 @@ class BareWatch {
   BareWatch() {
     kube::ListOptions one;
     one.limit = 1;
-    const auto listed = cluster().api().list(api::rotations, "", one, {});
+    const auto listed = cluster().list(api::rotations, "", one);
     if (!listed) throw std::runtime_error(listed.error().message);
     options_.resource_version = listed->at("metadata").at("resourceVersion");
     options_.timeout = std::chrono::minutes(30);

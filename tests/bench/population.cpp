@@ -144,7 +144,7 @@ std::size_t Population::wrong_secrets() const {
     kube::ListOptions page;
     page.label_selector = "app.kubernetes.io/managed-by=quay-rotator";
     do {
-      const auto listed = cluster().api().list(kube::secrets, name_space(k), page, {});
+      const auto listed = cluster().list(kube::secrets, name_space(k), page);
       if (!listed) throw std::runtime_error(listed.error().message);
       for (const json& secret : listed->at("items")) {
         held[name_space(k) + "/" + secret.at("metadata").at("name").get<std::string>()] =

@@ -130,6 +130,17 @@ json Cluster::get(const kube::Resource& resource, const kube::ObjectKey& key) {
   return nullptr;
 }
 
+kube::Expected<json> Cluster::list(const kube::Resource& resource, const std::string& name_space,
+                                   const kube::ListOptions& options) {
+  json items = json::array();
+  const auto page = client_->list(resource, name_space, options, {},
+                                  [&items](const json& item) { items.push_back(item); });
+  if (!page) return tl::unexpected(page.error());
+  return json{{"metadata",
+               {{"resourceVersion", page->resource_version}, {"continue", page->continue_token}}},
+              {"items", std::move(items)}};
+}
+
 std::optional<json> Cluster::wait_for(const std::string& what, const kube::Resource& resource,
                                       const kube::ObjectKey& key,
                                       const std::function<bool(const json&)>& accept,
@@ -137,9 +148,9 @@ std::optional<json> Cluster::wait_for(const std::string& what, const kube::Resou
   const auto deadline = std::chrono::steady_clock::now() + limit;
   json last;
   while (std::chrono::steady_clock::now() < deadline) {
-    kube::ListOptions list;
-    list.field_selector = "metadata.name=" + key.name;
-    const auto listed = client_->list(resource, key.name_space, list, {});
+    kube::ListOptions one;
+    one.field_selector = "metadata.name=" + key.name;
+    const auto listed = list(resource, key.name_space, one);
     if (!listed) {  // the API server is down in some tests
       usleep(50'000);
       continue;
@@ -148,7 +159,7 @@ std::optional<json> Cluster::wait_for(const std::string& what, const kube::Resou
     last = items.empty() ? json(nullptr) : items.front();
     if (accept(last)) return last;
     kube::WatchOptions watch;
-    watch.field_selector = list.field_selector;
+    watch.field_selector = one.field_selector;
     watch.resource_version = listed->at("metadata").at("resourceVersion");
     const auto left =
         std::chrono::ceil<std::chrono::seconds>(deadline - std::chrono::steady_clock::now());

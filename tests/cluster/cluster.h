@@ -57,6 +57,9 @@ class Cluster {
   std::string helm_template(const std::vector<std::string>& arguments);
 
   json get(const kube::Resource& resource, const kube::ObjectKey& key);
+  // A page, with its items: large values of Secrets come shortened.
+  kube::Expected<json> list(const kube::Resource& resource, const std::string& name_space,
+                            const kube::ListOptions& options = {});
   // Watches the object until `accept` says yes and returns it; nothing (and a test failure that
   // shows it) when that takes longer. `accept` sees null while there is no object.
   std::optional<json> wait_for(const std::string& what, const kube::Resource& resource,

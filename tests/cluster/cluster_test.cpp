@@ -126,7 +126,7 @@ void ClusterTest::expect_event(const std::string& reason, const std::string& nam
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   json seen;
   while (std::chrono::steady_clock::now() < deadline) {
-    const auto events = cluster().api().list(kube::events, ns(), {}, {});
+    const auto events = cluster().list(kube::events, ns());
     seen = json::array();
     for (const json& event : events ? events->at("items") : json::array()) {
       if (event.at("regarding").at("name") != name) continue;

@@ -283,7 +283,7 @@ TEST_F(Outage, AnExpiredWatchIsFollowedByAList) {
   ASSERT_TRUE(wait_until_ready());
   running.signal(SIGSTOP);
   cluster().kubectl_ok({"-n", ns(), "label", "secret", "quay-pull", "seen=never"});
-  const auto list = cluster().api().list(kube::secrets, ns(), {}, {});
+  const auto list = cluster().list(kube::secrets, ns());
   ASSERT_TRUE(list);
   cluster().kubectl_ok({"-n", ns(), "delete", "secret", "quay-pull"});
   kill_api_server();

@@ -226,7 +226,7 @@ void Lane::request() {
 }
 
 void Lane::request_of_idle() {
-  const auto rotations = cluster().api().list(api::rotations, name_space_, {}, {});
+  const auto rotations = cluster().list(api::rotations, name_space_);
   if (!rotations) return;  // there may be no API server now
   for (const json& rotation : rotations->at("items")) {
     if (has_complaints()) return;  // each that cannot be written takes all our patience
@@ -285,7 +285,7 @@ void Lane::restart_ended() {
 
 std::vector<std::string> Lane::stale_secrets(bool note_uids) {
   std::vector<std::string> stale;
-  const auto secrets = cluster().api().list(kube::secrets, name_space_, {}, {});
+  const auto secrets = cluster().list(kube::secrets, name_space_);
   if (!secrets) return {secrets.error().message};
   std::map<std::string, const json*> by_name;
   for (const json& secret : secrets->at("items")) {
@@ -328,7 +328,7 @@ std::string Lane::problem(const json& rotation, std::size_t resource) const {
 }
 
 std::vector<std::string> Lane::problems() {
-  const auto rotations = cluster().api().list(api::rotations, name_space_, {}, {});
+  const auto rotations = cluster().list(api::rotations, name_space_);
   if (!rotations) return {rotations.error().message};
   std::vector<std::string> found;
   for (const json& rotation : rotations->at("items")) {

@@ -78,7 +78,7 @@ class ApiServerTest : public ::testing::Test {
     loads_ = 0;
   }
   std::string ask() {
-    const auto answer = client_->get_path("/version", {});
+    const auto answer = client_->get(secrets, {"a", "b"}, {});
     return answer ? "ok" : answer.error().message;
   }
 
@@ -192,7 +192,7 @@ TEST_F(ApiServerTest, EveryTargetIsBelowTheServersPath) {
   EXPECT_EQ(server_->url(), "https://a/k8s/clusters/c-1");
   EXPECT_EQ(ask(), "ok");
   (void)client_->watch(secrets, "", {}, {}, [](std::string_view) { return true; });
-  EXPECT_EQ(targets_.front(), "/k8s/clusters/c-1/version");
+  EXPECT_EQ(targets_.front(), "/k8s/clusters/c-1/api/v1/namespaces/a/secrets/b");
   EXPECT_THAT(targets_.back(),
               ::testing::StartsWith("/k8s/clusters/c-1/api/v1/secrets?watch=true"));
 }
