@@ -49,6 +49,17 @@ class Memory {
   [[nodiscard]] int ledger_failures() const { return ledger_failures_; }
   void count_ledger_failure() { ++ledger_failures_; }
 
+  // What has failed once more is tried again by this policy, after `failures` before it. A ledger
+  // that stays `open` counts its own; else the status does.
+  struct Patience {
+    base::BackoffPolicy policy;
+    int failures = 0;
+  };
+  [[nodiscard]] Patience patience(bool open, const api::RobotTokenRotationStatus& status) const {
+    return open ? Patience{ledger_backoff, ledger_failures_}
+                : Patience{ordinary_backoff, status.consecutive_failures};
+  }
+
   // Back-off. `inputs` is what a person can change to end it early.
   void wait(base::MonotonicTime until, std::string inputs);
   void stop_waiting();

@@ -167,11 +167,10 @@ Next Performer::without_session(const View& view, const tenancy::Way& way,
                                 const std::stop_token& stop) {
   const api::RobotTokenRotation& rotation = view.rotation;
   const kube::ObjectKey& key = rotation.meta.key;
-  const bool open = rotation.status.rotation.has_value();
+  const auto [policy, failures] =
+      memory.patience(rotation.status.rotation.has_value(), rotation.status);
   const base::Duration delay =
-      retry_delay(open ? ledger_backoff : ordinary_backoff,
-                  1 + (open ? memory.ledger_failures() : rotation.status.consecutive_failures),
-                  parts_.executor.random(), std::nullopt);
+      retry_delay(policy, failures + 1, parts_.executor.random(), std::nullopt);
   parts_.knowledge.memories.change(key, [](Memory& it) { it.count_ledger_failure(); });
   parts_.teller.report(
       rotation, without_connection(rotation, way, problem, parts_.executor.wall_now(), delay),
@@ -208,25 +207,24 @@ tl::expected<std::optional<quay::RobotCredential>, Next> Performer::look_in_list
 base::Duration Performer::learn(const api::RobotTokenRotation& before, const Outcome& outcome,
                                 bool open) {
   const base::MonotonicTime now = parts_.executor.now();
-  base::BackoffPolicy policy = open ? ledger_backoff : ordinary_backoff;
-  int failures = before.status.consecutive_failures;
+  Memory::Patience patience;
   parts_.knowledge.memories.change(before.meta.key, [&](Memory& it) {
-    if (open) failures = it.ledger_failures();
+    patience = it.patience(open, before.status);
     if (open && outcome.end != Outcome::End::done) it.count_ledger_failure();
     // What is not told by a run that could not read, is as it was.
     if (outcome.stale || outcome.fingerprint) it.answered(outcome.stale, now);
     if (outcome.watch) it.watch(*outcome.watch, now);
     if (outcome.end == Outcome::End::start_over) {
-      policy = start_over_backoff;
-      if (open) policy.most = ledger_backoff.most;
-      failures = it.count_start_over() - 1;
+      const base::Duration most = open ? patience.policy.most : start_over_backoff.most;
+      patience = {start_over_backoff, it.count_start_over() - 1};
+      patience.policy.most = most;
     } else {
       it.no_start_over();
     }
   });
-  if (outcome.hold_left) policy = hold_backoff;
-  const base::Duration delay =
-      retry_delay(policy, failures + 1, parts_.executor.random(), asked_for(outcome));
+  if (outcome.hold_left) patience.policy = hold_backoff;
+  const base::Duration delay = retry_delay(patience.policy, patience.failures + 1,
+                                           parts_.executor.random(), asked_for(outcome));
   return outcome.hold_left ? std::min(delay, *outcome.hold_left) : delay;
 }
 

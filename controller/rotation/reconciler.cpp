@@ -151,11 +151,13 @@ Next Reconciler::failed(const kube::ObjectKey& key, const std::string& exception
   if (ready && ready->reason == api::internal_error_reason && rotation->status.retry_after > now) {
     return Next::failed();
   }
+  const Memory memory = parts_.knowledge.memories.of(key);
+  const auto [policy, failures] =
+      memory.patience(rotation->status.rotation.has_value(), rotation->status);
   const base::Duration delay =
-      base::backoff_delay(rotation->status.rotation ? ledger_backoff : ordinary_backoff,
-                          rotation->status.consecutive_failures + 1, parts_.executor.random());
-  const Next next =
-      parts_.performer.retry(*rotation, parts_.knowledge.memories.of(key).news(), delay);
+      retry_delay(policy, failures + 1, parts_.executor.random(), std::nullopt);
+  parts_.knowledge.memories.change(key, [](Memory& it) { it.count_ledger_failure(); });
+  const Next next = parts_.performer.retry(*rotation, memory.news(), delay);
   parts_.teller.report(*rotation, internal_error(*rotation, exception, now, delay), {});
   return next;
 }
