@@ -6,15 +6,6 @@ namespace quay_rotator::rotation {
 
 namespace {
 
-// Why to rotate now, if there is a reason.
-std::optional<api::RotationReason> wanted(const View& view, std::optional<base::WallTime> due) {
-  using Reason = api::RotationReason;
-  if (tenancy::initial_rotation_pending(view.rotation)) return Reason::initial;
-  if (!tenancy::open_request(view.rotation).empty()) return Reason::requested;
-  if (due && *due <= view.now) return Reason::interval;
-  return std::nullopt;
-}
-
 // A target was right once and is not any more, though neither the spec nor Quay has changed.
 bool is_damaged(const View& view) {
   const api::RobotTokenRotationStatus& status = view.rotation.status;
@@ -45,7 +36,7 @@ Decision maintain(const View& view) {
   if (!view.proven) return {Work{}, Why::claim_unproven};
 
   const std::optional<base::WallTime> due = schedule::due_time(rotation, view.leading_since);
-  const auto reason = wanted(view, due);
+  const auto reason = schedule::reason(rotation, due, view.now);
   if (reason && view.owners_known && view.ownership_known) {
     if (view.mark != tenancy::Mark::ours) return {WriteMark{}, Why::unmarked};
     return {Work{Goal::rotate, *reason}, Why::due};

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/fingerprint.h"
+#include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::schedule {
 
@@ -22,6 +23,14 @@ base::WallTime later(base::WallTime time, base::Duration interval, base::Duratio
                      std::chrono::ceil<Wide>(std::max(share, base::Duration::zero()));
   if (time >= end_of_time - delay) return end_of_time;
   return std::chrono::ceil<std::chrono::seconds>(time + delay);
+}
+
+// Whatever the interval says.
+std::optional<api::RotationReason> asked_for(const api::RobotTokenRotation& rotation) {
+  using Reason = api::RotationReason;
+  if (tenancy::initial_rotation_pending(rotation)) return Reason::initial;
+  if (!tenancy::open_request(rotation).empty()) return Reason::requested;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -52,9 +61,18 @@ std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
                spread(rotation.meta.uid, leading_since, rotation.spec.jitter));
 }
 
-std::optional<api::Next> next(const api::RobotTokenRotation& rotation, bool wanted) {
+std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotation,
+                                          std::optional<base::WallTime> due, base::WallTime now) {
+  if (const auto asked = asked_for(rotation)) return asked;
+  if (due && *due <= now) return api::RotationReason::interval;
+  return std::nullopt;
+}
+
+std::optional<api::Next> next(const api::RobotTokenRotation& rotation) {
   const auto due = next_rotation(rotation);
   const auto retry = rotation.status.retry_after;
+  const bool wanted =
+      rotation.status.rotation || rotation.status.has_unreadable_ledger() || asked_for(rotation);
   if (retry && (wanted || !due || *due <= *retry)) {
     return api::Next{*retry, api::NextReason::backing_off};
   }

@@ -1,4 +1,4 @@
-// When a rotation is due. Pure.
+// When a rotation is due, and why. Pure.
 #pragma once
 
 #include <optional>
@@ -23,9 +23,14 @@ std::optional<base::WallTime> next_rotation(const api::RobotTokenRotation& rotat
 std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
                                        base::WallTime leading_since);
 
-// What status.next tells. `wanted`: a rotation is to be done whatever the interval says (asked for,
-// the first, or under way). What has failed and is due before its retry waits for that.
-std::optional<api::Next> next(const api::RobotTokenRotation& rotation, bool wanted);
+// Why to rotate at `now`, if there is a reason: it is the first, it was asked for, or it is due (at
+// due_time). What forbids it is not looked at.
+std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotation,
+                                          std::optional<base::WallTime> due, base::WallTime now);
+
+// What status.next tells. What has failed and is due before its retry waits for that; so does what
+// is wanted whatever the interval says, or under way.
+std::optional<api::Next> next(const api::RobotTokenRotation& rotation);
 
 // A clock was wrong once: the status speaks of a rotation that is more than an interval after
 // `now`, so that the next one may be due in years. (By less, the next one is late by less than an

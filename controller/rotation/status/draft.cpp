@@ -6,7 +6,6 @@
 
 #include "rotation/status/words.h"
 #include "schedule/schedule.h"
-#include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
 
@@ -146,10 +145,7 @@ StatusUpdate Draft::take() {
   if (rotation_.invalid) return take_halted();
   api::RobotTokenRotation rotation = rotation_;
   rotation.status = update_.status;
-  const bool wanted = rotation.status.rotation || rotation.status.has_unreadable_ledger() ||
-                      tenancy::initial_rotation_pending(rotation) ||
-                      !tenancy::open_request(rotation).empty();
-  update_.status.next = schedule::next(rotation, wanted);
+  update_.status.next = schedule::next(rotation);
   return std::move(update_);
 }
 

@@ -152,20 +152,35 @@ TEST(NextRotation, IsOneIntervalFromNowWhereAClockWasWrongOnce) {
 TEST(Next, IsTheIntervalsUnlessWhatFailedIsTriedAgainLater) {
   using Next = std::optional<api::Next>;
   auto rotation = rotation_every(hours(1));
-  EXPECT_EQ(next(rotation, false), std::nullopt);
+  EXPECT_EQ(next(rotation), std::nullopt);
   const auto retry = at("2026-03-01T12:30:00Z");
   const Next backing_off{{retry, api::NextReason::backing_off}};
   rotation.status.retry_after = retry;
-  EXPECT_EQ(next(rotation, false), backing_off) << "nothing is known yet";
+  EXPECT_EQ(next(rotation), backing_off) << "nothing is known yet";
 
   rotation.status.last_rotation_time = at("2026-03-01T12:00:00Z");
   const Next interval{{at("2026-03-01T13:00:00Z"), api::NextReason::interval}};
-  EXPECT_EQ(next(rotation, false), interval) << "the rotation is not what has failed";
-  EXPECT_EQ(next(rotation, true), backing_off);
+  EXPECT_EQ(next(rotation), interval) << "the rotation is not what has failed";
+  rotation.rotate_request = "now";
+  EXPECT_EQ(next(rotation), backing_off);
+  rotation.rotate_request.clear();
   rotation.status.last_rotation_time = at("2026-03-01T11:00:00Z");
-  EXPECT_EQ(next(rotation, false), backing_off) << "due since 12:00";
+  EXPECT_EQ(next(rotation), backing_off) << "due since 12:00";
   rotation.status.retry_after.reset();
-  EXPECT_EQ(next(rotation, true)->reason, api::NextReason::interval);
+  EXPECT_EQ(next(rotation)->reason, api::NextReason::interval);
+}
+
+TEST(Reason, IsWhatWasAskedForBeforeWhatIsDue) {
+  using api::RotationReason;
+  auto rotation = rotation_every(hours(1));
+  const auto now = at("2026-03-01T12:00:00Z");
+  EXPECT_EQ(reason(rotation, std::nullopt, now), std::nullopt);
+  EXPECT_EQ(reason(rotation, now + seconds(1), now), std::nullopt);
+  EXPECT_EQ(reason(rotation, now, now), RotationReason::interval);
+  rotation.rotate_request = "now";
+  EXPECT_EQ(reason(rotation, now, now), RotationReason::requested);
+  rotation.spec.initial = api::Initial::rotate;
+  EXPECT_EQ(reason(rotation, now, now), RotationReason::initial);
 }
 
 TEST(DueTime, IsTheNextRotationWhileWeLead) {
