@@ -285,6 +285,10 @@ json to_json(const RobotTokenRotationStatus& status) {
   return Writer::json_of(status);
 }
 
+kube::ObjectKey connection_of(const RobotTokenRotation& rotation) {
+  return {rotation.meta.key.name_space, rotation.spec.connection};
+}
+
 std::set<std::string> RobotTokenRotation::described() {
   return Shape::of<RobotTokenRotation>("");
 }

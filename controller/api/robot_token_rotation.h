@@ -202,6 +202,10 @@ struct RobotTokenRotation {
   void unpack(kube::Unpacker& unpacker);
 };
 
+// The QuayConnection that it names: in its own namespace. The key of a connection for the whole
+// cluster has no namespace, so that keys tell the kinds apart wherever connections meet.
+kube::ObjectKey connection_of(const RobotTokenRotation& rotation);
+
 nlohmann::json to_json(const RobotTokenRotationStatus& status);
 
 // See api/status_patch.h; what is unreadable in both is left alone, and replaced where

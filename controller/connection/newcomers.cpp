@@ -26,7 +26,7 @@ void Newcomers::note(const api::RobotTokenRotation& rotation, bool may) {
   const bool waits = may && waits_for_adoption(rotation);
   const base::Lock lock(mutex_);
   if (!waits) return leave(key);
-  Place place{{{key.name_space, rotation.spec.connection}, rotation.spec.robot.organization},
+  Place place{{connection_of(rotation), rotation.spec.robot.organization},
               rotation.spec.robot.name};
   const auto found = places_.find(key);
   if (found != places_.end() && found->second == place) return;

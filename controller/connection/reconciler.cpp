@@ -152,7 +152,7 @@ std::map<std::string, Reconciler::Robots> Reconciler::robots_of(
     const kube::ObjectKey& connection) const {
   std::map<std::string, Robots> organizations;
   const auto look = [&](const api::RobotTokenRotation& rotation) {
-    if (rotation.spec.connection != connection.name || !watched_for_drift(rotation) ||
+    if (connection_of(rotation) != connection || !watched_for_drift(rotation) ||
         !parts_.looked_after(rotation)) {
       return;
     }
@@ -219,8 +219,7 @@ void Reconciler::tell(const kube::ObjectKey& connection, Findings::Organizations
   if (news.empty()) return;
   std::vector<kube::ObjectKey> concerned;
   const auto look = [&](const api::RobotTokenRotation& rotation) {
-    if (rotation.spec.connection == connection.name &&
-        news.contains(rotation.spec.robot.organization)) {
+    if (connection_of(rotation) == connection && news.contains(rotation.spec.robot.organization)) {
       concerned.push_back(rotation.meta.key);
     }
   };

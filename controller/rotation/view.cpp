@@ -34,10 +34,6 @@ bool View::targets_current() const {
   return are_current(rotation, targets, stale);
 }
 
-kube::ObjectKey connection_of(const api::RobotTokenRotation& rotation) {
-  return {rotation.meta.key.name_space, rotation.spec.connection};
-}
-
 tenancy::Way way_of(const Caches& caches, const api::RobotTokenRotation& rotation) {
   tenancy::Way way{rotation.spec.connection, "", false};
   const auto connection = caches.connections.find(connection_of(rotation));

@@ -74,7 +74,6 @@ View look(const Caches& caches, const Knowledge& knowledge, const api::RobotToke
           base::MonotonicTime now);
 
 // The following look at less, for those who need less.
-kube::ObjectKey connection_of(const api::RobotTokenRotation& rotation);
 tenancy::Way way_of(const Caches& caches, const api::RobotTokenRotation& rotation);
 std::vector<target::DesiredSecret> targets_of(const Caches& caches,
                                               const api::RobotTokenRotation& rotation);
