@@ -143,6 +143,21 @@ void describe(V& v, kube::Is<SecretFields> auto& fields) {
 
 }  // namespace
 
+std::string_view type_of(SecretShape shape) {
+  switch (shape) {
+    case SecretShape::docker_config:
+      return "kubernetes.io/dockerconfigjson";
+  }
+  return "";
+}
+
+std::optional<SecretShape> shape_of(std::string_view type) {
+  for (const SecretShape shape : {SecretShape::docker_config}) {
+    if (type == type_of(shape)) return shape;
+  }
+  return std::nullopt;
+}
+
 bool names_rotation(const json& owner_reference) {
   const std::string group(api::rotations.group);
   return base::string_or(owner_reference, "kind", "").value_or("") == api::rotations.kind &&
@@ -197,7 +212,7 @@ base::Expected<ManagedSecret> ManagedSecret::from_json(const json& object) {
 
   ManagedSecret secret;
   secret.meta = metadata->meta;
-  secret.docker_config = fields.type == docker_config_type;
+  secret.shape = shape_of(fields.type);
   secret.immutable = fields.immutable;
   for (const auto& [key, value] : fields.labels) secret.marks.push_back(label_mark(key, value));
   for (const auto& [key, value] : fields.annotations) {
@@ -237,7 +252,7 @@ void describe(V& v, kube::Is<ManagedSecret> auto& secret) {
   v.kept(secret.owner.name_space, {.shared = true});
   v.kept(secret.owner.name);
   v.kept(secret.owner_uid, {.digest = true});
-  v.kept(secret.docker_config);
+  v.kept(secret.shape);
   v.kept(secret.immutable);
   v.kept(secret.controlled);
   v.kept(secret.rotations);

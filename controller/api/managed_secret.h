@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,14 +24,19 @@ inline constexpr std::string_view owner_annotation = "quayrotator.dev/rotation";
 inline constexpr std::string_view owner_uid_annotation = "quayrotator.dev/rotation-uid";
 // Set by the owner of a foreign Secret: the name of the rotation that may take it over.
 inline constexpr std::string_view take_over_annotation = "quayrotator.dev/allow-take-over-by";
-inline constexpr std::string_view docker_config_type = "kubernetes.io/dockerconfigjson";
 inline constexpr std::string_view docker_config_key = ".dockerconfigjson";
+
+// How a Secret holds a login.
+enum class SecretShape : std::uint8_t { docker_config };
+std::string_view type_of(SecretShape shape);  // the Secret's `type`
+// Nothing: it is none that is written.
+std::optional<SecretShape> shape_of(std::string_view type);
 
 struct ManagedSecret {
   kube::ObjectMeta meta;
   kube::ObjectKey owner;        // owner_named() by it; without a name: nobody
   std::uint64_t owner_uid = 0;  // owner_mark of owner_uid_annotation's value; 0: it has none
-  bool docker_config = false;   // the type is dockerconfigjson
+  std::optional<SecretShape> shape;
   bool immutable = false;
   bool controlled = false;           // by another controller than a RobotTokenRotation
   int rotations = 0;                 // owner references to a RobotTokenRotation, whichever

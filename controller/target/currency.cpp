@@ -20,7 +20,7 @@ std::vector<Finding> currency(const DesiredSecret& desired, const api::ManagedSe
   const auto marked = [&](std::uint64_t mark) {
     return std::binary_search(cached->marks.begin(), cached->marks.end(), mark);
   };
-  if (!cached->docker_config) find(What::type);
+  if (cached->shape != desired.shape) find(What::type);
   const std::uint64_t uid = api::owner_mark(desired.owner.uid);
   if (cached->owner != desired.owner.key || cached->owner_uid != uid) find(What::owner);
   if (cached->content == 0) {

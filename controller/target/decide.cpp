@@ -53,10 +53,11 @@ ForeignEntries entries_of(const nlohmann::json& live, const std::vector<std::str
 
 // What to do about a Secret that may not be taken over yet; all of it at once. What it holds is not
 // named: nobody who may write it has allowed this rotation's author to know.
-std::string ways_out(const ExistingSecret& existing, const std::string& take_over) {
-  if (!existing.docker_config) {
+std::string ways_out(const DesiredSecret& desired, const ExistingSecret& existing,
+                     const std::string& take_over) {
+  if (existing.shape != desired.shape) {
     return "choose another name or delete it; it cannot be taken over, because it is not of type " +
-           std::string(api::docker_config_type) + " and Kubernetes does not let a type change";
+           std::string(api::type_of(desired.shape)) + " and Kubernetes does not let a type change";
   }
   if (existing.immutable) {
     return "choose another name or delete it; it cannot be taken over, because it is marked "
@@ -90,7 +91,7 @@ std::string not_owned(const DesiredSecret& desired, const ExistingSecret& existi
                                 desired.key.name_space + " annotate secret " + desired.key.name +
                                 " " + std::string(api::take_over_annotation) + "=" +
                                 desired.owner.key.name + "\"";
-  return "Secret " + desired.key.text() + " " + who + ": " + ways_out(existing, take_over);
+  return "Secret " + desired.key.text() + " " + who + ": " + ways_out(desired, existing, take_over);
 }
 
 }  // namespace
@@ -100,7 +101,7 @@ ExistingSecret ExistingSecret::of(const api::ManagedSecret& cached, const Desire
   existing.uid = cached.meta.uid;
   existing.resource_version = cached.meta.resource_version;
   existing.owner = cached.owner;
-  existing.docker_config = cached.docker_config;
+  existing.shape = cached.shape;
   existing.immutable = cached.immutable;
   existing.take_over_allowed =
       std::binary_search(cached.marks.begin(), cached.marks.end(),
@@ -115,7 +116,7 @@ ExistingSecret ExistingSecret::of(const nlohmann::json& live, const DesiredSecre
   existing.resource_version = base::string_or(live, "metadata.resourceVersion", "").value_or("");
   existing.owner = api::owner_named(text_of(annotations, api::owner_annotation),
                                     text_of(base::find(live, "metadata"), "namespace"));
-  existing.docker_config = text_of(&live, "type") == api::docker_config_type;
+  existing.shape = api::shape_of(text_of(&live, "type"));
   existing.immutable = base::bool_or(live, "immutable", false).value_or(false);
   existing.take_over_allowed =
       text_of(annotations, api::take_over_annotation) == desired.owner.key.name;
@@ -126,7 +127,7 @@ ExistingSecret ExistingSecret::of(const nlohmann::json& live, const DesiredSecre
       }
     }
   }
-  if (existing.docker_config && existing.owner != desired.owner.key) {
+  if (existing.shape == desired.shape && existing.owner != desired.owner.key) {
     existing.entries = entries_of(live, desired.registries);
   }
   return existing;
@@ -174,9 +175,9 @@ tl::expected<WriteMode, Problem> decide_write(const DesiredSecret& desired,
   if (!ours && !existing->take_over_allowed) {
     return refuse("NotOwned", not_owned(desired, *existing));
   }
-  if (!existing->docker_config) {
+  if (existing->shape != desired.shape) {
     return refuse("WrongType", "Secret " + desired.key.text() + " is not of type " +
-                                   std::string(api::docker_config_type) +
+                                   std::string(api::type_of(desired.shape)) +
                                    ", and Kubernetes does not let a type change: delete the "
                                    "Secret yourself or choose another name");
   }

@@ -23,7 +23,7 @@ struct ExistingSecret {
   std::string resource_version;
   kube::ObjectKey owner;                  // api::owner_named(); without a name: nobody
   std::optional<std::string> controller;  // "SealedSecret pull": who else is in charge of it
-  bool docker_config = false;
+  std::optional<api::SecretShape> shape;  // by its type
   bool immutable = false;
   bool take_over_allowed = false;     // take_over_annotation names this rotation
   ForeignEntries entries;             // that taking it over would lose; of a live one

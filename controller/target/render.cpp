@@ -1,6 +1,7 @@
 #include "target/render.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -70,8 +71,20 @@ base::SecretString basic_credential(std::string_view user, const base::SecretStr
   return base::base64_encode(pair.reveal());
 }
 
+std::vector<Datum> secret_data(const DesiredSecret& desired, std::string_view user,
+                               const base::SecretString& token) {
+  std::vector<Datum> data;
+  switch (desired.shape) {
+    case api::SecretShape::docker_config:
+      data.push_back(
+          {api::docker_config_key,
+           base::base64_encode(docker_config(desired.registries, user, token).reveal())});
+  }
+  return data;
+}
+
 base::SecretString secret_manifest(const DesiredSecret& desired, const WriteMode& mode,
-                                   const base::SecretString& docker_config, bool owner) {
+                                   const std::vector<Datum>& data, bool owner) {
   nlohmann::json metadata = {{"name", desired.key.name},
                              {"namespace", desired.key.name_space},
                              {"labels", desired.labels},
@@ -92,14 +105,20 @@ base::SecretString secret_manifest(const DesiredSecret& desired, const WriteMode
   const nlohmann::json open = {{"apiVersion", kube::secrets.api_version()},
                                {"kind", kube::secrets.kind},
                                {"metadata", std::move(metadata)},
-                               {"type", api::docker_config_type}};
+                               {"type", api::type_of(desired.shape)}};
   // The content is added to the finished text, so that no JSON library gets to copy it.
   auto text = open.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   text.pop_back();
-  text += ",\"data\":{\"" + std::string(api::docker_config_key) + "\":\"";
   base::SecretString manifest(std::move(text));
-  manifest.append(base::base64_encode(docker_config.reveal()).reveal());
-  manifest.append("\"}}");
+  std::string_view before = ",\"data\":{\"";
+  for (const Datum& datum : data) {
+    manifest.append(std::exchange(before, ",\""));
+    manifest.append(datum.key);
+    manifest.append("\":\"");
+    manifest.append(datum.value.reveal());
+    manifest.append("\"");
+  }
+  manifest.append("}}");
   return manifest;
 }
 

@@ -1,4 +1,4 @@
-// A target as it is written: the .dockerconfigjson, and the Secret around it. Pure.
+// A target as it is written: what it holds, by its shape, and the Secret around it. Pure.
 #pragma once
 
 #include <string>
@@ -19,9 +19,18 @@ base::SecretString docker_config(std::vector<std::string> registries, std::strin
 // What an entry's `auth` holds: "user:token" in base64.
 base::SecretString basic_credential(std::string_view user, const base::SecretString& token);
 
+// A key of a Secret with its value in base64.
+struct Datum {
+  std::string_view key;
+  base::SecretString value;
+};
+// All that a Secret of that shape holds.
+std::vector<Datum> secret_data(const DesiredSecret& desired, std::string_view user,
+                               const base::SecretString& token);
+
 // The object that is applied, with the preconditions of `mode`. `owner`: with an owner reference
 // where one is wanted.
 base::SecretString secret_manifest(const DesiredSecret& desired, const WriteMode& mode,
-                                   const base::SecretString& docker_config, bool owner = true);
+                                   const std::vector<Datum>& data, bool owner = true);
 
 }  // namespace quay_rotator::target

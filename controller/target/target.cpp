@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "api/managed_secret.h"
 #include "base/fingerprint.h"
 
 namespace quay_rotator::target {

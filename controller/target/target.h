@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/managed_secret.h"
 #include "api/robot_token_rotation.h"
 #include "kube/object.h"
 #include "target/allowed_metadata.h"
@@ -20,6 +21,7 @@ struct DesiredSecret {
   std::map<std::string, std::string> annotations;  // but those that name the owner
   Owner owner;
   bool owned = false;  // Kubernetes collects it with its owner
+  api::SecretShape shape = api::SecretShape::docker_config;
 };
 
 // `default_registry` is the connection's host and port. The operator's own marks are among the

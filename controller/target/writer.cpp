@@ -29,13 +29,13 @@ constexpr std::array<base::Duration, 3> retry_delays{
 // A policy may quote the object that it refuses. Dry runs carry no token; a real write does.
 void withhold_quotation(Problem& problem, const DesiredSecret& desired,
                         const quay::RobotCredential& credential) {
-  const auto config = docker_config(desired.registries, credential.robot, credential.token);
   const auto basic = basic_credential(credential.robot, credential.token);
-  const auto content = base::base64_encode(config.reveal());
+  const auto data = secret_data(desired, credential.robot, credential.token);
   const auto quoted = [&problem](const base::SecretString& secret) {
     return base::betrays(problem.message, secret.reveal(), base::quoted_piece);
   };
-  if (quoted(credential.token) || quoted(basic) || quoted(content)) {
+  const auto is_quoted = [&quoted](const Datum& datum) { return quoted(datum.value); };
+  if (quoted(credential.token) || quoted(basic) || std::ranges::any_of(data, is_quoted)) {
     problem.message = "Secret " + desired.key.text() +
                       " was refused with a message that quotes its content and is withheld; see "
                       "the API server's audit log";
@@ -126,7 +126,7 @@ std::vector<std::optional<Problem>> Writer::write_all(
 std::optional<Problem> Writer::write(const Order& order, const DesiredSecret& desired,
                                      const std::stop_token& stop) {
   const auto& rotation = order.rotation;
-  const auto config = docker_config(desired.registries, order.user, order.token);
+  const auto data = secret_data(desired, order.user, order.token);
 
   std::optional<ExistingSecret> existing;
   const auto cached = cache_.find(desired.key);
@@ -168,7 +168,7 @@ std::optional<Problem> Writer::write(const Order& order, const DesiredSecret& de
     }
     // A Secret has one controller: a dry run cannot try ours beside a former one.
     const bool owner = !(owners && order.dry_run);
-    const auto manifest = secret_manifest(desired, *mode, config, owner);
+    const auto manifest = secret_manifest(desired, *mode, data, owner);
     auto answer = client_.apply(kube::secrets, desired.key, manifest,
                                 {field_manager(desired.owner), mode->force, order.dry_run}, stop);
     if (answer) {
@@ -214,7 +214,7 @@ kube::Expected<std::string> Writer::release(const ExistingSecret& existing,
 // A dry run that is not forced, and without a token, is told whose fields are in its way.
 std::vector<std::string> Writer::managers(const DesiredSecret& desired,
                                           const std::stop_token& stop) {
-  const auto manifest = secret_manifest(desired, {}, base::SecretString::copy_of("{\"auths\":{}}"));
+  const auto manifest = secret_manifest(desired, {}, secret_data(desired, "", {}));
   const auto answer = client_.apply(kube::secrets, desired.key, manifest,
                                     {field_manager(desired.owner), false, true}, stop);
   return answer ? std::vector<std::string>() : managers_of(answer.error());

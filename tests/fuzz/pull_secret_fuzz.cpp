@@ -28,7 +28,7 @@ using nlohmann::json;
 
 json secret_with(std::string_view data) {
   return {{"metadata", {{"name", "quay-pull"}, {"namespace", "team-a"}, {"uid", "1"}}},
-          {"type", api::docker_config_type},
+          {"type", api::type_of(api::SecretShape::docker_config)},
           {"data", {{std::string(api::docker_config_key), data}}}};
 }
 

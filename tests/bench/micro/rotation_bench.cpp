@@ -139,11 +139,11 @@ BENCHMARK(DockerConfigMake);
 void SecretManifest(benchmark::State& state) {
   const api::RobotTokenRotation resource = rotation(1);
   const auto desired = target::desired_secrets(resource, "quay.example.com");
-  const auto config = target::docker_config({"quay.example.com"}, "acme+robot-1", token());
   const Allocations allocations;
   const target::WriteMode mode{false, "uid", ""};
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(target::secret_manifest(desired.front(), mode, config));
+    benchmark::DoNotOptimize(target::secret_manifest(
+        desired.front(), mode, target::secret_data(desired.front(), "acme+robot-1", token())));
   }
   allocations.report(state);
 }

@@ -103,7 +103,7 @@ std::string secret_text(std::size_t number) {
   json object{{"apiVersion", "v1"},
               {"kind", "Secret"},
               {"metadata", metadata("pull-" + std::to_string(number), number)},
-              {"type", api::docker_config_type},
+              {"type", api::type_of(api::SecretShape::docker_config)},
               {"data", {{api::docker_config_key, base::base64_encode(config.reveal()).reveal()}}}};
   json& meta = object["metadata"];
   meta["labels"] = {{api::managed_by_label, api::managed_by_value}};

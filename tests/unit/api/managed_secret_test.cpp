@@ -129,7 +129,7 @@ TEST(ManagedSecretTest, ReadsTheRest) {
   EXPECT_EQ(secret->meta.resource_version, "9");
   EXPECT_EQ(secret->owner, (kube::ObjectKey{"team-b", "puller"}));
   EXPECT_EQ(secret->owner_uid, owner_mark("u-1"));
-  EXPECT_TRUE(secret->docker_config);
+  EXPECT_EQ(secret->shape, SecretShape::docker_config);
   EXPECT_TRUE(secret->immutable);
   std::vector<std::uint64_t> marks = {label_mark("app.kubernetes.io/managed-by", "quay-rotator"),
                                       label_mark("x", "1"), annotation_mark("note", "x"),
@@ -173,7 +173,7 @@ TEST(ManagedSecretTest, ToleratesForeignSecrets) {
   const auto secret = ManagedSecret::from_json(
       {{"metadata", {{"name", "x"}}}, {"type", "Opaque"}, {"data", {{"a", "eA=="}}}});
   ASSERT_TRUE(secret.has_value());
-  EXPECT_FALSE(secret->docker_config);
+  EXPECT_FALSE(secret->shape);
   EXPECT_FALSE(secret->immutable);
   EXPECT_EQ(secret->content, 0U);
   EXPECT_EQ(secret->owner, kube::ObjectKey{});

@@ -25,10 +25,10 @@ class CurrencyTest : public ::testing::Test {
  protected:
   // What is wrong with it after `change`, a merge patch.
   std::vector<What> after(const json& change) {
-    json object = json::parse(secret_manifest(desired_, {true, "uid-1", ""},
-                                              docker_config(desired_.registries, user,
-                                                            base::SecretString::copy_of(token)))
-                                  .reveal());
+    json object =
+        json::parse(secret_manifest(desired_, {true, "uid-1", ""},
+                                    secret_data(desired_, user, base::SecretString::copy_of(token)))
+                        .reveal());
     object["metadata"]["resourceVersion"] = "5";
     object.merge_patch(change);
     cached_ = api::ManagedSecret::from_json(object).value();

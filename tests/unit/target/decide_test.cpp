@@ -30,7 +30,7 @@ ExistingSecret ours() {
   ExistingSecret existing;
   existing.uid = "uid-1";
   existing.owner = puller.key;
-  existing.docker_config = true;
+  existing.shape = api::SecretShape::docker_config;
   return existing;
 }
 
@@ -95,7 +95,7 @@ TEST(DecideWrite, OffersATakeOverOnlyAsFarAsItWouldBeAccepted) {
 
   existing.immutable = true;
   EXPECT_THAT(refused(existing).message, AllOf(HasSubstr("immutable"), Not(HasSubstr(offer))));
-  existing.docker_config = false;
+  existing.shape.reset();
   EXPECT_THAT(refused(existing).message,
               AllOf(HasSubstr("does not let a type change"), Not(HasSubstr(offer))));
 }
@@ -144,7 +144,7 @@ TEST(DecideWrite, CannotChangeATypeOrAnImmutableSecret) {
   existing.immutable = true;
   EXPECT_EQ(refused(existing).reason, "Immutable");
   EXPECT_THAT(refused(existing).message, HasSubstr("delete it yourself or choose another name"));
-  existing.docker_config = false;
+  existing.shape.reset();
   EXPECT_EQ(refused(existing).reason, "WrongType");
   EXPECT_THAT(refused(existing).message, HasSubstr("delete the Secret yourself"));
   // Whose it is comes first: nobody is told to delete what is not theirs.
@@ -161,7 +161,7 @@ TEST(ExistingSecret, IsReadFromALiveSecret) {
   const auto existing = ExistingSecret::of(live, desired());
   EXPECT_EQ(existing.uid, "uid-7");
   EXPECT_EQ(existing.owner.text(), "team-a/other");
-  EXPECT_TRUE(existing.docker_config);
+  EXPECT_EQ(existing.shape, api::SecretShape::docker_config);
   EXPECT_TRUE(existing.immutable);
   EXPECT_TRUE(existing.take_over_allowed);
   EXPECT_FALSE(ExistingSecret::of(live, desired_by("third")).take_over_allowed);
@@ -171,14 +171,14 @@ TEST(ExistingSecret, IsForeignWhenItSaysNothing) {
   const auto existing =
       ExistingSecret::of(nlohmann::json::parse(R"({"metadata": {"uid": "u"}})"), desired());
   EXPECT_EQ(existing.owner, kube::ObjectKey{});
-  EXPECT_FALSE(existing.docker_config || existing.immutable || existing.take_over_allowed);
+  EXPECT_FALSE(existing.shape || existing.immutable || existing.take_over_allowed);
 }
 
 TEST(ExistingSecret, IsReadFromTheCache) {
   api::ManagedSecret cached;
   cached.meta.uid = "uid-7";
   cached.owner = {"team-a", "other"};
-  cached.docker_config = true;
+  cached.shape = api::SecretShape::docker_config;
   cached.marks = {api::annotation_mark("quayrotator.dev/allow-take-over-by", "puller")};
   EXPECT_TRUE(ExistingSecret::of(cached, desired()).take_over_allowed);
   EXPECT_FALSE(ExistingSecret::of(cached, desired_by("third")).take_over_allowed);
