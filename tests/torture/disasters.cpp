@@ -202,6 +202,7 @@ std::vector<Disaster> disasters() {
   for (const char* step : {"read-robot", "dry-run", "login", "ledger", "before-regenerate",
                            "regenerate", "publish", "commit", "event"}) {
     all.push_back(killed_after(step));
+    all.back().left_out = "the cluster tests try it";
   }
   all.push_back({.name = "kill -9 at random instants", .strike = kill_at_random});
   const auto api = &Lane::api_proxy;
@@ -211,7 +212,7 @@ std::vector<Disaster> disasters() {
   all.push_back(cut("API server: answers lost", api, TcpProxy::Cut::to_client));
   all.push_back(reset("API server: connections reset", api));
   all.push_back(half_open("API server: half-open", api));
-  all.back().takes_minutes = true;
+  all.back().left_out = "it may take until a dead watch is found out";
   all.push_back(cut("Quay: both directions cut", quay, TcpProxy::Cut::both));
   all.push_back(cut("Quay: requests lost", quay, TcpProxy::Cut::to_server));
   all.push_back(cut("Quay: answers lost", quay, TcpProxy::Cut::to_client));

@@ -28,8 +28,8 @@ struct Disaster {
   // A process that is frozen between its last look at the clock and the socket may cost one more
   // regeneration, as docs/reliability.md says: counted, and no failure.
   bool may_regenerate_again = false;
-  // May end only when a dead watch is found out, after 150 s of silence: not for every day.
-  bool takes_minutes = false;
+  // Why a quick run leaves it out; "": it does not.
+  std::string left_out{};
 };
 
 std::vector<Disaster> disasters();
