@@ -275,7 +275,9 @@ func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switche
 	}
 	if withoutScope {
 		owner, short, _ := strings.Cut(robot, "+")
-		q.world.accessed(robot)
+		if !switches.ReadOnly {
+			q.world.accessed(robot, time.Duration(switches.LastAccessedThreshold))
+		}
 		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: map[string]any{"type": "v2auth", "robot": short},
 			IP: x.ip(), Performer: performerOf(robot)})
 	}

@@ -26,7 +26,7 @@ func (q *Quay) api(x *exchange) answer {
 		if !strings.HasSuffix(location, "/") {
 			return redirect(308, location+"/")
 		}
-		if _, ok := routeOf(strings.TrimSuffix(request.URL.Path, "/")); ok {
+		if _, ok := q.routeOf(strings.TrimSuffix(request.URL.Path, "/")); ok {
 			return redirect(308, strings.TrimSuffix(location, "/"))
 		}
 		return htmlAnswer(200, "Red Hat Quay")
@@ -44,6 +44,9 @@ func (q *Quay) api(x *exchange) answer {
 	}
 	if known {
 		q.journal.note(x.entry, func(e *Entry) { e.APIToken = who.token.Name })
+		if !switches.ReadOnly {
+			q.world.tokenAccessed(who.token.Name, time.Duration(switches.LastAccessedThreshold))
+		}
 		q.pause(switches.Latency) // the price of the token's bcrypt
 	}
 	switch {
@@ -69,6 +72,13 @@ func (q *Quay) api(x *exchange) answer {
 		return q.readLogs(request, owner)
 	case "aggregate-logs":
 		return q.aggregateLogs(request, owner)
+	case "applications":
+		if x.request.Method == http.MethodDelete {
+			return q.deleteApplication(x, owner, switches)
+		}
+		return q.listApplications(x, owner, switches)
+	case "application-tokens":
+		return q.applicationTokens(x, owner, who, switches)
 	case "federation":
 		return q.federation(x, owner, who, switches)
 	case "robot-get":

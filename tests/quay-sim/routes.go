@@ -19,6 +19,16 @@ type route struct {
 	all          bool // a superuser's view of every namespace
 }
 
+// routeOf leaves out what an older Quay does not have.
+func (q *Quay) routeOf(path string) (route, bool) {
+	r, ok := routeOf(path)
+	since318 := r.endpoint == "application-tokens" || (r.endpoint == "federation" && r.organization == "")
+	if since318 && q.switches.get().Before318 {
+		return route{}, false
+	}
+	return r, ok
+}
+
 // pattern is a path below /api/v1; a part in braces takes one segment that is not empty.
 type pattern struct {
 	path, endpoint string
@@ -28,6 +38,8 @@ type pattern struct {
 var (
 	get    = []string{http.MethodGet}
 	post   = []string{http.MethodPost}
+	remove = []string{http.MethodDelete}
+	extend = []string{http.MethodGet, http.MethodPost}
 	change = []string{http.MethodGet, http.MethodPost, http.MethodDelete}
 )
 
@@ -40,6 +52,10 @@ var patterns = []pattern{
 	{"organization/{org}/robots/{short}", "robot-get", get},
 	{"organization/{org}/robots/{short}/regenerate", "regenerate", post},
 	{"organization/{org}/robots/{short}/federation", "federation", change},
+	{"organization/{org}/applications", "applications", extend},
+	{"organization/{org}/applications/{client}", "applications", remove},
+	{"organization/{org}/applications/{client}/tokens", "application-tokens", extend},
+	{"organization/{org}/applications/{client}/tokens/{uuid}", "application-tokens", remove},
 	{"user/logs", "logs", get},
 	{"superuser/logs", "logs", get},
 	{"organization/{org}/logs", "logs", get},
@@ -52,6 +68,7 @@ func routeOf(path string) (route, bool) {
 	for _, p := range patterns {
 		if values, ok := p.match(segments); ok {
 			r := route{endpoint: p.endpoint, methods: p.methods, organization: values["{org}"], short: values["{short}"]}
+			r.client, r.uuid = values["{client}"], values["{uuid}"]
 			r.all = segments[0] == "superuser"
 			return r, true
 		}

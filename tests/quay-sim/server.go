@@ -120,7 +120,7 @@ func (q *Quay) open(r *http.Request) *exchange {
 	path := r.URL.Path
 	switch {
 	case strings.HasPrefix(path, "/api/"):
-		if x.route, x.routed = routeOf(path); x.routed {
+		if x.route, x.routed = q.routeOf(path); x.routed {
 			entry.Endpoint = x.route.endpoint
 			owner := x.route.organization
 			if owner == "" {

@@ -42,6 +42,7 @@ type Switches struct {
 	RobotsDisallowed bool       `json:"robotsDisallowed"` // ROBOTS_DISALLOW: refuses logins, not regenerate
 	RobotsWhitelist  []string   `json:"robotsWhitelist"`
 	NoRobotsAPI      bool       `json:"noRobotsAPI"`  // the mirror registry: 404 {"error": "not found"}
+	Before318        bool       `json:"before318"`    // no application tokens and no federation of users' robots: unknown paths
 	Unhealthy        bool       `json:"unhealthy"`    // /health/instance 503
 	Latency          Duration   `json:"latency"`      // of an API call with a living token, really 200ms
 	LoginLatency     Duration   `json:"loginLatency"` // of a good login, really 45ms to 80ms
@@ -50,13 +51,15 @@ type Switches struct {
 	Refuse           bool       `json:"refuse"`      // no listener, and open connections are cut
 	Registry         string     `json:"registry"`    // base URL of the docker-registry; "" for none
 
+	ApplicationTokenLimit  int      `json:"applicationTokenLimit"`  // OAUTH_APPLICATION_MAXIMUM_TOKEN_COUNT, 0: none
+	LastAccessedThreshold  Duration `json:"lastAccessedThreshold"`  // last_accessed moves no more often, really 1m
 	IssuerCA               string   `json:"issuerCA"`               // file of the CA of federations' issuers, besides the system's
 	FederatedTokenLifetime Duration `json:"federatedTokenLifetime"` // of tokens that are made from now on, really 1h
 }
 
 func defaultSwitches() Switches {
 	return Switches{Certificate: "good", LockedWait: Duration(10 * time.Second), LockedLoginWait: Duration(60 * time.Second),
-		FederatedTokenLifetime: Duration(time.Hour)}
+		LastAccessedThreshold: Duration(time.Minute), FederatedTokenLifetime: Duration(time.Hour)}
 }
 
 func (s Switches) check() error {

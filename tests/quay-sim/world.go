@@ -68,6 +68,12 @@ type APIToken struct {
 	Expired     bool     `json:"expired,omitempty"`
 	Deleted     bool     `json:"deleted,omitempty"`
 
+	UUID         string     `json:"uuid,omitempty"`
+	DisplayName  *string    `json:"displayName,omitempty"` // nothing: made in the web page
+	Created      time.Time  `json:"created"`
+	ExpiresAt    *time.Time `json:"expiresAt,omitempty"` // in real time; nothing: ten years after created
+	LastAccessed *time.Time `json:"lastAccessed,omitempty"`
+
 	id int
 }
 
@@ -240,6 +246,12 @@ func (w *World) putToken(token APIToken) error {
 	if token.Token == "" {
 		token.Token = w.newToken(40, upperAndDigits+"abcdefghijklmnopqrstuvwxyz")
 	}
+	if token.UUID == "" {
+		token.UUID = w.newUUID()
+	}
+	if token.Created.IsZero() {
+		token.Created = time.Now()
+	}
 	if token.Application == "" {
 		token.Application = w.applicationFor(token.User)
 	} else if _, ok := w.applications[token.Application]; !ok {
@@ -257,12 +269,12 @@ const upperAndDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 func (w *World) newToken(length int, alphabet string) string {
 	token := make([]byte, 0, length)
-	fair := byte(256 / len(alphabet) * len(alphabet)) // bytes from here on would favour some letters
+	fair := 256 / len(alphabet) * len(alphabet) // bytes from here on would favour some letters
 	for random := make([]byte, 1); len(token) < length; {
 		if _, err := io.ReadFull(w.random, random); err != nil {
 			panic(err) // no randomness, no tokens
 		}
-		if random[0] < fair {
+		if int(random[0]) < fair {
 			token = append(token, alphabet[int(random[0])%len(alphabet)])
 		}
 	}
@@ -342,8 +354,9 @@ func (c caller) may(scope string) bool { return slices.Contains(c.token.Scopes, 
 func (w *World) callerOf(token string) (caller, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	now := time.Now()
 	for _, known := range w.tokens {
-		if known.Token != token || known.Expired || known.Deleted {
+		if known.Token != token || !known.alive(now) {
 			continue
 		}
 		user, ok := w.users[known.User]
@@ -390,13 +403,13 @@ func (w *World) actions(robot, repository string, wanted []string) []string {
 	return granted
 }
 
-// accessed moves a robot's last_accessed, at most once a minute.
-func (w *World) accessed(name string) {
+// accessed moves a robot's last_accessed, at most once in a threshold.
+func (w *World) accessed(name string, threshold time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	robot, ok := w.robots[name]
 	now := time.Now()
-	if ok && (robot.LastAccessed == nil || now.Sub(*robot.LastAccessed) >= time.Minute) {
+	if ok && (robot.LastAccessed == nil || now.Sub(*robot.LastAccessed) >= threshold) {
 		robot.LastAccessed = &now
 	}
 }
