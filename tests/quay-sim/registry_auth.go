@@ -261,6 +261,9 @@ func (q *Quay) grant(x *exchange, robot string, scopes []string) ([]access, *ans
 // recordLogin writes what a good login writes; where that fails the login fails.
 func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switches Switches) *answer {
 	q.pause(switches.LoginLatency)
+	if !switches.ReadOnly && !switches.DatabaseLocked {
+		q.world.accessed(robot, time.Duration(switches.LastAccessedThreshold))
+	}
 	if switches.DatabaseLocked || switches.AuditLogBroken {
 		q.journal.note(x.entry, func(e *Entry) { e.Login = "failed" })
 	}
@@ -273,11 +276,9 @@ func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switche
 		a := internalError()
 		return &a
 	}
+	// With a scope the entry of the log is the pull's own, at the registry.
 	if withoutScope {
 		owner, short, _ := strings.Cut(robot, "+")
-		if !switches.ReadOnly {
-			q.world.accessed(robot, time.Duration(switches.LastAccessedThreshold))
-		}
 		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: map[string]any{"type": "v2auth", "robot": short},
 			IP: x.ip(), Performer: performerOf(robot)})
 	}

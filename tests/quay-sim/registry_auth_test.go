@@ -171,18 +171,3 @@ func TestTheNextLoginAfterARegenerateRefusesTheOldToken(t *testing.T) {
 		t.Error("the new token was refused")
 	}
 }
-
-func TestOnlyALoginWithoutScopeMovesLastAccessed(t *testing.T) {
-	s := start(t)
-	token := s.robot("acme+puller").Token
-	s.login("acme+puller", token, "repository:acme/app:pull")
-	if s.robot("acme+puller").LastAccessed != nil {
-		t.Error("a login with scope moved last_accessed")
-	}
-	s.login("acme+puller", token, "")
-	first := s.robot("acme+puller").LastAccessed
-	s.login("acme+puller", token, "")
-	if second := s.robot("acme+puller").LastAccessed; first == nil || !first.Equal(*second) {
-		t.Errorf("last_accessed %v, then %v", first, second)
-	}
-}

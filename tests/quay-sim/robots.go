@@ -57,6 +57,9 @@ func (q *Quay) api(x *exchange) answer {
 	case !isRead && switches.ReadOnly:
 		return jsonAnswer(503, map[string]any{"is_readonly": true, "message": "System is currently read-only. Pulls will succeed but all write operations are currently suspended."})
 	}
+	if x.route.endpoint == "repository-permissions" {
+		return q.repositoryPermissions(x, who)
+	}
 	owner, rights, refusal := q.authorize(x, who)
 	if refusal != nil {
 		return *refusal
@@ -72,6 +75,8 @@ func (q *Quay) api(x *exchange) answer {
 		return q.readLogs(request, owner)
 	case "aggregate-logs":
 		return q.aggregateLogs(request, owner)
+	case "robot-permissions":
+		return q.robotPermissions(owner + "+" + x.route.short)
 	case "applications":
 		if x.request.Method == http.MethodDelete {
 			return q.deleteApplication(x, owner, switches)
@@ -160,6 +165,8 @@ func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refus
 			return "", 0, &forbidden
 		}
 		return who.user.Name, withTokens, nil
+	case x.route.endpoint == "robot-permissions":
+		return name, withTokens, q.authorizePermissions(x, who)
 	}
 	organization, exists := q.world.organization(name)
 	// Every user is the administrator of an "organization" of their own name, until it is looked up.
@@ -195,6 +202,8 @@ type robotBody struct {
 	Description  string          `json:"description"`
 	Token        json.RawMessage `json:"token,omitempty"`
 	Metadata     *struct{}       `json:"unstructured_metadata,omitempty"`
+	Teams        *[]team         `json:"teams,omitempty"`
+	Repositories *[]string       `json:"repositories,omitempty"`
 }
 
 func bodyOf(robot Robot, r rights) robotBody {
@@ -218,7 +227,11 @@ func rfc2822(t *time.Time) *string {
 
 func (q *Quay) listRobots(request *http.Request, owner string, r rights) answer {
 	query := request.URL.Query()
-	if value := strings.ToLower(query.Get("token")); value == "false" || value == "0" || value == "no" {
+	says := func(name string, values ...string) bool {
+		return slices.Contains(values, strings.ToLower(query.Get(name)))
+	}
+	withPermissions := r == withTokens && says("permissions", "true", "1", "yes")
+	if says("token", "false", "0", "no") {
 		r = withoutTokens
 	}
 	robots := q.world.robotsOf(owner)
@@ -227,7 +240,15 @@ func (q *Quay) listRobots(request *http.Request, owner string, r rights) answer 
 	}
 	bodies := make([]robotBody, 0, len(robots))
 	for _, robot := range robots {
-		bodies = append(bodies, bodyOf(robot, r))
+		body := bodyOf(robot, r)
+		if withPermissions {
+			names := []string{}
+			for _, role := range q.world.rolesOf(robot.Name) {
+				names = append(names, role.Repository.Name)
+			}
+			body.Teams, body.Repositories = new(teamsOf(robot)), &names
+		}
+		bodies = append(bodies, body)
 	}
 	return jsonAnswer(200, map[string][]robotBody{"robots": bodies})
 }

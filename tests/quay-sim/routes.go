@@ -48,10 +48,14 @@ var patterns = []pattern{
 	{"user/robots/{short}", "robot-get", get},
 	{"user/robots/{short}/regenerate", "regenerate", post},
 	{"user/robots/{short}/federation", "federation", change},
+	{"user/robots/{short}/permissions", "robot-permissions", get},
 	{"organization/{org}/robots", "robot-list", get},
 	{"organization/{org}/robots/{short}", "robot-get", get},
 	{"organization/{org}/robots/{short}/regenerate", "regenerate", post},
 	{"organization/{org}/robots/{short}/federation", "federation", change},
+	{"organization/{org}/robots/{short}/permissions", "robot-permissions", get},
+	{"repository/{org}/{repository}/permissions/user/{robot}", "repository-permissions", get},
+	{"repository/{org}/{repository}/permissions/user/{robot}/transitive", "repository-permissions", get},
 	{"organization/{org}/applications", "applications", extend},
 	{"organization/{org}/applications/{client}", "applications", remove},
 	{"organization/{org}/applications/{client}/tokens", "application-tokens", extend},
@@ -69,6 +73,9 @@ func routeOf(path string) (route, bool) {
 		if values, ok := p.match(segments); ok {
 			r := route{endpoint: p.endpoint, methods: p.methods, organization: values["{org}"], short: values["{short}"]}
 			r.client, r.uuid = values["{client}"], values["{uuid}"]
+			if name, ok := values["{repository}"]; ok {
+				r.repository, r.robot, r.transitive = r.organization+"/"+name, values["{robot}"], segments[len(segments)-1] == "transitive"
+			}
 			r.all = segments[0] == "superuser"
 			return r, true
 		}

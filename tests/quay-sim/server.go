@@ -122,6 +122,7 @@ func (q *Quay) open(r *http.Request) *exchange {
 	case strings.HasPrefix(path, "/api/"):
 		if x.route, x.routed = q.routeOf(path); x.routed {
 			entry.Endpoint = x.route.endpoint
+			entry.Robot = x.route.robot
 			owner := x.route.organization
 			if owner == "" {
 				if who, known, _ := q.authenticate(r.Header.Get("Authorization")); known {

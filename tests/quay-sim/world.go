@@ -46,6 +46,7 @@ type Robot struct {
 	TokenRowMissing bool       `json:"tokenRowMissing,omitempty"` // a damaged database: GET 500, POST repairs
 
 	Federation []Federation `json:"federation,omitempty"`
+	Teams      []string     `json:"teams,omitempty"` // of the organization; they give no rights here
 
 	regenerations, uiRegenerations int
 	committed                      time.Time
