@@ -14,7 +14,8 @@ emulated() { qemu-aarch64-static -L "$work" "$work/usr/bin/quay-rotator" "$@"; }
 echo "The image's program runs under qemu: $(emulated --version)"
 [ "${PARTS:-}" != image ] || exit 0
 
-units=(unit-{base,http,kube,runtime,quay,api,tenancy,rotation,app})
+mapfile -t units < <(ls tests/unit)
+units=("${units[@]/#/unit-}")
 image/cross.sh arm64 "${units[@]}" contract simulate
 # qemu does not tell the kernel which memory is to be kept out of dumps.
 GTEST_FILTER=-SecretString.IsKeptOutOfSwapAndCoreDumps \
