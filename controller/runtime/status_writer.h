@@ -42,22 +42,11 @@ class StatusWriter {
   // Writes only if the object is still at `object`'s resourceVersion; on success `object` is what
   // was written. A conflict brings the cache up to date.
   kube::Expected<void> write(T& object, const Status& status, const std::stop_token& stop) {
-    if (object.status == status) return {};  // most often, and cheaper than JSON
-    nlohmann::json change = status_patch(object.status, status);
-    if (change.empty()) return {};
-    auto written =
-        send(object.meta.key, "status", conditional_status(object.meta, std::move(change)), stop);
-    if (!written) {
-      if (written.error().kind == kube::Error::Kind::conflict) {
-        auto current = read(object.meta, stop);
-        // One that was made anew waits for the watch: only in its order does the cache know by then
-        // what else has changed.
-        if (current && current->meta.uid == object.meta.uid) cache_.put(std::move(*current));
-      }
-      return tl::unexpected(written.error());
+    auto written = attempt(object, status, stop);
+    if (!written && written.error().kind == kube::Error::Kind::conflict) {
+      (void)read_again(object.meta, stop);
     }
-    object = std::move(*written);
-    return {};
+    return written;
   }
 
   // As write, but when somebody else has written in between, `decide` is asked again with what is
@@ -65,15 +54,13 @@ class StatusWriter {
   using Decide = std::function<std::optional<Status>(const T& current)>;
   kube::Expected<void> write(T& object, const Decide& decide, const std::stop_token& stop) {
     constexpr int most_attempts = 5;
-    for (int attempt = 1;; ++attempt) {
+    for (int attempts = 1;; ++attempts) {
       const std::optional<Status> status = decide(object);
       if (!status) return {};
-      auto written = write(object, *status, stop);
-      if (written || written.error().kind != kube::Error::Kind::conflict ||
-          attempt == most_attempts) {
-        return written;
-      }
-      auto current = read(object.meta, stop);
+      auto written = attempt(object, *status, stop);
+      if (written || written.error().kind != kube::Error::Kind::conflict) return written;
+      auto current = read_again(object.meta, stop);
+      if (attempts == most_attempts) return written;
       if (!current) {
         if (current.error().kind == kube::Error::Kind::not_found) return {};
         return tl::unexpected(current.error());
@@ -95,6 +82,26 @@ class StatusWriter {
   }
 
  private:
+  kube::Expected<void> attempt(T& object, const Status& status, const std::stop_token& stop) {
+    if (object.status == status) return {};  // most often, and cheaper than JSON
+    nlohmann::json change = status_patch(object.status, status);
+    if (change.empty()) return {};
+    auto written =
+        send(object.meta.key, "status", conditional_status(object.meta, std::move(change)), stop);
+    if (!written) return tl::unexpected(written.error());
+    object = std::move(*written);
+    return {};
+  }
+
+  // After a conflict.
+  kube::Expected<T> read_again(const kube::ObjectMeta& refused, const std::stop_token& stop) {
+    auto current = read(refused, stop);
+    // One that was made anew waits for the watch: only in its order does the cache know by then
+    // what else has changed.
+    if (current && current->meta.uid == refused.uid) cache_.put(*current);
+    return current;
+  }
+
   static constexpr std::string_view field_manager = "quay-rotator";
 
   kube::Expected<T> send(const kube::ObjectKey& key, std::string_view subresource,
