@@ -131,9 +131,6 @@ func TestAnAPITokenRenewsItself(t *testing.T) {
 func TestEveryAnswerOfMinting(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	forbidden := expected{403, "application/json", insufficientScope}
-	says := func(text string) expected {
-		return expected{400, "application/json", `{"message": ` + quoted(text) + `}`}
-	}
 	good, schema := expected{status: 200}, expected{status: 400}
 	for _, row := range []struct {
 		name, scopes string // of the caller; org:admin by default

@@ -151,8 +151,8 @@ func (q *Quay) exchangeToken(x *exchange, switches Switches) answer {
 	case !slices.Contains(subjects, jwt.payload.Subject):
 		return message(400, "Token does not match robot")
 	}
-	if switches.AuditLogBroken {
-		return internalError()
+	if failed := q.logLocked(switches); failed != nil {
+		return *failed
 	}
 	owner, short, _ := strings.Cut(name, "+")
 	q.world.log(owner, LogEntry{Kind: "federated_robot_token_exchange", IP: x.ip(),

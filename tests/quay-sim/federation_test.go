@@ -142,9 +142,6 @@ func TestEveryAnswerOfTheExchange(t *testing.T) {
 	moved.documents["/.well-known/openid-configuration"] = `{"issuer": "` + moved.URL + `", "jwks_uri": "` + closed.URL + `/jwks"}`
 	elsewhere.documents["/.well-known/openid-configuration"] = `{"issuer": "https://elsewhere.example.com", "jwks_uri": "` + elsewhere.URL + `/openid/v1/jwks"}`
 	past := func(d time.Duration) map[string]any { return map[string]any{"exp": time.Now().Add(-d).Unix()} }
-	says := func(text string) expected {
-		return expected{400, "application/json", `{"message": ` + quoted(text) + `}`}
-	}
 	denied := func(text string) expected {
 		return expected{401, "application/json", `{"error": ` + quoted(text) + `}`}
 	}
@@ -160,7 +157,7 @@ func TestEveryAnswerOfTheExchange(t *testing.T) {
 		{name: "good, ES256", token: i.sign(es256, nil), want: good},
 		{name: "any audience", token: i.sign(rs256, map[string]any{"aud": "whatever"}), want: good},
 		{name: "no audience", token: i.sign(rs256, map[string]any{"aud": nil}), want: good},
-		{name: "expired for 20 s", token: i.sign(rs256, past(20*time.Second)), want: good},
+		{name: "expired for 5 s", token: i.sign(rs256, past(5*time.Second)), want: good},
 		{name: "expired", token: i.sign(rs256, past(40*time.Second)), want: says("Invalid token: Signature has expired")},
 		{name: "no exp", token: i.sign(rs256, map[string]any{"exp": nil}), want: says(`Invalid token: Token is missing the "exp" claim`)},
 		{name: "no kid", token: i.sign(map[string]any{"alg": "RS256"}, nil), want: says("Invalid token: Missing `kid` header")},
@@ -211,6 +208,10 @@ func TestEveryAnswerOfTheExchange(t *testing.T) {
 		})
 	}
 	s.check(t, s.send("POST", exchangePath, basic("acme+puller", i.good())), expected{405, "text/html", ""})
+}
+
+func says(text string) expected {
+	return expected{400, "application/json", `{"message": ` + quoted(text) + `}`}
 }
 
 func quoted(text string) string {
@@ -340,7 +341,7 @@ func TestEveryErrorOfFederation(t *testing.T) {
 		`[{"issuer": "https://a", "subject": "x"}, {"issuer": "https://a", "subject": "x"}]`: "Duplicate federation config entry",
 		`[{"issuer": "ftp://a", "subject": "x"}]`:                                            "Issuer must be a URL",
 	} {
-		s.check(t, s.post(federation, body), expected{400, "application/json", `{"message": ` + quoted(text) + `}`})
+		s.check(t, s.post(federation, body), says(text))
 	}
 	for _, body := range []string{`{"issuer": "https://a", "subject": "x"}`, `[{"issuer": "https://a"}]`, `[{"subject": "x"}]`, `[1]`, `null`, ``} {
 		r := s.post(federation, body)
@@ -415,6 +416,13 @@ func TestFederationInTheLogTheJournalAndUnderFaults(t *testing.T) {
 			t.Error("the journal has a token")
 		}
 	}
+
+	s.federate("acme+puller", i.URL)
+	s.call("PUT", "/switches", `{"auditLogBroken": true}`, nil)
+	s.check(t, s.exchange("acme+puller", jwt), expected{500, "text/html", ""})
+	s.call("PUT", "/switches", `{"auditLogBroken": false, "databaseLocked": true, "lockedLoginWait": "1ms"}`, nil)
+	s.check(t, s.exchange("acme+puller", jwt), expected{504, "text/html", ""})
+	s.call("DELETE", "/switches", "", nil)
 
 	s.fault(`{"match": {"endpoint": "federation-exchange", "robot": "acme+puller"}, "times": 1, "action": "bad-gateway"}`)
 	s.check(t, s.exchange("acme+puller", jwt), expected{502, "text/html", ""})

@@ -32,7 +32,7 @@ type Entry struct {
 	Login   string   `json:"login,omitempty"`   // granted, wrong-credential, unknown-robot, …
 	Granted []string `json:"granted,omitempty"` // "acme/app:pull"
 	Fault   string   `json:"fault,omitempty"`   // the action that struck
-	Error   string   `json:"error,omitempty"`   // of a TLS handshake
+	Error   string   `json:"error,omitempty"`   // of a TLS handshake; what made an exchange a 500
 }
 
 // journalSize bounds the memory; older entries fall out.

@@ -267,6 +267,20 @@ func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switche
 	if switches.DatabaseLocked || switches.AuditLogBroken {
 		q.journal.note(x.entry, func(e *Entry) { e.Login = "failed" })
 	}
+	if failed := q.logLocked(switches); failed != nil {
+		return failed
+	}
+	// With a scope the entry of the log is the pull's own, at the registry.
+	if withoutScope {
+		owner, short, _ := strings.Cut(robot, "+")
+		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: map[string]any{"type": "v2auth", "robot": short},
+			IP: x.ip(), Performer: performerOf(robot)})
+	}
+	return nil
+}
+
+// logLocked is the answer where the audit log takes no entry.
+func (q *Quay) logLocked(switches Switches) *answer {
 	if switches.DatabaseLocked {
 		q.pause(switches.LockedLoginWait)
 		a := htmlAnswer(504, "Gateway Time-out")
@@ -275,12 +289,6 @@ func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switche
 	if switches.AuditLogBroken {
 		a := internalError()
 		return &a
-	}
-	// With a scope the entry of the log is the pull's own, at the registry.
-	if withoutScope {
-		owner, short, _ := strings.Cut(robot, "+")
-		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: map[string]any{"type": "v2auth", "robot": short},
-			IP: x.ip(), Performer: performerOf(robot)})
 	}
 	return nil
 }
