@@ -1,7 +1,8 @@
 // Where SecretString keeps its bytes: apart from the heap, left out of core dumps, and locked into
 // memory as far as RLIMIT_MEMLOCK goes (beyond it, and where the system cannot, secrets are kept
 // all the same). Pages are locked when they are first used, so nothing is resident that would not
-// be.
+// be. OpenSSL's secure heap has one size, locked and resident from the start, and nothing beyond
+// it.
 //
 // One for the process, as the heap is: an allocator, not a state of the program. Thread-safe.
 #pragma once
