@@ -58,11 +58,12 @@ done < <(find "$tree/usr/share/ca-certificates/mozilla" -name '*.crt' | sort) >"
 ln -s /etc/ssl/certs "$destination/usr/lib/ssl/certs" # where OpenSSL looks
 ln -s /etc/ssl/certs/ca-certificates.crt "$destination/usr/lib/ssl/cert.pem"
 
-# Time zones, without those that count leap seconds and a second copy of those that do not. Names
-# that mean the same zone stay links.
+# Time zones, without those that count leap seconds, a second copy of those that do not, and the texts that
+# they were made of. Names that mean the same zone stay links.
 zones=/usr/share/zoneinfo
 mkdir -p "$destination$zones"
-tar -C "$tree$zones" --exclude=./right --exclude=./posix --exclude=./localtime --exclude=./posixrules -c . |
+tar -C "$tree$zones" --exclude=./right --exclude=./posix --exclude=./localtime --exclude=./posixrules \
+  --exclude='./*.tab' --exclude=./tzdata.zi --exclude=./leap-seconds.list --exclude=./leapseconds -c . |
   tar -C "$destination$zones" -xo --no-same-permissions
 while read -r zone; do taken+=("$zone"); done < <(cd "$destination" && find ".$zones" -type f | sed 's/^\.//')
 
