@@ -171,7 +171,7 @@ TEST(ManagedSecretTest, NamesItsOwnerByNamespaceAndName) {
 
 TEST(ManagedSecretTest, ToleratesForeignSecrets) {
   const auto secret = ManagedSecret::from_json(
-      {{"metadata", {{"name", "x"}}}, {"type", "Opaque"}, {"data", {{"a", "eA=="}}}});
+      {{"metadata", {{"name", "x"}}}, {"type", "kubernetes.io/tls"}, {"data", {{"a", "eA=="}}}});
   ASSERT_TRUE(secret.has_value());
   EXPECT_FALSE(secret->shape);
   EXPECT_FALSE(secret->immutable);

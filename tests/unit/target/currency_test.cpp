@@ -60,7 +60,7 @@ TEST_F(CurrencyTest, FindsNothingInWhatIsWritten) {
 }
 
 TEST_F(CurrencyTest, SeesEveryEdit) {
-  EXPECT_THAT(after({{"type", "Opaque"}}), ElementsAre(What::type));
+  EXPECT_THAT(after({{"type", "kubernetes.io/tls"}}), ElementsAre(What::type));
   EXPECT_THAT(after({{"data", nullptr}}), ElementsAre(What::content));
   EXPECT_THAT(after({{"metadata", {{"labels", {{"team", "b"}}}}}}), ElementsAre(What::label));
   EXPECT_THAT(after({{"metadata", {{"ownerReferences", nullptr}}}}),
