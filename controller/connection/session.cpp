@@ -1,6 +1,5 @@
 #include "connection/session.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "tenancy/ownership.h"
@@ -8,9 +7,6 @@
 namespace quay_rotator::connection {
 
 namespace {
-
-// Logins that are remembered for a few seconds.
-constexpr std::size_t most_let_in = 64;
 
 bool is_token_refusal(const quay::Error& error) {
   return error.kind == quay::Error::Kind::api_token_refused ||
@@ -129,8 +125,7 @@ quay::Expected<void> Session::list(
 
 quay::Expected<void> Session::login(const quay::RobotCredential& credential,
                                     const std::stop_token& stop) {
-  const base::MonotonicTime asked = executor_.now();
-  auto logged_in = in_lane([&]() -> quay::Expected<void> {
+  return in_lane([&]() -> quay::Expected<void> {
     if (!registry_.prepared()) {
       quay::Expected<void> answer;
       challenge_reader_.read([&] { answer = registry_.prepare(credential.robot, stop); }, stop);
@@ -138,19 +133,6 @@ quay::Expected<void> Session::login(const quay::RobotCredential& credential,
     }
     return registry_.login(credential, stop);
   });
-  if (logged_in) {
-    const base::Lock lock(mutex_);
-    let_in_.push_back({base::Fingerprint::of(credential.token), asked});
-    if (let_in_.size() > most_let_in) let_in_.pop_front();
-  }
-  return logged_in;
-}
-
-bool Session::let_in(base::Fingerprint token, base::Duration lately) {
-  const base::MonotonicTime since = executor_.now() - lately;
-  const base::Lock lock(mutex_);
-  return std::ranges::any_of(
-      let_in_, [&](const LetIn& it) { return it.token == token && it.time >= since; });
 }
 
 quay::Expected<void> Session::probe(const std::stop_token& stop) {

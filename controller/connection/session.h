@@ -1,7 +1,6 @@
 // One QuayConnection in use: its transports, API token and registry login.
 #pragma once
 
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -61,9 +60,6 @@ class Session {
       const std::function<void(const std::string&, base::Fingerprint)>& on_robot,
       quay::TokenSeeker* seeker = nullptr);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
-  // Whether the registry has let a robot with that token in, no longer ago than `lately`; of the
-  // last few logins.
-  bool let_in(base::Fingerprint token, base::Duration lately);
   quay::Expected<void> probe(const std::stop_token& stop);
   // tenancy::alias_of what this Quay calls itself; asked once.
   std::optional<std::string> alias(const std::stop_token& stop);
@@ -94,13 +90,8 @@ class Session {
   // The first burst of a connection, and the first after its API token was replaced.
   base::OneReader challenge_reader_;
   base::OneReader token_reader_;
-  struct LetIn {
-    base::Fingerprint token;
-    base::MonotonicTime time;
-  };
   base::Mutex mutex_;
   Token api_token_ GUARDED_BY(mutex_);
-  std::deque<LetIn> let_in_ GUARDED_BY(mutex_);  // the latest last
 };
 
 // Thread-safe. Makes sessions from QuayConnections and keeps each until its connection's spec

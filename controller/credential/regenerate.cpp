@@ -47,7 +47,7 @@ Step Regenerating::resume(Answer answer) {
     case Phase::preflight_targets:
       outcome_.problems = std::move(std::get<TargetsAnswered>(answer).problems);
       if (!outcome_.problems.empty()) return refuse_preflight();
-      if (!input_.verify || (!input_.ledger && input_.accepted == current_)) return write_ledger();
+      if (!input_.verify) return write_ledger();
       return ask(Phase::preflight_login, LogIn{});
 
     case Phase::preflight_login:

@@ -7,10 +7,12 @@
 // somebody else made is delivered before anything destructive is done.
 //
 // Guarantees: Regenerate is asked for only under a ledger that was written in this run, after a dry
-// run that no target refused, and (with `verify`) a login with the current token, in this run or
-// just before it; never again for a ledger before the hold is over. Assumptions: the driver answers
-// each Ask with one of its answers, and LedgerTooOld rather than to send the POST late. Errors:
-// Outcome with any End but done and unpublished; `clear_ledger` says whether the ledger has served.
+// run that no target refused, and (with `verify`) a login with the current token; never again for a
+// ledger before the hold is over.
+// Assumptions: the driver answers each Ask with one of its answers, and LedgerTooOld rather than to
+// send the POST late.
+// Errors: Outcome with any End but done and unpublished; `clear_ledger` says whether the ledger has
+// served.
 #pragma once
 
 #include <optional>
@@ -29,9 +31,6 @@ struct RegenerateInput {
   // ledger.
   Known known;
   bool verify = true;  // verify.level Login
-  // The registry has let this token in, no longer ago than a POST may follow a login anyway. Before
-  // a new ledger it is not asked again.
-  std::optional<base::Fingerprint> accepted;
   // For a new ledger.
   std::string id;
   api::RotationReason reason = api::RotationReason::interval;

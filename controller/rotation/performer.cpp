@@ -27,9 +27,6 @@ constexpr base::BackoffPolicy heal_backoff{seconds(2), minutes(5)};
 // Another writer of the status is faster: at once, a few times.
 constexpr base::BackoffPolicy start_over_backoff{milliseconds(100), minutes(5)};
 constexpr int start_overs_untold = 3;
-// A login that is no older proves as much as another one: as much time passes between a login and
-// the POST where servers are slow.
-constexpr base::Duration lately = seconds(10);
 
 std::string random_id(base::Executor& executor) {
   std::array<char, 17> text{};
@@ -134,7 +131,7 @@ Next Performer::perform(const View& view, const Work& work, Why why, const Memor
   }
   const std::vector<target::DesiredSecret> targets =
       target::desired_secrets(rotation, (*session)->authority(), parts_.caches.allowed_metadata);
-  Order task = order(rotation, **session, work, memory);
+  Order task = order(work, memory);
   const base::Log log = parts_.log.with(
       {{"resource", key.text()},
        {"rotation", rotation.status.rotation ? rotation.status.rotation->id : task.rotation_id},
@@ -152,8 +149,7 @@ Next Performer::perform(const View& view, const Work& work, Why why, const Memor
   return finish(view, std::move(after), outcome, work, std::move(run), memory, stop);
 }
 
-Order Performer::order(const api::RobotTokenRotation& rotation, connection::Session& session,
-                       const Work& work, const Memory& memory) const {
+Order Performer::order(const Work& work, const Memory& memory) const {
   const base::MonotonicTime now = parts_.executor.now();
   Order order;
   order.goal = work.goal;
@@ -161,9 +157,6 @@ Order Performer::order(const api::RobotTokenRotation& rotation, connection::Sess
   order.may_regenerate = work.may_regenerate;
   order.rotation_id = random_id(parts_.executor);
   order.ledger_seen_for = memory.ledger_age(now);
-  if (const auto token = rotation.status.fingerprint(); token && session.let_in(*token, lately)) {
-    order.accepted = token;
-  }
   order.stale = memory.stale();
   order.stale_for = memory.stale_for(now);
   return order;

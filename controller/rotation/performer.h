@@ -59,8 +59,7 @@ class Performer {
   // when it does not tell yet: when it will.
   tl::expected<std::optional<quay::RobotCredential>, runtime::Next> look_in_list(
       const api::RobotTokenRotation& rotation, const Session& session, const std::stop_token& stop);
-  [[nodiscard]] Order order(const api::RobotTokenRotation& rotation, connection::Session& session,
-                            const Work& work, const Memory& memory) const;
+  [[nodiscard]] Order order(const Work& work, const Memory& memory) const;
   // `rotation` is as the run has written it last.
   runtime::Next finish(const View& view, api::RobotTokenRotation rotation,
                        const credential::Outcome& outcome, const Work& work, Circumstances run,

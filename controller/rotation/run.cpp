@@ -155,7 +155,6 @@ credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order
   credential::RegenerateInput regenerate;
   regenerate.known = std::move(known);
   regenerate.verify = verifies(rotation);
-  regenerate.accepted = order.accepted;
   regenerate.id = std::move(order.rotation_id);
   regenerate.reason = order.reason;
   regenerate.rotate_request = tenancy::open_request(rotation);

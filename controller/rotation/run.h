@@ -46,7 +46,6 @@ struct Order {
   bool may_regenerate = true;
   std::string rotation_id;           // for a new ledger
   base::Duration ledger_seen_for{};  // since this process first saw the ledger that is there
-  std::optional<base::Fingerprint> accepted;  // see credential::RegenerateInput
   // See credential::Known.
   std::optional<base::Fingerprint> stale;
   base::Duration stale_for{};

@@ -601,13 +601,6 @@ TEST_F(QuaySessionTest, LogsInAtItsRegistry) {
   EXPECT_TRUE(logged_in.has_value()) << logged_in.error().message;
   ASSERT_THAT(sent_, SizeIs(2));
   EXPECT_EQ(sent_[0], "GET /v2/");
-
-  const auto token = base::Fingerprint::of(credential.token);
-  EXPECT_TRUE(session()->let_in(token, seconds(10)));
-  EXPECT_FALSE(
-      session()->let_in(base::Fingerprint::of(base::SecretString::copy_of("X")), seconds(10)));
-  executor_.sleep_for(seconds(11), {});
-  EXPECT_FALSE(session()->let_in(token, seconds(10)));
 }
 
 // A burst of looks at the resources of one connection.

@@ -33,29 +33,6 @@ TEST(Regenerate, WithoutVerificationNeverLogsIn) {
   EXPECT_THAT(trace.asks, ElementsAre("read-robot", "dry-run", "ledger", "regenerate", "publish"));
 }
 
-TEST(Regenerate, DoesNotLogInAgainWithATokenThatTheRegistryHasJustLetIn) {
-  RegenerateInput input = rotate();
-  input.accepted = old_token;
-  const Trace trace = run(input, {RobotRead{old_token}, all_well(), LedgerWritten{},
-                                  Regenerated{new_token}, all_well(), LoggedIn{}});
-  EXPECT_THAT(trace.asks,
-              ElementsAre("read-robot", "dry-run", "ledger", "regenerate", "publish", "login"));
-
-  input.accepted = third_token;
-  EXPECT_THAT(run(input, {RobotRead{old_token}, all_well(),
-                          quay_says(quay::Error::Kind::robots_disallowed)})
-                  .asks,
-              ElementsAre("read-robot", "dry-run", "login"));
-
-  // A POST that nobody has seen the end of may have ended since.
-  input = resume_ledger(hold);
-  input.accepted = old_token;
-  EXPECT_THAT(
-      run(input, {RobotRead{old_token}, all_well(), quay_says(quay::Error::Kind::login_refused)})
-          .asks,
-      ElementsAre("read-robot", "dry-run", "login"));
-}
-
 TEST(Regenerate, ATargetThatRefusesStopsBeforeTheLedger) {
   const Trace trace = run(rotate(), {RobotRead{old_token}, refused()});
   EXPECT_THAT(trace.asks, ElementsAre("read-robot", "dry-run"));
