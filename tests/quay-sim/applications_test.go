@@ -172,10 +172,7 @@ func TestEveryAnswerOfMinting(t *testing.T) {
 			if row.scopes == "" {
 				row.scopes = `"org:admin"`
 			}
-			s.call("PUT", "/tokens/automation", `{"scopes": [`+row.scopes+`]}`, nil)
-			if path, body, ok := strings.Cut(row.prepare, " "); ok {
-				s.call("PUT", path, body, nil)
-			}
+			s.prepare(row.scopes, row.prepare)
 			now := time.Now()
 			r := s.post(s.tokensPath(), row.body)
 			switch row.want.status {

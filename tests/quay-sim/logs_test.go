@@ -165,10 +165,7 @@ func TestWhoMayReadWhichLogs(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			s.call("PUT", "/tokens/automation", `{"scopes": [`+row.scopes+`]}`, nil)
-			if path, body, ok := strings.Cut(row.prepare, " "); ok {
-				s.call("PUT", path, body, nil)
-			}
+			s.prepare(row.scopes, row.prepare)
 			r := s.send("GET", row.path, s.bearer())
 			if row.want.status != 200 {
 				s.check(t, r, row.want)

@@ -32,10 +32,7 @@ func TestPermissionsOfARobotNeedBothScopesAndAnOwner(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			s.call("PUT", "/tokens/automation", `{"scopes": [`+row.scopes+`]}`, nil)
-			if path, body, ok := strings.Cut(row.prepare, " "); ok {
-				s.call("PUT", path, body, nil)
-			}
+			s.prepare(row.scopes, row.prepare)
 			s.check(t, s.send("GET", row.path, s.bearer()), row.want)
 		})
 	}
@@ -66,10 +63,7 @@ func TestPermissionsOfARepository(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			s.call("PUT", "/robots/acme+new", "", nil)
-			s.call("PUT", "/tokens/automation", `{"scopes": ["`+row.scope+`"]}`, nil)
-			if path, body, ok := strings.Cut(row.prepare, " "); ok {
-				s.call("PUT", path, body, nil)
-			}
+			s.prepare(`"`+row.scope+`"`, row.prepare)
 			s.check(t, s.send("GET", "/api/v1/repository/"+row.path, s.bearer()), row.want)
 			if entries := s.journal("endpoint=repository-permissions"); len(entries) != 1 || !strings.Contains(entries[0].Robot, "+") {
 				t.Errorf("journal: %+v", entries)

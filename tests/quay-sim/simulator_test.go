@@ -176,6 +176,15 @@ func (s *simulator) send(method, path string, header ...string) reply {
 	return r
 }
 
+// prepare gives the API token these scopes ("a", "b") and makes a change of the world, a path and a
+// body; "" makes none.
+func (s *simulator) prepare(scopes, change string) {
+	s.call("PUT", "/tokens/automation", `{"scopes": [`+scopes+`]}`, nil)
+	if path, body, ok := strings.Cut(change, " "); ok {
+		s.call("PUT", path, body, nil)
+	}
+}
+
 func (s *simulator) bearer() string { return "Authorization: Bearer " + s.token }
 
 const (

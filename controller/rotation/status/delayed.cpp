@@ -15,13 +15,8 @@ StatusUpdate namespace_unreadable(const api::RobotTokenRotation& rotation, const
   const std::string message =
       "quay-rotator cannot read what it needs to look after this resource (" + why +
       "); nothing is rotated or healed until it can, which an administrator must allow";
-  const api::Condition* ready = rotation.status.conditions.find("Ready");
-  if (!ready || ready->reason != unreadable_namespace) {
-    draft.warn(std::string(unreadable_namespace), message);
-  }
-  draft.status().conditions.remove("Preflight");
-  draft.status().conditions.remove("Conflict");
-  draft.unknown(unreadable_namespace, "Nothing can be looked after here; see Ready.");
+  draft.warn_once("Ready", unreadable_namespace, message);
+  draft.unseen(unreadable_namespace, "Nothing can be looked after here; see Ready.");
   draft.retrying(unreadable_namespace, message);
   return draft.take_halted();
 }
@@ -39,9 +34,7 @@ StatusUpdate without_connection(const api::RobotTokenRotation& rotation, const t
                                 const connection::Problem& problem, base::WallTime now,
                                 base::Duration retry_delay) {
   Draft draft(rotation, now);
-  draft.status().conditions.remove("Preflight");
-  draft.status().conditions.remove("Conflict");
-  draft.unknown(problem.reason, "Quay cannot be asked; see Ready.");
+  draft.unseen(problem.reason, "Quay cannot be asked; see Ready.");
   draft.retrying(problem.reason, problem.message);
   const bool refused = problem.reason != "ApiServerUnavailable";
   draft.claim(refused ? Draft::Claim::refused : Draft::Claim::unknown, way, std::nullopt);

@@ -68,6 +68,12 @@ void Draft::unknown(std::string_view reason, std::string_view message) {
   for (const std::string_view type : {"Published", "Verified"}) unknown(type, reason, message);
 }
 
+void Draft::unseen(std::string_view reason, std::string_view message) {
+  update_.status.conditions.remove("Preflight");
+  update_.status.conditions.remove("Conflict");
+  unknown(reason, message);
+}
+
 void Draft::published() {
   set("Published", ConditionStatus::true_, "AllTargetsCurrent",
       held_by(update_.status.targets.total) + " the token that Quay holds.");
@@ -139,6 +145,11 @@ void Draft::notice(kube::EventType type, std::string reason, std::string note) {
 
 void Draft::warn(std::string reason, std::string note) {
   notice(kube::EventType::warning, std::move(reason), std::move(note));
+}
+
+void Draft::warn_once(std::string_view type, std::string_view reason, std::string note) {
+  const api::Condition* before = rotation_.status.conditions.find(type);
+  if (!before || before->reason != reason) warn(std::string(reason), std::move(note));
 }
 
 StatusUpdate Draft::take() {

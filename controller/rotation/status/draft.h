@@ -42,6 +42,8 @@ class Draft {
   // What it says was so; nobody knows whether it still is.
   void unknown(std::string_view type, std::string_view reason, std::string_view message);
   void unknown(std::string_view reason, std::string_view message);  // Published and Verified
+  // The same where nothing can be looked at: Preflight and Conflict speak of nothing either.
+  void unseen(std::string_view reason, std::string_view message);
   void published();
   // The status is not what it should be, and what would mend it has just failed.
   void unreadable();
@@ -61,6 +63,8 @@ class Draft {
   // --- Events
   void notice(kube::EventType type, std::string reason, std::string note);
   void warn(std::string reason, std::string note);
+  // … once: not where that condition had this reason before.
+  void warn_once(std::string_view type, std::string_view reason, std::string note);
 
   // It is left without contents by either. With what is next:
   StatusUpdate take();

@@ -40,11 +40,8 @@ StatusUpdate of_another_cluster(const api::RobotTokenRotation& rotation, base::W
       "the robot, then run: kubectl -n " +
       rotation.meta.key.name_space + " annotate rtr " + name + " " +
       std::string(api::cluster_annotation) + "-";
-  const api::Condition* stalled = rotation.status.conditions.find("Stalled");
-  if (stalled == nullptr || stalled->reason != reason) draft.warn(reason, message);
-  draft.status().conditions.remove("Preflight");
-  draft.status().conditions.remove("Conflict");
-  draft.unknown(reason, "Another cluster looks after this resource; see Ready.");
+  draft.warn_once("Stalled", reason, message);
+  draft.unseen(reason, "Another cluster looks after this resource; see Ready.");
   draft.stalled(reason, message);
   return draft.take_halted();
 }
@@ -63,9 +60,7 @@ StatusUpdate suspended(const api::RobotTokenRotation& rotation, base::WallTime n
 
 StatusUpdate invalid(const api::RobotTokenRotation& rotation, base::WallTime now) {
   Draft draft(rotation, now);
-  draft.status().conditions.remove("Preflight");
-  draft.status().conditions.remove("Conflict");
-  draft.unknown("InvalidSpec", "Nothing is looked after until the spec can be used; see Ready.");
+  draft.unseen("InvalidSpec", "Nothing is looked after until the spec can be used; see Ready.");
   draft.stalled("InvalidSpec", *rotation.invalid);
   return draft.take_halted();
 }
@@ -82,8 +77,7 @@ StatusUpdate metadata_not_allowed(const api::RobotTokenRotation& rotation,
   const std::string message = "targets may not have the label or annotation " + list +
                               ": take it out of spec.targets, or have the administrator allow it "
                               "with --allowed-target-metadata; nothing is rotated or written";
-  const api::Condition* ready = rotation.status.conditions.find("Ready");
-  if (!ready || ready->reason != "MetadataNotAllowed") draft.warn("MetadataNotAllowed", message);
+  draft.warn_once("Ready", "MetadataNotAllowed", message);
   draft.stalled("MetadataNotAllowed", message);
   return draft.take_halted();
 }

@@ -18,7 +18,7 @@ TEST(StatusDelayed, NamesTheRobotBeforeQuayHasToldIt) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
   rotation.spec.robot = {"acme", "puller"};
-  RunResult result = failed(End::quay_failed);
+  RunResult result = ended(End::quay_failed);
   result.robot.clear();
   result.quay_error = quay_error(quay::Error::Kind::unreachable);
   EXPECT_EQ(after_run(rotation, result).status.active_name(), "acme+puller");

@@ -33,7 +33,7 @@ TEST(StatusDraft, KeepsTenOfTheHistoryNewestFirst) {
 }
 
 TEST(StatusDraft, OfManyTargetsThatFailItNamesTen) {
-  RunResult result = failed(End::unpublished);
+  RunResult result = ended(End::unpublished);
   result.targets_total = 12;
   for (int i = 0; i < 12; ++i) {
     result.problems.push_back(
@@ -54,7 +54,7 @@ TEST(StatusDraft, NextIsWhatWillReallyHappen) {
   const api::Next backing_off{now + seconds(5), NextReason::backing_off};
   rotation.status = after_run(rotation, rotated()).status;
   EXPECT_EQ(rotation.status.next, interval);
-  RunResult away = failed(End::quay_failed);
+  RunResult away = ended(End::quay_failed);
   away.quay_error = quay_error(quay::Error::Kind::read_only);
   EXPECT_EQ(after_run(rotation, away).status.next, interval) << "no rotation was to be made";
   rotation.rotate_request = "again";
@@ -65,7 +65,7 @@ TEST(StatusDraft, NextIsWhatWillReallyHappen) {
   EXPECT_EQ(after_run(rotation, away).status.next, backing_off) << "it is due";
   rotation.spec.interval = hours(1);
   rotation.status.rotation = rotated().ledger;
-  EXPECT_EQ(after_run(rotation, failed(End::unclear)).status.next, backing_off);
+  EXPECT_EQ(after_run(rotation, ended(End::unclear)).status.next, backing_off);
   rotation.status.rotation.reset();
 
   const auto rests = [&](const StatusUpdate& update) {
@@ -137,7 +137,7 @@ std::map<std::string, Change> changes() {
     result.verified = Verified::refused;
     result.verify_error = quay_error(kind);
     all["refused " + std::string(quay::reason(kind))] = run(result);
-    result = failed(End::preflight_refused);
+    result = ended(End::preflight_refused);
     result.fingerprint = base::Fingerprint::of("old");
     result.preflight_error = quay_error(kind);
     all["preflight " + std::string(quay::reason(kind))] = run(result);
@@ -147,18 +147,18 @@ std::map<std::string, Change> changes() {
   unverified.verify_error = quay_error(Kind::registry_unavailable);
   all["unverified"] = run(unverified);
   for (const auto kind : {Kind::robot_not_found, Kind::api_token_refused, Kind::unreachable}) {
-    RunResult result = failed(End::quay_failed);
+    RunResult result = ended(End::quay_failed);
     result.quay_error = quay_error(kind);
     all["failed " + std::string(quay::reason(kind))] = run(result);
   }
-  all["unclear"] = run(failed(End::unclear));
-  all["started over"] = run(failed(End::start_over));
+  all["unclear"] = run(ended(End::unclear));
+  all["started over"] = run(ended(End::start_over));
   for (const bool current : {true, false}) {
     RunResult result = stale_read();
     result.targets_current = current;
     all[current ? "stale" : "stale, not current"] = run(result);
   }
-  RunResult unpublished = failed(End::unpublished);
+  RunResult unpublished = ended(End::unpublished);
   unpublished.regenerated = true;
   unpublished.problems = {{{"team", "pull"}, "Secret", "AdmissionDenied", "denied", true}};
   all["unpublished"] = run(unpublished);

@@ -14,7 +14,7 @@ using std::chrono::seconds;
 using testing::HasSubstr;
 
 TEST(StatusFailure, AnnouncesAFailedRotationOnlyWhereThereWasOne) {
-  RunResult result = failed(End::quay_failed);
+  RunResult result = ended(End::quay_failed);
   result.quay_error = quay_error(quay::Error::Kind::robot_not_found);
   EXPECT_EQ(after_run(settled(), result).notices.at(0).reason, "RobotNotFound");
   result.rotates = true;
@@ -90,7 +90,7 @@ TEST(StatusFailure, UnwrittenTargetsAreCountedAndKeepTheirSince) {
 }
 
 TEST(StatusFailure, ADeliveryThatFailsWithoutARotationIsAnnouncedOnceForEachReason) {
-  RunResult result = failed(End::unpublished);
+  RunResult result = ended(End::unpublished);
   result.problems = {{{"team", "pull"}, "Secret", "NotOwned", "Secret team/pull exists", true}};
   api::RobotTokenRotation rotation = settled();
   rotation.status = {};
@@ -149,7 +149,7 @@ TEST(StatusFailure, ARotationThatCannotBeginIsTold) {
 TEST(StatusFailure, ARobotThatIsGoneIsNotInTheSecrets) {
   api::RobotTokenRotation rotation = settled();
   rotation.status = after_run(rotation, rotated()).status;
-  RunResult result = failed(End::quay_failed);
+  RunResult result = ended(End::quay_failed);
   result.quay_error = quay_error(quay::Error::Kind::robot_not_found);
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_EQ(condition(update, "Published").status, ConditionStatus::false_);

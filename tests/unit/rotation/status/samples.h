@@ -37,15 +37,20 @@ inline StatusUpdate after_run(const api::RobotTokenRotation& rotation, const Run
   return rotation::after_run(rotation, result, result);
 }
 
-inline RunResult done(std::string_view token) {
+inline RunResult ended(End end) {
   RunResult result;
-  result.end = End::done;
-  result.fingerprint = base::Fingerprint::of(token);
-  result.verified = Verified::good;
+  result.end = end;
   result.robot = "acme+puller";
   result.targets_total = 1;
   result.now = now;
   result.retry_delay = std::chrono::seconds(5);
+  return result;
+}
+
+inline RunResult done(std::string_view token) {
+  RunResult result = ended(End::done);
+  result.fingerprint = base::Fingerprint::of(token);
+  result.verified = Verified::good;
   return result;
 }
 
@@ -66,16 +71,6 @@ inline quay::Error quay_error(quay::Error::Kind kind) {
   error.kind = kind;
   error.message = "Quay is read-only";
   return error;
-}
-
-inline RunResult failed(End end) {
-  RunResult result;
-  result.end = end;
-  result.robot = "acme+puller";
-  result.targets_total = 1;
-  result.now = now;
-  result.retry_delay = std::chrono::seconds(5);
-  return result;
 }
 
 inline RunResult stale_read() {

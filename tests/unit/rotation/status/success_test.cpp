@@ -23,7 +23,7 @@ TEST(StatusSuccess, AnUnreadableOneIsToldAndMendedByASuccess) {
   api::RobotTokenRotation rotation = settled();
   rotation.status.robots.clear();
   rotation.status.unreadable = api::Unreadable{{"robots"}, "status.x: nonsense"};
-  RunResult refused = failed(End::quay_failed);
+  RunResult refused = ended(End::quay_failed);
   refused.quay_error = quay_error(quay::Error::Kind::read_only);
   const StatusUpdate told = after_run(rotation, refused);
   EXPECT_TRUE(told.status.unreadable);
@@ -117,7 +117,7 @@ TEST(StatusSuccess, TellsAForeignRotationAndCountsTheIntervalFromIt) {
 
 TEST(StatusSuccess, ARobotThatWasMadeAnewIsToldAsThat) {
   api::RobotTokenRotation rotation = settled();
-  RunResult gone = failed(End::quay_failed);
+  RunResult gone = ended(End::quay_failed);
   gone.quay_error = quay_error(quay::Error::Kind::robot_not_found);
   rotation.status = after_run(rotation, rotated()).status;
   rotation.status = after_run(rotation, gone).status;
