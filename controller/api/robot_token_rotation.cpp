@@ -35,19 +35,67 @@ constexpr auto spellings(RobotRole /*which*/) {
       {{"Active", RobotRole::active}, {"Standby", RobotRole::standby}}};
 }
 constexpr auto spellings(NextReason /*which*/) {
-  return std::array<Spelling<NextReason>, 2>{
-      {{"Interval", NextReason::interval}, {"BackingOff", NextReason::backing_off}}};
+  return std::array<Spelling<NextReason>, 4>{{{"Interval", NextReason::interval},
+                                              {"Retire", NextReason::retire},
+                                              {"Refresh", NextReason::refresh},
+                                              {"BackingOff", NextReason::backing_off}}};
 }
 constexpr auto spellings(RotationReason /*which*/) {
-  return std::array<Spelling<RotationReason>, 3>{{{"Interval", RotationReason::interval},
+  return std::array<Spelling<RotationReason>, 4>{{{"Interval", RotationReason::interval},
                                                   {"Requested", RotationReason::requested},
-                                                  {"Initial", RotationReason::initial}}};
+                                                  {"Initial", RotationReason::initial},
+                                                  {"Retire", RotationReason::retire}}};
+}
+constexpr auto spellings(StrategyType /*which*/) {
+  return std::array<Spelling<StrategyType>, 3>{{{"Regenerate", StrategyType::regenerate},
+                                                {"Alternate", StrategyType::alternate},
+                                                {"Federate", StrategyType::federate}}};
+}
+constexpr auto spellings(Retire /*which*/) {
+  return std::array<Spelling<Retire>, 2>{
+      {{"Regenerate", Retire::regenerate}, {"Keep", Retire::keep}}};
 }
 
 template <class V>
 void describe(V& v, kube::Is<RobotName> auto& robot) {
   v("organization", robot.organization);
   v("name", robot.name, {.required = true});
+}
+
+template <class V>
+void describe(V& v, kube::Is<Alternate> auto& alternate) {
+  v("standby.name", alternate.standby);
+  v("overlap", alternate.overlap);
+  v("retire", alternate.retire);
+}
+template <class V>
+void describe(V& v, kube::Is<Federate> auto& federate) {
+  v("serviceAccount", federate.service_account);
+  v("audience", federate.audience, {.shared = true});
+  v("manage", federate.manage);
+  v("burnStaticToken", federate.burn_static_token);
+}
+template <class V>
+void describe(V& v, kube::Is<Strategy> auto& strategy) {
+  v("type", strategy.type);
+  v("alternate", strategy.alternate);
+  v("federate", strategy.federate);
+}
+void check(Reader& reader, const Strategy& strategy) {
+  const bool alternates = strategy.type == StrategyType::alternate;
+  const bool federates = strategy.type == StrategyType::federate;
+  if (reader.has("alternate") && !alternates) {
+    reader.fail("alternate", "expected only with type Alternate");
+  }
+  if (reader.has("federate") && !federates) {
+    reader.fail("federate", "expected only with type Federate");
+  }
+  if (alternates && strategy.alternate.standby.empty()) {
+    reader.fail("alternate.standby.name", "expected the other robot's short name, it is missing");
+  }
+  if (federates && strategy.federate.service_account.empty()) {
+    reader.fail("federate.serviceAccount", "expected a ServiceAccount's name, it is missing");
+  }
 }
 
 template <class V>
@@ -63,7 +111,8 @@ void describe(V& v, kube::Is<RobotTokenRotationSpec> auto& spec) {
   v("connectionRef.kind", spec.connection_kind);
   v("connectionRef.name", spec.connection, {.required = true});
   v("robot", spec.robot, {.required = true});
-  v("schedule.interval", spec.interval, {.required = true});
+  v("strategy", spec.strategy);
+  v("schedule.interval", spec.interval);
   v("schedule.jitter", spec.jitter);
   v("initial", spec.initial);
   v("targets", spec.targets, {.required = true});
@@ -74,11 +123,24 @@ void describe(V& v, kube::Is<RobotTokenRotationSpec> auto& spec) {
 }
 // What is beyond a field's type; found by describe.h.
 void check(Reader& reader, const RobotTokenRotationSpec& spec) {
-  if (spec.interval <= base::Duration::zero()) {
+  const Alternate& alternate = spec.strategy.alternate;
+  if (spec.strategy.type == StrategyType::federate) {
+    if (reader.has("schedule")) {
+      reader.fail("schedule",
+                  "expected none with the strategy Federate, whose credentials end by "
+                  "themselves");
+    }
+  } else if (!reader.has("schedule.interval")) {
+    reader.fail("schedule.interval", "expected a duration like 720h, it is missing");
+  } else if (spec.interval <= base::Duration::zero()) {
     reader.fail("schedule.interval", "expected more than 0s");
-  }
-  if (spec.jitter >= spec.interval) {
+  } else if (spec.jitter >= spec.interval) {
     reader.fail("schedule.jitter", "expected less than spec.schedule.interval");
+  } else if (alternate.overlap >= spec.interval) {
+    reader.fail("strategy.alternate.overlap", "expected less than spec.schedule.interval");
+  }
+  if (alternate.standby == spec.robot.name) {
+    reader.fail("strategy.alternate.standby.name", "expected another robot than spec.robot.name");
   }
   std::set<std::string_view> names;
   for (std::size_t i = 0; i < spec.targets.size(); ++i) {
@@ -95,6 +157,10 @@ void describe(V& v, kube::Is<RobotStatus> auto& robot) {
   v("role", robot.role, {.required = true});
   v("fingerprint", robot.fingerprint);
   v("knownSince", robot.known_since);
+  v("expires", robot.expires);
+  v("replacedAt", robot.replaced_at);
+  v("retiredAt", robot.retired_at);
+  v("lastAccessed", robot.last_accessed);
 }
 void check(Reader& reader, const std::vector<RobotStatus>& robots) {
   if (robots.size() > most_robots) {
@@ -287,6 +353,31 @@ json to_json(const RobotTokenRotationStatus& status) {
 
 kube::ObjectKey connection_of(const RobotTokenRotation& rotation) {
   return {rotation.meta.key.name_space, rotation.spec.connection};
+}
+
+std::string_view short_name(std::string_view full_name) {
+  const std::size_t plus = full_name.find('+');
+  return plus == std::string_view::npos ? full_name : full_name.substr(plus + 1);
+}
+
+std::string_view active_robot(const RobotTokenRotation& rotation) {
+  const Alternate& alternate = rotation.spec.strategy.alternate;
+  const RobotStatus* active = rotation.status.active();
+  const bool turned = active != nullptr && !alternate.standby.empty() &&
+                      short_name(active->name) == alternate.standby;
+  return turned ? alternate.standby : rotation.spec.robot.name;
+}
+
+std::string_view standby_robot(const RobotTokenRotation& rotation) {
+  const std::string& standby = rotation.spec.strategy.alternate.standby;
+  return active_robot(rotation) == standby ? rotation.spec.robot.name : standby;
+}
+
+const RobotStatus* held(const RobotTokenRotation& rotation) {
+  const RobotStatus* active = rotation.status.active();
+  if (active == nullptr || short_name(active->name) != active_robot(rotation)) return nullptr;
+  const bool federated = rotation.spec.strategy.type == StrategyType::federate;
+  return active->expires.has_value() == federated ? active : nullptr;
 }
 
 std::set<std::string> RobotTokenRotation::described() {

@@ -41,6 +41,32 @@ struct RobotName {
   auto operator<=>(const RobotName&) const = default;
 };
 
+// How a new credential comes about: see credential/obtain.h.
+enum class StrategyType { regenerate, alternate, federate };
+enum class Retire { regenerate, keep };
+// Two robots with equal permissions: the standby's token is regenerated and delivered, and the
+// other's stays valid until it is retired.
+struct Alternate {
+  std::string standby = {};  // its short name; the organization is the robot's
+  base::Duration overlap{};  // how long the replaced token stays valid; 0: until the next turn
+  Retire retire = Retire::regenerate;
+  bool operator==(const Alternate&) const = default;
+};
+// Keyless: a ServiceAccount's token is exchanged for a credential of an hour.
+struct Federate {
+  std::string service_account = {};  // of the resource's namespace
+  std::string audience = {};         // "": the connection's host and port
+  bool manage = true;                // keep the robot's federation entry in Quay
+  bool burn_static_token = false;    // regenerate the static token once, to nowhere
+  bool operator==(const Federate&) const = default;
+};
+struct Strategy {
+  StrategyType type = StrategyType::regenerate;
+  Alternate alternate = {};  // of that type alone, …
+  Federate federate = {};    // … and of this
+  bool operator==(const Strategy&) const = default;
+};
+
 struct SecretTarget {
   std::string name;
   std::map<std::string, std::string> labels;
@@ -53,7 +79,8 @@ struct RobotTokenRotationSpec {
   ConnectionKind connection_kind = ConnectionKind::quay_connection;
   std::string connection;  // its name, in the same namespace
   RobotName robot;
-  base::Duration interval{};
+  Strategy strategy;
+  base::Duration interval{};  // none with Federate
   base::Duration jitter{};
   Initial initial = Initial::adopt;
   std::vector<SecretTarget> targets;
@@ -64,8 +91,9 @@ struct RobotTokenRotationSpec {
   bool operator==(const RobotTokenRotationSpec&) const = default;
 };
 
-enum class RotationReason { interval, requested, initial };
-std::string_view text(RotationReason reason);  // "Interval", "Requested", "Initial"
+// retire: the token that was replaced, or is not needed any more, is regenerated to nowhere.
+enum class RotationReason { interval, requested, initial, retire };
+std::string_view text(RotationReason reason);  // "Interval", "Requested", "Initial", "Retire"
 
 // A robot whose token the operator looks after.
 enum class RobotRole { active, standby };
@@ -74,12 +102,19 @@ struct RobotStatus {
   RobotRole role = RobotRole::active;  // one at most is active: the targets hold its token
   std::optional<base::Fingerprint> fingerprint = {};
   std::optional<base::WallTime> known_since = {};  // when the token was first seen, or made
+  std::optional<base::WallTime> expires = {};      // Federate: when it ends by itself
+  // Standby: since when no target holds its token any more; and when that was retired.
+  std::optional<base::WallTime> replaced_at = {};
+  std::optional<base::WallTime> retired_at = {};
+  std::optional<base::WallTime> last_accessed = {};  // by Quay, when it was last asked for that
   bool operator==(const RobotStatus&) const = default;
 };
 inline constexpr std::size_t most_robots = 2;
 
 // What will really happen next to the token: when, and what decides that.
-enum class NextReason { unknown, interval, backing_off };  // unknown: of a newer version
+// retire: the replaced token of Alternate; refresh: the credential of Federate; unknown: of a newer
+// version.
+enum class NextReason { unknown, interval, retire, refresh, backing_off };
 struct Next {
   base::WallTime time{};
   NextReason reason = NextReason::unknown;
@@ -205,6 +240,16 @@ struct RobotTokenRotation {
 // The QuayConnection that it names: in its own namespace. The key of a connection for the whole
 // cluster has no namespace, so that keys tell the kinds apart wherever connections meet.
 kube::ObjectKey connection_of(const RobotTokenRotation& rotation);
+
+// "puller" of "acme+puller".
+std::string_view short_name(std::string_view full_name);
+// Whose token the targets (are to) hold: the Active robot where the spec still names that, else the
+// spec's robot. By short names; the other of two robots is "" where the strategy has but one.
+std::string_view active_robot(const RobotTokenRotation& rotation);
+std::string_view standby_robot(const RobotTokenRotation& rotation);
+// What the targets hold, where that is a credential as the spec's strategy makes it: null while
+// nothing is known, and after another robot or strategy was put into the spec.
+const RobotStatus* held(const RobotTokenRotation& rotation);
 
 nlohmann::json to_json(const RobotTokenRotationStatus& status);
 

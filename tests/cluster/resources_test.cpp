@@ -97,8 +97,8 @@ class Resources : public ClusterTest {
 
 TEST_F(Resources, ExplainThemselves) {
   const std::string rotation = cluster().kubectl_ok({"explain", "rtr.spec", "--recursive"});
-  for (const char* field : {"connectionRef", "robot", "schedule", "initial", "targets", "verify",
-                            "onForeignRotation", "deletionPolicy", "suspend"}) {
+  for (const char* field : {"connectionRef", "robot", "strategy", "schedule", "initial", "targets",
+                            "verify", "onForeignRotation", "deletionPolicy", "suspend"}) {
     EXPECT_THAT(rotation, HasSubstr(field));
   }
   EXPECT_THAT(cluster().kubectl_ok({"explain", "rtr.spec.schedule.interval"}),
@@ -154,12 +154,50 @@ TEST_F(Resources, BadConnectionsAreRefusedWithAMessage) {
   expect_refused(kind, {{"noSuchField", 1}}, "noSuchField");
 }
 
+TEST_F(Resources, BadStrategiesAreRefusedWithAMessage) {
+  const std::string kind = "RobotTokenRotation";
+  const auto refused = [&](const json& strategy, const std::string& message) {
+    expect_refused(kind, {{"strategy", strategy}}, message);
+  };
+  const auto alternate = [](const json& spec) {
+    json all = {{"standby", {{"name", "puller-b"}}}};
+    all.merge_patch(spec);
+    return json{{"type", "Alternate"}, {"alternate", all}};
+  };
+  json good_one = good(kind);
+  good_one["spec"]["strategy"] = alternate({{"overlap", "24h"}, {"retire", "Keep"}});
+  const auto accepted = try_out(good_one);
+  ASSERT_EQ(accepted.code, 0) << accepted.output;
+  refused({{"type", "Rotate"}}, "strategy.type");
+  refused({{"type", "Alternate"}}, "alternate is required with type Alternate");
+  refused({{"alternate", {{"standby", {{"name", "puller-b"}}}}}}, "and for no other");
+  refused(alternate({{"standby", nullptr}}), "alternate.standby: Required value");
+  refused(alternate({{"standby", {{"name", "acme+b"}}}}), "puller-b, not acme+puller-b");
+  refused(alternate({{"standby", {{"name", good(kind)["spec"]["robot"]["name"]}}}}),
+          "the standby must be another robot than robot.name");
+  refused(alternate({{"overlap", "720h"}}), "overlap must be shorter than schedule.interval");
+  refused(alternate({{"overlap", "1s"}}), "must be between 1m and");
+  refused(alternate({{"overlap", "1d"}}), "must be a duration of hours, minutes and seconds");
+  refused(alternate({{"retire", "Delete"}}), "alternate.retire");
+  const json federate = {{"type", "Federate"}, {"federate", {{"serviceAccount", "puller"}}}};
+  refused(federate, "schedule is required, except with the strategy Federate");
+  refused({{"type", "Federate"}}, "federate is required with type Federate");
+  expect_refused(
+      kind,
+      {{"schedule", nullptr}, {"strategy", {{"type", "Federate"}, {"federate", json::object()}}}},
+      "federate.serviceAccount: Required value");
+  good_one["spec"].erase("schedule");
+  good_one["spec"]["strategy"] = federate;
+  EXPECT_EQ(try_out(good_one).code, 0);
+}
+
 TEST_F(Resources, BadRotationsAreRefusedWithAMessage) {
   const std::string kind = "RobotTokenRotation";
   ASSERT_EQ(try_out(good(kind)).code, 0);
-  for (const char* field : {"connectionRef", "robot", "schedule", "targets"}) {
+  for (const char* field : {"connectionRef", "robot", "targets"}) {
     expect_refused(kind, {{field, nullptr}}, std::string("spec.") + field + ": Required value");
   }
+  expect_refused(kind, {{"schedule", nullptr}}, "schedule is required, except with the strategy");
   expect_refused(kind, {{"connectionRef", {{"kind", "Secret"}}}}, "connectionRef.kind");
   expect_refused(kind, {{"robot", {{"name", "acme+puller"}}}}, "puller, not acme+puller");
   expect_refused(kind, {{"robot", {{"organization", "Acme"}}}},

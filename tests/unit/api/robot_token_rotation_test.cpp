@@ -33,7 +33,8 @@ RobotTokenRotationStatus full_status() {
   status.observed_generation = 2;
   status.conditions.set("Ready", ConditionStatus::true_, "Rotated", "well", 2, noon);
   status.robots = {{"acme+puller", RobotRole::active, base::Fingerprint::of("A"), noon},
-                   {"acme+other", RobotRole::standby, std::nullopt, std::nullopt}};
+                   {"acme+other", RobotRole::standby, std::nullopt, std::nullopt, noon + hours(1),
+                    noon, noon + hours(2), noon + hours(3)}};
   status.last_rotation_time = noon;
   status.next = {noon + hours(720), NextReason::interval};
   status.rotation =
@@ -52,6 +53,11 @@ RobotTokenRotationStatus full_status() {
   status.consecutive_failures = 3;
   status.retry_after = noon + minutes(5);
   return status;
+}
+
+json alternating(const char* standby, const char* overlap = "24h") {
+  return {{"type", "Alternate"},
+          {"alternate", {{"standby", {{"name", standby}}}, {"overlap", overlap}}}};
 }
 
 RobotTokenRotation packed_and_unpacked(const RobotTokenRotation& rotation) {
@@ -74,6 +80,7 @@ TEST(RobotTokenRotationTest, ComesBackFromTheCacheAsItWas) {
   object["spec"]["schedule"]["jitter"] = "5m";
   object["spec"]["initial"] = "Rotate";
   object["spec"]["verify"]["level"] = "None";
+  object["spec"]["strategy"] = alternating("other");
   object["spec"]["deletionPolicy"] = "Retain";
   object["spec"]["suspend"] = true;
   object["spec"]["targets"] = json::parse(R"([{"secret": {"name": "a"}},
@@ -145,6 +152,57 @@ TEST(RobotTokenRotationTest, ReadsEveryField) {
   EXPECT_TRUE(spec.suspend);
 }
 
+TEST(RobotTokenRotationTest, ReadsStrategies) {
+  json object = minimal();
+  object["spec"]["strategy"] = alternating("puller-b");
+  object["spec"]["strategy"]["alternate"]["retire"] = "Keep";
+  auto rotation = RobotTokenRotation::from_json(object);
+  EXPECT_EQ(rotation->invalid, std::nullopt);
+  EXPECT_EQ(rotation->spec.strategy,
+            (Strategy{StrategyType::alternate, {"puller-b", hours(24), Retire::keep}, {}}));
+
+  object["spec"].erase("schedule");
+  object["spec"]["strategy"] = {
+      {"type", "Federate"},
+      {"federate", {{"serviceAccount", "puller"}, {"audience", "x"}, {"burnStaticToken", true}}}};
+  rotation = RobotTokenRotation::from_json(object);
+  EXPECT_EQ(rotation->invalid, std::nullopt);
+  EXPECT_EQ(rotation->spec.strategy,
+            (Strategy{StrategyType::federate, {}, {"puller", "x", true, true}}));
+}
+
+TEST(RobotTokenRotationTest, KnowsWhichOfTwoRobotsIsActive) {
+  RobotTokenRotation rotation;
+  rotation.spec.robot = {"acme", "a"};
+  EXPECT_EQ(active_robot(rotation), "a");
+  EXPECT_EQ(standby_robot(rotation), "");
+  rotation.spec.strategy = {StrategyType::alternate, {"b"}, {}};
+  EXPECT_EQ(active_robot(rotation), "a") << "before anything is known";
+  EXPECT_EQ(standby_robot(rotation), "b");
+  EXPECT_EQ(held(rotation), nullptr);
+  rotation.status.robots = {{"acme+b", RobotRole::active}, {"acme+a", RobotRole::standby}};
+  EXPECT_EQ(active_robot(rotation), "b");
+  EXPECT_EQ(standby_robot(rotation), "a");
+  EXPECT_EQ(held(rotation), &rotation.status.robots[0]);
+
+  rotation.spec.strategy.alternate.standby = "c";
+  EXPECT_EQ(active_robot(rotation), "a") << "b has left the spec";
+  EXPECT_EQ(standby_robot(rotation), "c");
+  EXPECT_EQ(held(rotation), nullptr);
+  rotation.spec.strategy = {};
+  EXPECT_EQ(active_robot(rotation), "a");
+  EXPECT_EQ(held(rotation), nullptr);
+
+  rotation.status.robots = {{"acme+a", RobotRole::active}};
+  EXPECT_NE(held(rotation), nullptr);
+  rotation.spec.strategy = {StrategyType::federate, {}, {"puller"}};
+  EXPECT_EQ(held(rotation), nullptr) << "a static token";
+  rotation.status.robots[0].expires = noon;
+  EXPECT_NE(held(rotation), nullptr);
+  rotation.spec.strategy = {};
+  EXPECT_EQ(held(rotation), nullptr) << "a credential of an hour";
+}
+
 TEST(RobotTokenRotationTest, AnUnusableSpecIsSaidAndTheStatusStillRead) {
   const auto invalid = [](const char* pointer, const json& value) {
     json object = minimal();
@@ -173,6 +231,28 @@ TEST(RobotTokenRotationTest, AnUnusableSpecIsSaidAndTheStatusStillRead) {
             "spec.schedule.interval: expected a duration l");
   EXPECT_EQ(invalid("/spec/schedule/jitter", "720h"),
             "spec.schedule.jitter: expected less than spec.schedule.interval");
+  EXPECT_EQ(invalid("/spec/schedule", nullptr),
+            "spec.schedule.interval: expected a duration like 720h, it is missing");
+  EXPECT_EQ(invalid("/spec/strategy/type", "Rotate"),
+            "spec.strategy.type: expected Regenerate or Alternate or Federate, got \"Rotate\"");
+  EXPECT_EQ(invalid("/spec/strategy/alternate", {{"retire", "Keep"}}),
+            "spec.strategy.alternate: expected only with type Alternate");
+  EXPECT_EQ(invalid("/spec/strategy/federate", {{"serviceAccount", "x"}}),
+            "spec.strategy.federate: expected only with type Federate");
+  EXPECT_EQ(invalid("/spec/strategy", {{"type", "Alternate"}}),
+            "spec.strategy.alternate.standby.name: expected the other robot's short name, it is "
+            "missing");
+  EXPECT_EQ(invalid("/spec/strategy", alternating("puller")),
+            "spec.strategy.alternate.standby.name: expected another robot than spec.robot.name");
+  EXPECT_EQ(invalid("/spec/strategy", alternating("puller-b", "720h")),
+            "spec.strategy.alternate.overlap: expected less than spec.schedule.interval");
+  EXPECT_EQ(invalid("/spec/strategy", {{"type", "Federate"}}),
+            "spec.strategy.federate.serviceAccount: expected a ServiceAccount's name, it is "
+            "missing");
+  EXPECT_EQ(invalid("/spec/strategy",
+                    {{"type", "Federate"}, {"federate", {{"serviceAccount", "puller"}}}}),
+            "spec.schedule: expected none with the strategy Federate, whose credentials end by "
+            "themselves");
   EXPECT_EQ(invalid("/spec/initial", "Never"),
             "spec.initial: expected Adopt or Rotate, got \"Never\"");
   EXPECT_EQ(invalid("/spec/targets", json::array()), "spec.targets: expected at least one target");
