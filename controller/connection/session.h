@@ -59,6 +59,13 @@ class Session {
       const std::string& organization, const std::stop_token& stop,
       const std::function<void(const std::string&, base::Fingerprint)>& on_robot,
       quay::TokenSeeker* seeker = nullptr);
+  // Up to RobotsApi::most_requests_to_compare and most_pages_of_log requests, as one call of the
+  // lane.
+  quay::Expected<quay::RobotsCompared> compare(const std::string& organization,
+                                               std::string_view first, std::string_view second,
+                                               const std::stop_token& stop);
+  quay::Expected<quay::Regenerations> regenerations(const quay::Robot& robot, base::WallTime since,
+                                                    const std::stop_token& stop);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
   quay::Expected<void> probe(const std::stop_token& stop);
   // tenancy::alias_of what this Quay calls itself; asked once.

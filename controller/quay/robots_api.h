@@ -1,7 +1,9 @@
-// Quay's robots API: read, regenerate, list. One call is at most one request; nothing is retried.
+// Quay's robots API: read, regenerate, list; compare two robots; who regenerated one. One call is
+// at most one request where it does not say otherwise; nothing is retried.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -9,8 +11,11 @@
 #include "base/executor.h"
 #include "base/fingerprint.h"
 #include "base/secret_string.h"
+#include "base/time.h"
 #include "http/transport.h"
 #include "quay/error.h"
+#include "quay/logs.h"
+#include "quay/permissions.h"
 
 namespace quay_rotator::quay {
 
@@ -23,6 +28,11 @@ struct Robot {
 struct RobotCredential {
   std::string robot;  // full name, as the registry's user name: "acme+puller"
   base::SecretString token;
+  // The last login of anybody, quay-rotator's own among them, in whole seconds. Quay moves it once
+  // a minute at most, at no regeneration or other call of its API, and not while it is read-only.
+  // Nothing: never, or this Quay does not say (FEATURE_USER_LAST_ACCESSED), or not in a way we
+  // know.
+  std::optional<base::WallTime> last_accessed = std::nullopt;
 };
 
 // Who looks for tokens in a list. Not synchronized by its caller.
@@ -42,8 +52,11 @@ Expected<base::SecretString> parse_api_token(std::string_view text);
 
 struct RobotsApiOptions {
   base::Duration deadline = std::chrono::seconds(30);  // of each call; see credential/regenerate.h
-  // Counts calls: "robot-get", "robot-regenerate", "robot-list", "probe" and "ok" or the reason.
+  // Counts calls: "robot-get", "robot-regenerate", "robot-list", "probe", "robots-compare", "logs"
+  // and "ok" or the reason.
   std::function<void(std::string_view call, std::string_view outcome)> observer;
+  // In a call of several requests: one was answered, and the next will be sent.
+  std::function<void()> on_next_request = {};
 };
 
 // Thread-safe, but two regenerations of one robot at once are the caller's mistake: both succeed
@@ -66,6 +79,22 @@ class RobotsApi {
       const std::stop_token& stop,
       const std::function<void(const std::string& full_name, base::Fingerprint)>& on_robot,
       TokenSeeker* seeker = nullptr);
+  // Compares two robots (short names) of the organization ("" of the user) in what they may do: by
+  // their teams and repositories, an organization's default permissions and, where the API token
+  // may see them, their roles. That takes `most_requests_to_compare` requests at most, the first of
+  // which is a list of all robots, without tokens, that is read as list() does. Error
+  // robot_not_found names the robot that is missing.
+  static constexpr int most_requests_to_compare = 4;
+  Expected<RobotsCompared> compare(const std::string& organization, std::string_view first,
+                                   std::string_view second, const base::SecretString& api_token,
+                                   const std::stop_token& stop);
+  // Who regenerated that robot's token at or after `since`, in at most `most_pages_of_log` requests
+  // of 20 entries each: Quay does not select them, and each registry login is an entry too. What is
+  // found before a later page fails is returned, as incomplete.
+  static constexpr int most_pages_of_log = 10;
+  Expected<Regenerations> regenerations(const Robot& robot, base::WallTime since,
+                                        const base::SecretString& api_token,
+                                        const std::stop_token& stop);
   // Is there a Quay, and does it accept this token (with whatever scope)?
   Expected<void> probe(const base::SecretString& api_token, const std::stop_token& stop);
 
