@@ -6,10 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/step.sh
 platform=$1
-packages=(libc6-dev libstdc++-12-dev ca-certificates tzdata base-files zlib1g-dev libssl-dev
-  libcpprest-dev libyaml-cpp-dev nlohmann-json3-dev libexpected-dev libcli11-dev libspdlog-dev
-  prometheus-cpp-dev libboost-dev libboost-system-dev libboost-context-dev libgtest-dev libgmock-dev
-  librapidcheck-dev libmimalloc-dev libbenchmark-dev) # as tests/packages.sh build has them
+mapfile -t libraries < <(tests/packages.sh --list build | grep -e '-dev$')
+packages=(libc6-dev libstdc++-12-dev ca-certificates tzdata base-files "${libraries[@]}")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/quay-rotator
 mkdir -p "$cache"
 exec 9>"$cache/sysroot-$platform.lock"

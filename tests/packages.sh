@@ -2,6 +2,7 @@
 # Installs what is missing from Debian 12, by need. Touches nothing when all of it is there.
 #   tests/packages.sh build        to compile the program and its tests
 #   tests/packages.sh build test   … and to run the cluster tests and the demonstration
+#   tests/packages.sh --list build  prints their names, one a line, and installs nothing
 # Groups: build, image, release, arm64, containerfile, test, fuzz, lint, and go (only needed where there is no Go to start from).
 set -euo pipefail
 . "$(dirname "$0")/step.sh"
@@ -11,7 +12,7 @@ packages_of() {
     build)
       echo g++ cmake ninja-build ccache pkg-config zlib1g-dev libssl-dev \
         libcpprest-dev libyaml-cpp-dev nlohmann-json3-dev libexpected-dev libcli11-dev \
-        libspdlog-dev prometheus-cpp-dev libboost-dev libboost-system-dev libboost-context-dev \
+        prometheus-cpp-dev libboost-dev libboost-system-dev libboost-context-dev \
         libgtest-dev libgmock-dev librapidcheck-dev libmimalloc-dev libbenchmark-dev valgrind patch
       ;;
     image) echo libdeflate-tools ca-certificates tzdata binutils ;;
@@ -26,13 +27,16 @@ packages_of() {
   esac
 }
 
+list_only=false
+if [ "${1:-}" = --list ]; then list_only=true && shift; fi
 wanted=()
 for group in "$@"; do
   list=$(packages_of "$group")
   # shellcheck disable=SC2206  # a list of names without spaces
   wanted+=($list)
 done
-[ ${#wanted[@]} -gt 0 ] || { sed -n '2,5p' "$0" >&2; exit 2; }
+[ ${#wanted[@]} -gt 0 ] || { sed -n '2,6p' "$0" >&2; exit 2; }
+if $list_only; then printf '%s\n' "${wanted[@]}" && exit; fi
 
 missing=()
 present=" $(dpkg-query -W -f='${db:Status-Status}=${Package} ' "${wanted[@]}" 2>/dev/null || true)"

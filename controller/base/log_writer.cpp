@@ -1,6 +1,7 @@
 #include "base/log_writer.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unistd.h>
@@ -9,10 +10,6 @@
 #include <vector>
 
 #include <nlohmann/json.hpp>
-#include <spdlog/details/null_mutex.h>
-#include <spdlog/formatter.h>
-#include <spdlog/logger.h>
-#include <spdlog/sinks/base_sink.h>
 
 #include "base/time.h"
 
@@ -49,116 +46,68 @@ std::string rendered(const LogField::Value& value, LogFormat format) {
   return std::visit([](const auto& number) { return nlohmann::json(number).dump(); }, value);
 }
 
-spdlog::level::level_enum spdlog_level(LogLevel level) {
+std::string_view name(LogLevel level) {
   switch (level) {
     case LogLevel::debug:
-      return spdlog::level::debug;
+      return "debug";
     case LogLevel::info:
-      return spdlog::level::info;
+      return "info";
     case LogLevel::warning:
-      return spdlog::level::warn;
+      return "warning";
     case LogLevel::error:
       break;
   }
-  return spdlog::level::err;
+  return "error";
 }
 
-// Puts time and level before what SpdlogWriter has rendered.
-class LineFormatter final : public spdlog::formatter {
+class StandardErrorWriter final : public LogWriter {
  public:
-  explicit LineFormatter(LogFormat format) : format_(format) {}
-
-  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& line) override {
-    const std::string time =
-        format_micro_time(std::chrono::floor<WallTime::duration>(message.time));
-    const spdlog::string_view_t level = spdlog::level::to_string_view(message.level);
-    const auto append = [&line](auto text) { line.append(text.data(), text.data() + text.size()); };
-    using std::string_view_literals::operator""sv;
-    const bool json = format_ == LogFormat::json;
-    append(json ? R"({"time":")"sv : ""sv);
-    append(time);
-    append(json ? R"(","level":")"sv : " "sv);
-    append(level);
-    append(json ? R"(",)"sv : " "sv);
-    append(message.payload);
-    append("\n"sv);
-  }
-
-  [[nodiscard]] std::unique_ptr<spdlog::formatter> clone() const override {
-    return std::make_unique<LineFormatter>(format_);
-  }
-
- private:
-  LogFormat format_;
-};
-
-// Hands each line on. Needs no lock: the formatter holds nothing that changes.
-class LineSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
- public:
-  explicit LineSink(LineWriter& lines) : lines_(lines) {}
-
- private:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    spdlog::memory_buf_t line;
-    formatter_->format(message, line);
-    lines_.write(std::string(line.data(), line.size()));
-  }
-  void flush_() override {}
-
-  LineWriter& lines_;
-};
-
-class SpdlogWriter final : public LogWriter {
- public:
-  SpdlogWriter(LogLevel level, LogFormat format, Executor& executor)
-      : format_(format),
+  StandardErrorWriter(LogLevel level, LogFormat format, Executor& executor)
+      : level_(level),
+        format_(format),
+        executor_(executor),
         lines_(
-            STDERR_FILENO, [this](std::uint64_t lines) { return gap(lines); }, executor),
-        logger_("", std::make_shared<LineSink>(lines_)) {
-    logger_.set_level(spdlog_level(level));
-    logger_.set_formatter(std::make_unique<LineFormatter>(format));
-  }
+            STDERR_FILENO, [this](std::uint64_t lines) { return gap(lines); }, executor) {}
 
   void write(LogLevel level, std::string_view message,
              const std::vector<LogField>& fields) override {
-    if (!logger_.should_log(spdlog_level(level))) return;
-    const std::string line = payload(message, fields);
-    logger_.log(spdlog_level(level), spdlog::string_view_t(line.data(), line.size()));
+    if (level >= level_) lines_.write(line(level, message, fields));
   }
 
   bool flush(Duration limit) override { return lines_.flush(limit); }
   [[nodiscard]] std::uint64_t dropped() const override { return lines_.dropped(); }
 
  private:
-  [[nodiscard]] std::string payload(std::string_view message,
-                                    const std::vector<LogField>& fields) const {
-    const bool json = format_ == LogFormat::json;
+  [[nodiscard]] std::string line(LogLevel level, std::string_view message,
+                                 const std::vector<LogField>& fields) const {
+    const std::string time = format_micro_time(executor_.wall_now());
     const std::string text(message);
-    std::string line = json ? R"("message":)" + quoted(text) : unquoted(text);
+    const bool json = format_ == LogFormat::json;
+    std::string line = json ? R"({"time":")" + time + R"(","level":")" : time + ' ';
+    line += name(level);
+    line += json ? R"(","message":)" + quoted(text) : ' ' + unquoted(text);
     for (const LogField& field : fields) {
       line += json ? ',' + quoted(field.key) + ':' : ' ' + field.key + '=';
       line += rendered(field.value, format_);
     }
-    return json ? line + '}' : line;
+    return line + (json ? "}\n" : "\n");
   }
 
   [[nodiscard]] std::string gap(std::uint64_t lines) const {
-    const std::string text = payload("lines are missing here: nobody read the log in time",
-                                     {{"lines", static_cast<std::int64_t>(lines)}});
-    spdlog::memory_buf_t line;
-    LineFormatter(format_).format({"", spdlog::level::warn, text}, line);
-    return {line.data(), line.size()};
+    return line(LogLevel::warning, "lines are missing here: nobody read the log in time",
+                {{"lines", static_cast<std::int64_t>(lines)}});
   }
 
+  LogLevel level_;
   LogFormat format_;
+  Executor& executor_;
   LineWriter lines_;
-  spdlog::logger logger_;
 };
 
 }  // namespace
 
 std::unique_ptr<LogWriter> make_log_writer(LogLevel level, LogFormat format, Executor& executor) {
-  return std::make_unique<SpdlogWriter>(level, format, executor);
+  return std::make_unique<StandardErrorWriter>(level, format, executor);
 }
 
 }  // namespace quay_rotator::base
