@@ -71,7 +71,12 @@ Session::Session(const api::QuayConnection& connection, std::string origin, std:
       credentials_(connection.spec.credentials),
       client_(client),
       executor_(executor),
-      robots_(*transport_, origin_, {request_deadline, observer}),
+      robots_(*transport_, origin_,
+              {request_deadline, observer,
+               [this] {
+                 lane_->begin_call(executor_.now());
+                 lane_->end_call(executor_.now(), runtime::Lane::Heard::answer);
+               }}),
       registry_(*transport_, origin_, {request_deadline, observer, std::move(open_realm)}),
       lane_(std::move(lane)),
       challenge_reader_(executor),
@@ -119,6 +124,27 @@ quay::Expected<void> Session::list(
   return with_api_token(
       [&](const base::SecretString& token) {
         return robots_.list(organization, token, stop, on_robot, seeker);
+      },
+      always, stop);
+}
+
+quay::Expected<quay::RobotsCompared> Session::compare(const std::string& organization,
+                                                      std::string_view first,
+                                                      std::string_view second,
+                                                      const std::stop_token& stop) {
+  return with_api_token(
+      [&](const base::SecretString& token) {
+        return robots_.compare(organization, first, second, token, stop);
+      },
+      always, stop);
+}
+
+quay::Expected<quay::Regenerations> Session::regenerations(const quay::Robot& robot,
+                                                           base::WallTime since,
+                                                           const std::stop_token& stop) {
+  return with_api_token(
+      [&](const base::SecretString& token) {
+        return robots_.regenerations(robot, since, token, stop);
       },
       always, stop);
 }

@@ -54,6 +54,12 @@ Meaning no_meaning(int status) {
           "check the url and whether a proxy answers in Quay's place"};
 }
 
+Meaning no_such_robot() {
+  return {Kind::robot_not_found, true, "knows no such robot",
+          "check spec.robot, or create the robot in Quay; one that is made anew has none of the "
+          "rights on repositories that it had: grant them again"};
+}
+
 Meaning meaning_of_400(const Call& call, const ErrorBody& body) {
   if (body.says("Organization does not exist")) {
     return {Kind::organization_not_found, true, "knows no such organization",
@@ -61,11 +67,7 @@ Meaning meaning_of_400(const Call& call, const ErrorBody& body) {
                            "user's"
                          : "check spec.robot.organization; leave it out for a user's robot"};
   }
-  if (body.says("Could not find robot with")) {
-    return {Kind::robot_not_found, true, "knows no such robot",
-            "check spec.robot, or create the robot in Quay; one that is made anew has none of the "
-            "rights on repositories that it had: grant them again"};
-  }
+  if (body.says("Could not find robot with")) return no_such_robot();
   return no_meaning(400);
 }
 
@@ -80,12 +82,16 @@ Meaning meaning_of_401(const ErrorBody& body) {
 }
 
 Meaning meaning_of_403(const Call& call, const ErrorBody& body) {
-  if (body.type == "insufficient_scope" && call.of_user) {
+  // To a token with user:admin alone Quay says it in other words where both scopes are needed.
+  const bool read_protected =
+      call.kind == Call::Kind::compare && body.says("don't have the permission to access");
+  const bool insufficient = body.type == "insufficient_scope" || read_protected;
+  if (insufficient && call.of_user) {
     return {Kind::insufficient_scope, true, "does not let the API token do this",
             "for a user's robots it needs the scope user:admin, and its user must be the one whose "
             "robots these are"};
   }
-  if (body.type == "insufficient_scope") {
+  if (insufficient) {
     return {Kind::insufficient_scope, true, "does not let the API token do this",
             "it needs the scope org:admin, granted by an administrator of the organization; or "
             "there is no such organization: Quay answers both alike"};
@@ -140,6 +146,10 @@ Meaning meaning_of(const Call& call, const http::Response& response) {
   }
 }
 
+constexpr std::string_view no_administrator =
+    "the owner of the API token may read the robots but not administer them; use an API token of "
+    "an administrator of the organization";
+
 // Only a regeneration changes anything; what else is told to a person is in one place, here.
 Error error(const Call& call, Kind kind, std::string_view message, bool before_commit) {
   Error made;
@@ -167,6 +177,10 @@ std::string Call::doing() const {
       return "listing the robots of " + subject;
     case Kind::probe:
       return "trying the API token";
+    case Kind::compare:
+      return "comparing the rights of " + subject;
+    case Kind::log:
+      return "reading the log about " + subject;
     case Kind::login:
       break;
   }
@@ -268,10 +282,19 @@ Error wrong_robot(const Call& call) {
 
 Error token_missing(const Call& call) {
   return error(call, Kind::token_missing,
-               sentence(call, "left the token out of its answer",
-                        "the owner of the API token may read the robots but not administer them; "
-                        "use an API token of an administrator of the organization"),
+               sentence(call, "left the token out of its answer", no_administrator), false);
+}
+
+Error rights_missing(const Call& call) {
+  return error(call, Kind::insufficient_scope,
+               sentence(call, "left the robot's rights out of its answer", no_administrator),
                false);
+}
+
+Error robot_missing(const Call& call) {
+  const Meaning meaning = no_such_robot();
+  return error(call, meaning.kind, sentence(call, meaning.what, meaning.advice),
+               meaning.before_commit);
 }
 
 }  // namespace quay_rotator::quay

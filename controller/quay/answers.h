@@ -12,7 +12,7 @@ namespace quay_rotator::quay {
 
 // What was asked, for messages and for maybe_changed, which is true for regenerate alone.
 struct Call {
-  enum class Kind { get, regenerate, list, probe, login };
+  enum class Kind { get, regenerate, list, probe, compare, log, login };
   Kind kind = Kind::get;
   std::string origin;    // of Quay or its registry
   std::string subject;   // "robot acme+puller", "organization acme"
@@ -56,5 +56,9 @@ Error redirection(const Call& call, const http::Response& response);
 Error unexpected(const Call& call, std::string_view what);
 Error wrong_robot(const Call& call);
 Error token_missing(const Call& call);
+// A list shows its caller robots without what they may do.
+Error rights_missing(const Call& call);
+// A list does not have the robot that is the call's subject.
+Error robot_missing(const Call& call);
 
 }  // namespace quay_rotator::quay

@@ -568,6 +568,34 @@ TEST_F(TokenReplacedTest, CallThatIsMadeOnceMoreTakesOfTheRateLimitToo) {
   EXPECT_EQ(lane->reserve(1, executor_.now()), executor_.now() + seconds(1));
 }
 
+TEST_F(TokenReplacedTest, EachRequestOfAComparisonOrOfTheLogTakesOfTheRateLimit) {
+  quay_ = [](const SentRequest& request) -> FakeResult {
+    if (request.authorization != "Bearer " + second_api_token) return unknown_token(request);
+    if (request.target.find("/logs?") != std::string::npos) {
+      return json_answer(200, request.target.find("next_page") == std::string::npos
+                                  ? R"({"logs": [{}], "next_page": "x"})"
+                                  : R"({"logs": []})");
+    }
+    return json_answer(200, R"({"robots": [{"name": "acme+puller", "teams": [], "repositories": []},
+                                {"name": "acme+standby", "teams": [], "repositories": []}],
+                                "prototypes": [], "permissions": []})");
+  };
+  const auto lane = lanes_.of(lane_name(key));
+  lane->set_rate_limit(0.01, 1);
+  const auto quay = session();
+  put_token(second_api_token);
+  const auto start = executor_.now();
+  const auto compared = quay->compare("acme", "puller", "standby", stop_);
+  ASSERT_TRUE(compared.has_value());
+  EXPECT_THAT(compared->differences, IsEmpty());
+  EXPECT_THAT(sent_, SizeIs(5)) << "the first one with the token that was replaced";
+  EXPECT_TRUE(quay->regenerations(puller, {}, stop_).has_value());
+  EXPECT_THAT(sent_, SizeIs(7));
+  EXPECT_EQ(executor_.now(), start);
+  EXPECT_EQ(lane->reserve(1, start), start + seconds(700));
+  EXPECT_EQ(lane->health(start), runtime::Lane::Health::answering);
+}
+
 TEST_F(QuaySessionTest, TellsItsLaneWhetherAnybodyAnswers) {
   using Health = runtime::Lane::Health;
   const auto lane = lanes_.of(lane_name(key));

@@ -34,6 +34,31 @@ TEST_F(RobotsApiTest, ReadsARobot) {
   EXPECT_EQ(observed, (std::vector<std::string>{"robot-get ok"}));
 }
 
+TEST_F(RobotsApiTest, ReadsWhenItWasUsedLast) {
+  const auto last_accessed = [&](const std::string& json, bool regenerate = false) {
+    answer = testing::Answer{.body = R"({"name": "acme+puller", "last_accessed": )" + json +
+                                     R"(, "token": "T", "unstructured_metadata":
+                                        {"last_accessed": "Sat, 28 Nov 2026 07:19:59 -0000"}})"};
+    const auto robot = regenerate ? robots().regenerate(puller, secret(api_token), stop.get_token())
+                                  : robots().get(puller, secret(api_token), stop.get_token());
+    EXPECT_TRUE(robot.has_value()) << json;
+    return robot && robot->last_accessed ? base::format_time(*robot->last_accessed) : "";
+  };
+  for (const bool regenerate : {false, true}) {
+    EXPECT_EQ(last_accessed(R"("Sat, 28 Nov 2026 07:19:59 -0000")", regenerate),
+              "2026-11-28T07:19:59Z");
+    EXPECT_EQ(last_accessed(R"("Thu, 01 Jan 2026 00:00:00 -0000")", regenerate),
+              "2026-01-01T00:00:00Z");
+  }
+  for (const char* nothing :
+       {"null", "5", "{}", R"("")", R"("Sat, 28 Nov 2026 07:19:59 +0100")",
+        R"("Sat, 28 Nov 2026 07:19:61 -0000")", R"("Sat, 31 Feb 2026 07:19:59 -0000")",
+        R"("Sat, 28 anF 2026 07:19:59 -0000")", R"("2026-11-28T07:19:59Z")",
+        R"("Sat, 28 Nov 2026 07:19:59 -0000 ")", R"("Sat, 28 Nov 2026T07:19:59 -0000")"}) {
+    EXPECT_EQ(last_accessed(nothing), "") << nothing;
+  }
+}
+
 TEST_F(RobotsApiTest, RegeneratesOnce) {
   answer = testing::Answer{.body = robot_body("acme+puller", robot_token)};
   const auto robot = robots().regenerate(puller, secret(api_token), stop.get_token());
