@@ -1,6 +1,7 @@
 #include "simulation/simulated_quay.h"
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -31,12 +32,41 @@ Reply unauthorized(const std::string& message) {
       401, {{"errors", {{{"code", "UNAUTHORIZED"}, {"detail", {}}, {"message", message}}}}});
 }
 
-json robot_json(const std::string& name, const std::string& token) {
+Reply insufficient_scope() {
+  return json_reply(403, {{"detail", "Unauthorized"},
+                          {"error_message", "Unauthorized"},
+                          {"error_type", "insufficient_scope"},
+                          {"title", "insufficient_scope"},
+                          {"status", 403}});
+}
+
+// "Sat, 28 Nov 2026 07:19:59 -0000"
+std::string date(base::WallTime time) {
+  constexpr std::string_view days = "SunMonTueWedThuFriSat";
+  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const auto day = std::chrono::floor<std::chrono::days>(time);
+  const std::string text = base::format_time(time);  // 2026-11-28T07:19:59Z
+  const auto month = static_cast<std::size_t>(std::stoul(text.substr(5, 2)) - 1);
+  return std::string(days.substr(3 * std::chrono::weekday(day).c_encoding(), 3)) + ", " +
+         text.substr(8, 2) + " " + std::string(months.substr(3 * month, 3)) + " " +
+         text.substr(0, 4) + " " + text.substr(11, 8) + " -0000";
+}
+
+json robot_json(const std::string& name, const std::string& token,
+                std::optional<base::WallTime> last_accessed) {
   return {{"name", name},
           {"created", "Fri, 10 May 2024 17:46:02 -0000"},
-          {"last_accessed", nullptr},
+          {"last_accessed", last_accessed ? json(date(*last_accessed)) : json()},
           {"description", ""},
           {"token", token}};
+}
+
+std::string owner_of(const std::string& full_name) {
+  return full_name.substr(0, full_name.find('+'));
+}
+
+bool asks(std::string_view query, std::string_view parameter) {
+  return query.find(parameter) != std::string_view::npos;
 }
 
 bool take_prefix(std::string_view& text, std::string_view prefix) {
@@ -86,6 +116,7 @@ void SimulatedQuay::regenerate_in_ui(const std::string& full_name) {
   Robot& robot = robots_.at(full_name);
   replace(robot, new_token());
   robot.in_ui = true;
+  log(full_name, LogEntry::Kind::by_hand);
 }
 
 bool SimulatedQuay::put_back(const std::string& full_name) {
@@ -144,6 +175,7 @@ void SimulatedQuay::commit(const Post& post) {
   Robot& robot = robots_.at(post.robot);
   replace(robot, new_token());
   ++robot.commits;
+  if (!troubles.audit_broken) log(post.robot, LogEntry::Kind::by_api);
   if (on_commit) on_commit(post, robot.token);
 }
 
@@ -243,7 +275,9 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path, Process&
                             {"status", 401}});
   }
 
+  std::string_view query = path;
   path = path.substr(0, path.find('?'));
+  query.remove_prefix(path.size());
   std::string owner(user);
   if (take_prefix(path, "organization/")) {
     const std::size_t end = path.find('/');
@@ -252,14 +286,12 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path, Process&
   } else if (!take_prefix(path, "user/")) {
     return html(404);
   }
-  if (!take_prefix(path, "robots")) return html(404);
+  const bool of_prototypes = path == "prototypes" && owner != user;
+  const bool of_logs = path == "logs";
+  if (!of_prototypes && !of_logs && !take_prefix(path, "robots")) return html(404);
   if (met(troubles.no_rights || (troubles.no_rights_as_user && owner == user),
           FaultKind::quay_no_rights, message, caller)) {
-    return json_reply(403, {{"detail", "Unauthorized"},
-                            {"error_message", "Unauthorized"},
-                            {"error_type", "insufficient_scope"},
-                            {"title", "insufficient_scope"},
-                            {"status", 403}});
+    return insufficient_scope();
   }
   if (met(troubles.organization_missing && owner != user, FaultKind::organization_missing, message,
           caller)) {
@@ -271,38 +303,139 @@ Reply SimulatedQuay::api(const Message& message, std::string_view path, Process&
                              "System is currently read-only. Pulls will succeed but "
                              "all write operations are currently suspended."}});
   }
-  if (path.empty()) {
-    json list = json::array();
-    for (const auto& [name, robot] : robots_) {
-      if (!name.starts_with(owner + "+")) continue;
-      if (met(!exists(name), FaultKind::robot_missing, message, caller)) continue;
-      list.push_back(robot_json(name, seen(robot, faults.stale_reads, message, caller)));
-    }
-    if (strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
-      return html(500);
-    }
-    if (strikes(dice_, faults.gateway_timeout, FaultKind::quay_gateway_timeout, message, caller)) {
-      return html(504);
-    }
-    return json_reply(200, {{"robots", std::move(list)}});
+  if (path.empty()) return list(owner, query, message, caller);
+  const std::string_view what = take_suffix(path, "/regenerate")    ? "regenerate"
+                                : take_suffix(path, "/permissions") ? "permissions"
+                                                                    : "";
+  if ((what == "regenerate") != posted) return html(405);
+  if (of_prototypes || of_logs) {
+    if (const auto failed = failed_read(message, caller)) return *failed;
+    return of_logs ? logs(owner, query) : default_permissions(owner);
   }
-  const bool regenerating = take_suffix(path, "/regenerate");
-  if (!take_prefix(path, "/") || regenerating != posted) return html(405);
-  const std::string name = owner + "+" + std::string(path);
-  if (!exists(name)) {
-    met(true, FaultKind::robot_missing, message, caller);
-    return json_reply(400, {{"message", "Could not find robot with specified username"}});
-  }
-  if (posted) return regenerate(name, message, caller);
-  if (strikes(dice_, faults.undecryptable, FaultKind::quay_undecryptable, message, caller) ||
-      strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
+  if (!take_prefix(path, "/")) return html(405);
+  return robot(owner + "+" + std::string(path), what, message, caller);
+}
+
+std::optional<Reply> SimulatedQuay::failed_read(const Message& message, Process& caller) {
+  if (strikes(dice_, faults.broken_before, FaultKind::quay_broken, message, caller)) {
     return html(500);
   }
   if (strikes(dice_, faults.gateway_timeout, FaultKind::quay_gateway_timeout, message, caller)) {
     return html(504);
   }
-  return json_reply(200,
-                    robot_json(name, seen(robots_.at(name), faults.stale_reads, message, caller)));
+  return std::nullopt;
+}
+
+Reply SimulatedQuay::list(const std::string& owner, std::string_view query, const Message& message,
+                          Process& caller) {
+  json list = json::array();
+  for (const auto& [name, robot] : robots_) {
+    if (!name.starts_with(owner + "+")) continue;
+    if (met(!exists(name), FaultKind::robot_missing, message, caller)) continue;
+    json row =
+        robot_json(name, seen(robot, faults.stale_reads, message, caller), robot.last_accessed);
+    if (asks(query, "token=false")) row.erase("token");
+    if (asks(query, "permissions=true")) {
+      row["teams"] = row["repositories"] = json::array();
+      for (const std::string& team : robot.rights.teams) row["teams"].push_back({{"name", team}});
+      for (const auto& [name_of_repository, role] : robot.rights.repositories) {
+        row["repositories"].push_back(name_of_repository);
+      }
+    }
+    list.push_back(std::move(row));
+  }
+  if (const auto failed = failed_read(message, caller)) return *failed;
+  return json_reply(200, {{"robots", std::move(list)}});
+}
+
+Reply SimulatedQuay::robot(const std::string& name, std::string_view what, const Message& message,
+                           Process& caller) {
+  if (what == "permissions" &&
+      met(troubles.no_rights_as_user, FaultKind::quay_no_rights, message, caller)) {
+    return insufficient_scope();  // that takes user:admin of every robot
+  }
+  if (!exists(name)) {
+    met(true, FaultKind::robot_missing, message, caller);
+    return json_reply(400, {{"message", "Could not find robot with specified username"}});
+  }
+  if (what == "regenerate") return regenerate(name, message, caller);
+  if (what.empty() &&
+      strikes(dice_, faults.undecryptable, FaultKind::quay_undecryptable, message, caller)) {
+    return html(500);
+  }
+  if (const auto failed = failed_read(message, caller)) return *failed;
+  const Robot& robot = robots_.at(name);
+  if (what == "permissions") return permissions(robot.rights);
+  return json_reply(
+      200, robot_json(name, seen(robot, faults.stale_reads, message, caller), robot.last_accessed));
+}
+
+Reply SimulatedQuay::permissions(const Rights& rights) {
+  json list = json::array();
+  for (const auto& [repository, role] : rights.repositories) {
+    list.push_back({{"repository", {{"name", repository}, {"is_public", false}}}, {"role", role}});
+  }
+  return json_reply(200, {{"permissions", std::move(list)}});
+}
+
+Reply SimulatedQuay::default_permissions(const std::string& owner) {
+  json list = json::array();
+  for (const auto& [name, robot] : robots_) {
+    if (!exists(name) || owner_of(name) != owner) continue;
+    for (const auto& [creator, role] : robot.rights.default_permissions) {
+      list.push_back({{"activating_user", creator.empty() ? json() : json({{"name", creator}})},
+                      {"delegate", {{"name", name}, {"kind", "user"}, {"is_robot", true}}},
+                      {"role", role},
+                      {"id", std::to_string(list.size())}});
+    }
+  }
+  return json_reply(200, {{"prototypes", std::move(list)}});
+}
+
+// Twenty a page, the newest first; next_page is the number of the last entry there.
+Reply SimulatedQuay::logs(const std::string& owner, std::string_view query) {
+  constexpr std::string_view cursor = "next_page=";
+  const std::size_t given = query.find(cursor);
+  const std::uint64_t end = forgotten_ + log_.size();
+  std::uint64_t number = end;
+  if (given != std::string_view::npos) {
+    const std::string_view text = query.substr(given + cursor.size());
+    std::from_chars(text.data(), text.data() + text.size(), number);  // garbage is ignored
+    number = std::min(number, end);
+  }
+  json page = json::array();
+  while (number > forgotten_ && page.size() < 20) {
+    const LogEntry& entry = log_[--number - forgotten_];
+    if (owner_of(entry.robot) != owner) continue;
+    const bool login = entry.kind == LogEntry::Kind::login;
+    json row = {{"kind", login ? "login_success" : "regenerate_robot_token"},
+                {"metadata", {{"robot", entry.robot.substr(owner.size() + 1)}}},
+                {"ip", "192.0.2.1"},
+                {"datetime", date(entry.time)},
+                {"performer", {{"name", login ? entry.robot : std::string(user)}}}};
+    if (entry.kind == LogEntry::Kind::by_api) {
+      row["metadata"]["oauth_token_application"] = "automation";
+    }
+    page.push_back(std::move(row));
+  }
+  json body = {{"logs", page}};
+  if (!page.empty()) body["next_page"] = std::to_string(number);
+  return json_reply(200, body);
+}
+
+void SimulatedQuay::log(const std::string& full_name, LogEntry::Kind kind) {
+  constexpr std::size_t most = 1000;
+  if (log_.size() == most) {
+    log_.pop_front();
+    ++forgotten_;
+  }
+  log_.push_back({world_.wall_now(), full_name, kind});
+}
+
+void SimulatedQuay::logged_in(const std::string& full_name) {
+  if (troubles.read_only) return;
+  auto& last = robots_.at(full_name).last_accessed;
+  if (!last || world_.wall_now() - *last >= std::chrono::minutes(1)) last = world_.wall_now();
 }
 
 Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& message,
@@ -338,7 +471,7 @@ Reply SimulatedQuay::regenerate(const std::string& full_name, const Message& mes
       struck(faults.broken_after, FaultKind::quay_broken_after)) {
     return html(500);
   }
-  Reply reply = json_reply(200, robot_json(full_name, token));
+  Reply reply = json_reply(200, robot_json(full_name, token, robots_.at(full_name).last_accessed));
   if (struck(faults.unreadable, FaultKind::quay_unreadable)) {
     // Often behind the token: what cannot be read holds a secret all the same.
     reply.body.resize(reply.body.size() - 1 - dice_.below(reply.body.size() / 2));
@@ -379,15 +512,17 @@ Reply SimulatedQuay::registry(const Message& message, std::string_view path, Pro
     return unauthorized("Robot account have been disabled. Please contact your administrator.");
   }
   if (met(troubles.owner_disabled, FaultKind::owner_disabled, message, caller)) {
-    return unauthorized("Robot " + robot->first + " owner " +
-                        robot->first.substr(0, robot->first.find('+')) + " is disabled");
+    return unauthorized("Robot " + robot->first + " owner " + owner_of(robot->first) +
+                        " is disabled");
   }
   if (colon == std::string_view::npos ||
       text.substr(colon + 1) != seen(robot->second, faults.stale_logins, message, caller)) {
     return unauthorized("Could not find robot with username: " + robot->first +
                         " and supplied password.");
   }
+  logged_in(robot->first);
   if (met(troubles.audit_broken, FaultKind::quay_audit_broken, message, caller)) return html(500);
+  log(robot->first, LogEntry::Kind::login);
   return json_reply(200, {{"token", "a-registry-bearer"}});
 }
 

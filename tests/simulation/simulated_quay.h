@@ -3,6 +3,7 @@
 // Lives in one world: one thread of control runs at a time, so nothing here locks.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -81,6 +82,19 @@ class SimulatedQuay final : public Server {
   std::function<void(const Message&)> on_request;
 
   void add_robot(const std::string& full_name);
+  // What a robot may do: all of them the same, unless the world changes it. One that is made anew
+  // has none in a real Quay; here whoever does it grants the same again.
+  struct Rights {
+    std::set<std::string> teams = {};
+    std::map<std::string, std::string> repositories = {{"app", "read"}};  // and the role
+    // On repositories that that user ("": anybody) will create, and the role.
+    std::map<std::string, std::string> default_permissions = {};
+  };
+  Rights& rights(const std::string& full_name) { return robots_.at(full_name).rights; }
+  // By logins, once a minute at most.
+  [[nodiscard]] std::optional<base::WallTime> last_accessed(const std::string& full_name) const {
+    return robots_.at(full_name).last_accessed;
+  }
   // What somebody does in the UI.
   void regenerate_in_ui(const std::string& full_name);
   // A backup is put back: the robot has the token of before again. False: it never had another.
@@ -138,6 +152,13 @@ class SimulatedQuay final : public Server {
     int commits = 0;
     bool in_ui = false;
     bool put_back = false;
+    Rights rights = {};
+    std::optional<base::WallTime> last_accessed = std::nullopt;
+  };
+  struct LogEntry {
+    base::WallTime time;
+    std::string robot;
+    enum class Kind { by_hand, by_api, login } kind;
   };
   struct LateCommit {
     base::MonotonicTime time;
@@ -146,12 +167,22 @@ class SimulatedQuay final : public Server {
 
   Reply answer(const Message& message, Process& caller);
   Reply api(const Message& message, std::string_view path, Process& caller);
+  Reply list(const std::string& owner, std::string_view query, const Message& message,
+             Process& caller);
+  Reply robot(const std::string& full_name, std::string_view what, const Message& message,
+              Process& caller);
+  static Reply permissions(const Rights& rights);
+  Reply default_permissions(const std::string& owner);
+  Reply logs(const std::string& owner, std::string_view query);
+  std::optional<Reply> failed_read(const Message& message, Process& caller);
   Reply regenerate(const std::string& full_name, const Message& message, Process& caller);
   Reply registry(const Message& message, std::string_view path, Process& caller);
   // It is so, and has met that request.
   bool met(bool trouble, FaultKind kind, const Message& message, Process& caller);
   [[nodiscard]] bool exists(const std::string& full_name) const;
   void replace(Robot& robot, std::string token);
+  void log(const std::string& full_name, LogEntry::Kind kind);
+  void logged_in(const std::string& full_name);
   [[nodiscard]] base::Duration latest_commit() const {
     return hold - std::chrono::seconds(31) - longest_lag;
   }
@@ -168,6 +199,8 @@ class SimulatedQuay final : public Server {
   std::map<std::string, Robot> robots_;
   std::uint64_t posts_ = 0;
   std::vector<LateCommit> late_;
+  std::deque<LogEntry> log_;     // the oldest first
+  std::uint64_t forgotten_ = 0;  // entries before those
   std::uint64_t tokens_ = 0;
   std::string api_token_;
   std::uint64_t requests_ = 0;
