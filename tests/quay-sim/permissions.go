@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -29,6 +30,59 @@ func teamsOf(robot Robot) []team {
 		teams = append(teams, team{name, map[string]string{"name": name, "kind": "team"}})
 	}
 	return teams
+}
+
+// DefaultPermission of an organization is what somebody gets on repositories that will be created. Quay calls it a prototype.
+type DefaultPermission struct {
+	Creator  string `json:"creator,omitempty"` // a user or robot; "": anybody
+	Delegate string `json:"delegate"`          // a user or robot who gets it
+	Team     bool   `json:"team,omitempty"`    // … or a team
+	Role     string `json:"role"`
+}
+
+func (p DefaultPermission) concerns(name string) bool {
+	return p.Creator == name || (p.Delegate == name && !p.Team)
+}
+
+// removeDefaultPermissions takes away those of a user or robot. Called with mu held.
+func (w *World) removeDefaultPermissions(name string) {
+	for key, organization := range w.organizations {
+		organization.DefaultPermissions = slices.DeleteFunc(slices.Clone(organization.DefaultPermissions),
+			func(p DefaultPermission) bool { return p.concerns(name) })
+		w.organizations[key] = organization
+	}
+}
+
+// prototypeUser is a user or robot as prototypes show it.
+type prototypeUser struct {
+	Name        string            `json:"name"`
+	IsRobot     bool              `json:"is_robot"`
+	Kind        string            `json:"kind"`
+	IsOrgMember bool              `json:"is_org_member"`
+	Avatar      map[string]string `json:"avatar"`
+}
+
+// listPrototypes answers organization/ORG/prototypes.
+func (q *Quay) listPrototypes(owner string) answer {
+	organization, _ := q.world.organization(owner)
+	user := func(name string) prototypeUser {
+		isRobot := strings.Contains(name, "+")
+		return prototypeUser{name, isRobot, "user", isRobot || slices.Contains(organization.Members, name) || slices.Contains(organization.Admins, name),
+			performerOf(name).Avatar}
+	}
+	prototypes := []map[string]any{}
+	for i, p := range organization.DefaultPermissions {
+		prototype := map[string]any{"activating_user": nil, "role": p.Role, "id": fmt.Sprintf("%08d-0000-4000-8000-000000000000", i)}
+		if p.Creator != "" {
+			prototype["activating_user"] = user(p.Creator)
+		}
+		prototype["delegate"] = user(p.Delegate)
+		if p.Team {
+			prototype["delegate"] = map[string]any{"name": p.Delegate, "kind": "team", "avatar": map[string]string{"name": p.Delegate, "kind": "team"}}
+		}
+		prototypes = append(prototypes, prototype)
+	}
+	return jsonAnswer(200, map[string]any{"prototypes": prototypes})
 }
 
 // rolesOf are a robot's own rights, by repository. A team's and a public repository's are none of these.

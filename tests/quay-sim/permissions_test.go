@@ -109,6 +109,30 @@ func TestTheListOfRobotsShowsTeamsAndRepositoriesWhenAsked(t *testing.T) {
 			*rfc2822(new(s.robot("admin+ci").Created)))})
 }
 
+func TestDefaultPermissionsAreShownToOwners(t *testing.T) {
+	const path = "/api/v1/organization/acme/prototypes"
+	s := start(t)
+	s.check(t, s.send("GET", path, s.bearer()), expected{200, "application/json", `{"prototypes": []}`})
+	s.call("PUT", "/organizations/acme", `{"defaultPermissions": [{"delegate": "acme+puller", "role": "read"},
+		{"creator": "admin", "delegate": "pullers", "team": true, "role": "write"}, {"delegate": "acme+standby", "role": "read"}]}`, nil)
+	s.call("DELETE", "/robots/acme+standby", "", nil)
+	s.check(t, s.send("GET", path, s.bearer()), expected{200, "application/json", `{"prototypes": [
+		{"activating_user": null, "role": "read", "id": "00000000-0000-4000-8000-000000000000", "delegate":
+			{"name": "acme+puller", "is_robot": true, "kind": "user", "is_org_member": true, "avatar": {"name": "acme+puller", "kind": "robot"}}},
+		{"activating_user": {"name": "admin", "is_robot": false, "kind": "user", "is_org_member": true, "avatar": {"name": "admin", "kind": "user"}},
+			"role": "write", "id": "00000001-0000-4000-8000-000000000000", "delegate": {"name": "pullers", "kind": "team", "avatar": {"name": "pullers", "kind": "team"}}}]}`})
+	if entries := s.journal("endpoint=prototypes"); len(entries) != 2 {
+		t.Errorf("journal: %+v", entries)
+	}
+	refused := expected{403, "application/json", insufficientScope}
+	s.check(t, s.send("GET", "/api/v1/organization/nobody/prototypes", s.bearer()), refused)
+	s.call("PUT", "/tokens/automation", `{"scopes": ["user:admin"]}`, nil)
+	s.check(t, s.send("GET", path, s.bearer()), refused)
+	s.call("PUT", "/tokens/automation", `{"scopes": ["org:admin"]}`, nil)
+	s.call("PUT", "/organizations/acme", `{"admins": []}`, nil)
+	s.check(t, s.send("GET", path, s.bearer()), refused)
+}
+
 func TestLastAccessedMovesByLoginsOnceInAThreshold(t *testing.T) {
 	s := start(t)
 	last := func() *time.Time { return s.robot("acme+puller").LastAccessed }

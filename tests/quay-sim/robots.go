@@ -77,6 +77,8 @@ func (q *Quay) api(x *exchange) answer {
 		return q.aggregateLogs(request, owner)
 	case "robot-permissions":
 		return q.robotPermissions(owner + "+" + x.route.short)
+	case "prototypes":
+		return q.listPrototypes(owner)
 	case "applications":
 		if x.request.Method == http.MethodDelete {
 			return q.deleteApplication(x, owner, switches)
@@ -177,6 +179,10 @@ func (q *Quay) authorize(x *exchange, who caller) (owner string, r rights, refus
 	if !exists {
 		if own && x.route.endpoint == "robot-list" {
 			return name, withTokens, nil
+		}
+		if x.route.endpoint == "prototypes" && (who.user.Superuser || own) {
+			missing := notFound(x.request.Host)
+			return "", 0, &missing
 		}
 		if who.user.Superuser || own {
 			missing := message(400, "Organization does not exist: "+name)

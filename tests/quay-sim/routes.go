@@ -56,6 +56,7 @@ var patterns = []pattern{
 	{"organization/{org}/robots/{short}/permissions", "robot-permissions", get},
 	{"repository/{org}/{repository}/permissions/user/{robot}", "repository-permissions", get},
 	{"repository/{org}/{repository}/permissions/user/{robot}/transitive", "repository-permissions", get},
+	{"organization/{org}/prototypes", "prototypes", get}, // Quay takes a POST too
 	{"organization/{org}/applications", "applications", extend},
 	{"organization/{org}/applications/{client}", "applications", remove},
 	{"organization/{org}/applications/{client}/tokens", "application-tokens", extend},

@@ -34,6 +34,8 @@ type Organization struct {
 	Admins   []string `json:"admins"`
 	Members  []string `json:"members,omitempty"` // may list robots, without tokens
 	Disabled bool     `json:"disabled,omitempty"`
+
+	DefaultPermissions []DefaultPermission `json:"defaultPermissions,omitempty"`
 }
 
 // Robot is known by its full name, `owner+short`.
@@ -216,9 +218,10 @@ func (w *World) putRobot(robot Robot) error {
 	return nil
 }
 
-// removeRobot takes its permissions away too: a new robot of the same name has none. Called with mu held.
+// removeRobot takes its permissions, default ones too, away: a new robot of the same name has none. Called with mu held.
 func (w *World) removeRobot(name string) {
 	delete(w.robots, name)
+	w.removeDefaultPermissions(name)
 	for repository, known := range w.repositories {
 		known.Permissions = maps.Clone(known.Permissions) // others may be reading the old one
 		delete(known.Permissions, name)
