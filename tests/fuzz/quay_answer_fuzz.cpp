@@ -41,6 +41,30 @@ void check_robot(const quay::Expected<quay::RobotCredential>& result, const quay
   expect(!whole || *whole == token, "the token is the answer's");
 }
 
+// Words of the server that people are shown.
+void check_shown(std::string_view words, std::string_view api_token) {
+  expect(words.find(api_token) == std::string_view::npos, "what is shown holds no API token");
+  expect(words.size() <= 1100, "what is shown is no page");
+}
+
+void check_compared(const quay::Expected<quay::RobotsCompared>& result, std::string_view api_token,
+                    int status) {
+  if (!result) return check_error(result.error(), false, status);
+  expect(result->differences.size() <= 11, "few differences are shown");
+  for (const std::string& difference : result->differences) check_shown(difference, api_token);
+}
+
+void check_log(const quay::Expected<quay::Regenerations>& result, std::string_view api_token,
+               int status) {
+  if (!result) return check_error(result.error(), false, status);
+  expect(result->entries.size() <= 100, "few entries are shown");
+  for (const quay::Regeneration& entry : result->entries) {
+    for (const auto& words : {entry.performer, entry.address, entry.application}) {
+      check_shown(words, api_token);
+    }
+  }
+}
+
 }  // namespace
 
 void run(std::string_view text) {
@@ -53,6 +77,9 @@ void run(std::string_view text) {
   for (const quay::Robot& robot : {quay::Robot{"acme", "puller"}, quay::Robot{"", "puller"}}) {
     check_robot(api.get(robot, api_token, never), robot, false, answer);
     check_robot(api.regenerate(robot, api_token, never), robot, true, answer);
+    check_compared(api.compare(robot.organization, "puller", "two", api_token, never),
+                   api_token.reveal(), answer.status);
+    check_log(api.regenerations(robot, {}, api_token, never), api_token.reveal(), answer.status);
   }
   std::size_t robots = 0;
   const auto listed = api.list("acme", api_token, never, [&](const std::string& name, auto) {
