@@ -60,13 +60,15 @@ Meaning no_such_robot() {
           "rights on repositories that it had: grant them again"};
 }
 
+Meaning no_such_organization(const Call& call) {
+  return {Kind::organization_not_found, true, "knows no such organization",
+          call.of_user ? "check whose the API token is: robots without an organization are its "
+                         "user's"
+                       : "check spec.robot.organization; leave it out for a user's robot"};
+}
+
 Meaning meaning_of_400(const Call& call, const ErrorBody& body) {
-  if (body.says("Organization does not exist")) {
-    return {Kind::organization_not_found, true, "knows no such organization",
-            call.of_user ? "check whose the API token is: robots without an organization are its "
-                           "user's"
-                         : "check spec.robot.organization; leave it out for a user's robot"};
-  }
+  if (body.says("Organization does not exist")) return no_such_organization(call);
   if (body.says("Could not find robot with")) return no_such_robot();
   return no_meaning(400);
 }
@@ -135,6 +137,10 @@ Meaning meaning_of(const Call& call, const http::Response& response) {
     case 403:
       return meaning_of_403(call, body);
     case 404:
+      // A user's name lists that user's robots and has no default permissions.
+      if (call.kind == Call::Kind::compare && body.type == "not_found") {
+        return no_such_organization(call);
+      }
       return {Kind::no_robots_api, body.json && body.text == "not found", "has no robots API (404)",
               "check the url; the small mirror registry has none"};
     case 429:

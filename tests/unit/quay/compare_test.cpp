@@ -192,6 +192,12 @@ TEST_F(CompareTest, NamesTheRobotThatIsMissing) {
   EXPECT_THAT(error().message, HasSubstr("robot acme+puller"));
 }
 
+TEST_F(CompareTest, AUserIsNoOrganization) {
+  answers["/api/v1/organization/acme/prototypes"] = testing::Answer{
+      .status = 404, .body = R"({"detail": "Not Found", "error_type": "not_found"})"};
+  EXPECT_EQ(error().kind, Kind::organization_not_found);
+}
+
 // Who may read robots and not administer them is shown robots without rights: those are not equal.
 TEST_F(CompareTest, RightsThatAreNotShownAreNoRights) {
   robots_are(R"({"name": "acme+puller"})", R"({"name": "acme+standby"})");
