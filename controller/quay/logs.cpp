@@ -17,6 +17,7 @@ using base::SecretString;
 
 constexpr std::size_t most_page = 1U << 20U;
 constexpr std::size_t most_entries = 100;
+constexpr std::size_t most_addresses = 50;
 constexpr std::size_t most_text = 255;  // a name's, in Quay's database
 
 // What Quay calls the page that comes next: base64 that goes into a query.
@@ -31,7 +32,7 @@ bool is_cursor(std::string_view text) {
 // "oauth_token_application"}}], "next_page"}, the newest first
 class LogReader : public ListReader {
  public:
-  LogReader(const std::string& robot, base::WallTime since, const SecretString& api_token,
+  LogReader(const Robot& robot, base::WallTime since, const SecretString& api_token,
             Regenerations& found)
       : ListReader("logs"), robot_(robot), since_(since), api_token_(api_token), found_(found) {}
 
@@ -39,8 +40,11 @@ class LogReader : public ListReader {
     if (at(path, "kind")) kind_ = value;
     if (at(path, "datetime")) time_ = parse_date(value);
     if (at(path, "ip")) entry_.address = shown(value);
-    if (at(path, "performer", "name")) entry_.performer = shown(value);
-    if (at(path, "metadata", "robot")) of_robot_ = value == robot_;
+    if (at(path, "performer", "name")) {
+      entry_.performer = shown(value);
+      by_robot_ = is_name_of(robot_, value);
+    }
+    if (at(path, "metadata", "robot")) of_robot_ = value == robot_.name;
     if (at(path, "metadata", "oauth_token_application")) entry_.application = shown(value);
     if (path.size() == 1 && path[0] == "next_page") next_page = value;
   }
@@ -50,11 +54,19 @@ class LogReader : public ListReader {
   }
   void on_element() override {
     entries = true;
-    if (time_ && *time_ < since_) older = true;
-    if (kind_ == "regenerate_robot_token" && of_robot_) take();
+    const bool regenerated = kind_ == "regenerate_robot_token" && of_robot_;
+    if (!time_) {
+      found_.incomplete = found_.incomplete || regenerated || by_robot_;
+    } else if (*time_ < since_) {
+      older = true;
+    } else if (regenerated) {
+      take_regeneration();
+    } else if (by_robot_) {
+      take_use();
+    }
     kind_.clear();
     time_.reset();
-    of_robot_ = false;
+    of_robot_ = by_robot_ = false;
     entry_ = {};
   }
 
@@ -66,22 +78,36 @@ class LogReader : public ListReader {
   [[nodiscard]] std::string shown(std::string_view text) const {
     return base::public_text(text.substr(0, most_text), {api_token_.reveal()}, "(not shown)");
   }
-  void take() {
-    if (!time_ || found_.entries.size() == most_entries) {
+  void take_regeneration() {
+    if (found_.entries.size() == most_entries) {
       found_.incomplete = true;
-    } else if (*time_ >= since_) {
-      entry_.time = *time_;
-      found_.entries.push_back(std::move(entry_));
+      return;
     }
+    entry_.time = *time_;
+    found_.entries.push_back(std::move(entry_));
+  }
+  void take_use() {
+    auto use = std::ranges::find(found_.uses, entry_.address, &Use::address);
+    if (use == found_.uses.end()) {
+      if (found_.uses.size() == most_addresses) {
+        found_.incomplete = true;
+        return;
+      }
+      use = found_.uses.insert(use, {std::move(entry_.address), 0, *time_, *time_});
+    }
+    ++use->count;
+    use->first = std::min(use->first, *time_);
+    use->last = std::max(use->last, *time_);
   }
 
-  const std::string& robot_;
+  const Robot& robot_;
   base::WallTime since_;
   const SecretString& api_token_;
   Regenerations& found_;
   std::string kind_;
   std::optional<base::WallTime> time_;
   bool of_robot_ = false;
+  bool by_robot_ = false;
   Regeneration entry_;
 };
 
@@ -106,7 +132,7 @@ Expected<Regenerations> RobotsApi::regenerations(const Robot& robot, base::WallT
     Regenerations found;
     std::string target = first;
     for (int page = 1; page <= most_pages_of_log; ++page) {
-      LogReader reader(robot.name, since, api_token, found);
+      LogReader reader(robot, since, api_token, found);
       if (page > 1 && options_.on_next_request) options_.on_next_request();
       auto answer = read_list(transport_, call, target, api_token, options_.deadline, stop, reader,
                               "log entries", most_page);

@@ -1,4 +1,5 @@
-// Who regenerated a robot's token, as the log of its organization or user tells it.
+// Who regenerated a robot's token and from where it was used, as the log of its organization or
+// user tells it.
 #pragma once
 
 #include <string>
@@ -20,8 +21,19 @@ struct Regeneration {
   bool operator==(const Regeneration&) const = default;
 };
 
+// From where somebody logged in or pulled as the robot.
+struct Use {
+  std::string address;
+  int count = 0;
+  base::WallTime first;
+  base::WallTime last;
+
+  bool operator==(const Use&) const = default;
+};
+
 struct Regenerations {
   std::vector<Regeneration> entries;  // the newest first
+  std::vector<Use> uses;              // by address, the most recent first
   // There may be more: the log was longer than is read of it, or a part of it could not be read.
   bool incomplete = false;
 };

@@ -88,9 +88,9 @@ class RobotsApi {
   Expected<RobotsCompared> compare(const std::string& organization, std::string_view first,
                                    std::string_view second, const base::SecretString& api_token,
                                    const std::stop_token& stop);
-  // Who regenerated that robot's token at or after `since`, in at most `most_pages_of_log` requests
-  // of 20 entries each: Quay does not select them, and each registry login is an entry too. What is
-  // found before a later page fails is returned, as incomplete.
+  // Who regenerated that robot's token at or after `since` and from where it was used, in at most
+  // `most_pages_of_log` requests of 20 entries each: Quay does not select them, and each registry
+  // login is an entry too. What is found before a later page fails is returned, as incomplete.
   static constexpr int most_pages_of_log = 10;
   Expected<Regenerations> regenerations(const Robot& robot, base::WallTime since,
                                         const base::SecretString& api_token,

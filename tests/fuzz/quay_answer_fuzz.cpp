@@ -57,7 +57,8 @@ void check_compared(const quay::Expected<quay::RobotsCompared>& result, std::str
 void check_log(const quay::Expected<quay::Regenerations>& result, std::string_view api_token,
                int status) {
   if (!result) return check_error(result.error(), false, status);
-  expect(result->entries.size() <= 100, "few entries are shown");
+  expect(result->entries.size() <= 100 && result->uses.size() <= 50, "few entries are shown");
+  for (const quay::Use& use : result->uses) check_shown(use.address, api_token);
   for (const quay::Regeneration& entry : result->entries) {
     for (const auto& words : {entry.performer, entry.address, entry.application}) {
       check_shown(words, api_token);

@@ -9,6 +9,7 @@ namespace quay_rotator::quay {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using Kind = Error::Kind;
 
 base::WallTime at(std::string_view time) {
@@ -21,6 +22,7 @@ struct Entry {
   std::string kind = "regenerate_robot_token";
   std::string application = "";
   std::string performer = "alice";
+  std::string address = "192.0.2.1";
 };
 
 std::string text_of(const Entry& entry) {
@@ -34,7 +36,8 @@ std::string text_of(const Entry& entry) {
                               : R"(, "performer": {"kind": "user", "name": ")" + entry.performer +
                                     R"(", "is_robot": false, "avatar": {"name": "x"}})";
   return R"({"kind": ")" + entry.kind + R"(", "metadata": {"robot": ")" + entry.robot + "\"" + by +
-         R"(}, "ip": "192.0.2.1", "datetime": ")" + entry.time + "\"" + performer + "}";
+         R"(}, "ip": ")" + entry.address + R"(", "datetime": ")" + entry.time + "\"" + performer +
+         "}";
 }
 
 std::string page_of(const std::vector<Entry>& entries, const std::string& next = "") {
@@ -96,6 +99,34 @@ TEST_F(LogsTest, TellsAPersonFromAnApplication) {
                           "gAAAAABr-_="));
   EXPECT_EQ(further, 1);
   EXPECT_THAT(observed, ElementsAre("logs ok"));
+}
+
+TEST_F(LogsTest, TellsFromWhereTheRobotWasUsed) {
+  const auto use = [](const std::string& time, const std::string& performer = "acme+puller",
+                      const std::string& address = "192.0.2.1") {
+    return Entry{.time = "Sat, 28 Nov 2026 07:" + time + " -0000",
+                 .kind = "pull_repo",
+                 .performer = performer,
+                 .address = address};
+  };
+  page(page_of({use("19:59"), use("18:00", "acme+puller", "198.51.100.7"), use("17:00"),
+                use("16:00", "acme+standby"), use("15:00", "alice"), use("14:00")}));
+  const auto found = regenerations();
+  ASSERT_TRUE(found.has_value());
+  EXPECT_THAT(found->entries, IsEmpty());
+  const base::WallTime last = at("2026-11-28T07:18:00Z");
+  EXPECT_THAT(found->uses, ElementsAre(Use{"192.0.2.1", 3, at("2026-11-28T07:14:00Z"),
+                                           at("2026-11-28T07:19:59Z")},
+                                       Use{"198.51.100.7", 1, last, last}));
+
+  pages.clear();
+  std::vector<Entry> botnet;
+  for (int i = 0; i < 60; ++i) botnet.push_back(use("19:00", "bob+puller", std::to_string(i)));
+  page(page_of(botnet));
+  const auto many = regenerations("");
+  ASSERT_TRUE(many.has_value());
+  EXPECT_EQ(many->uses.size(), 50U);
+  EXPECT_TRUE(many->incomplete);
 }
 
 TEST_F(LogsTest, OfAUser) {
