@@ -9,8 +9,9 @@
 
 namespace quay_rotator::quay {
 
-// The log tells no fingerprint: match it by the time, which has whole seconds and is that of the
-// entry, written after the commit. All texts are the server's, shown as public_text() does.
+// The log tells no fingerprint (seen on a real Quay): match it by the time, which has whole seconds
+// and is that of the entry, written after the commit. All texts are the server's, shown as
+// public_text() does.
 struct Regeneration {
   base::WallTime time;
   std::string

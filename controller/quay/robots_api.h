@@ -28,10 +28,10 @@ struct Robot {
 struct RobotCredential {
   std::string robot;  // full name, as the registry's user name: "acme+puller"
   base::SecretString token;
-  // The last login of anybody, quay-rotator's own among them, in whole seconds. Quay moves it once
-  // a minute at most, at no regeneration or other call of its API, and not while it is read-only.
-  // Nothing: never, or this Quay does not say (FEATURE_USER_LAST_ACCESSED), or not in a way we
-  // know.
+  // The last good login of anybody, quay-rotator's own among them, in whole seconds. Seen on a real
+  // Quay: a login moves it with a scope or without, with rights in the repository or without, once
+  // a minute at most; a regeneration and other calls of its API do not, nor does a login while Quay
+  // is read-only. Nothing: never, or this Quay does not say, or not in a way we know.
   std::optional<base::WallTime> last_accessed = std::nullopt;
 };
 
@@ -83,7 +83,9 @@ class RobotsApi {
   // their teams and repositories, an organization's default permissions and, where the API token
   // may see them, their roles. That takes `most_requests_to_compare` requests at most, the first of
   // which is a list of all robots, without tokens, that is read as list() does. Error
-  // robot_not_found names the robot that is missing.
+  // robot_not_found names the robot that is missing. Seen on a real Quay: a robot has rights in
+  // repositories of its own namespace alone, so that their names without it tell them apart; who
+  // may read robots and not administer them is shown them without rights (insufficient_scope).
   static constexpr int most_requests_to_compare = 4;
   Expected<RobotsCompared> compare(const std::string& organization, std::string_view first,
                                    std::string_view second, const base::SecretString& api_token,

@@ -48,7 +48,7 @@ func TestTheLogTellsAPersonFromAnAPIToken(t *testing.T) {
 		t.Fatalf("%+v", entries)
 	}
 	login, api, person := entries[0], entries[1], entries[2]
-	if login.Kind != "login_success" || !login.Performer.IsRobot || login.Performer.Name != "acme+puller" {
+	if login.Kind != "login_success" || !login.Performer.IsRobot || login.Performer.Name != "acme+puller" || login.Metadata["robot"] != "acme+puller" {
 		t.Errorf("login: %+v", login)
 	}
 	if api.Kind != "regenerate_robot_token" || api.Metadata["robot"] != "puller" || api.Metadata["oauth_token_application"] != "automation" ||

@@ -272,8 +272,9 @@ func (q *Quay) recordLogin(x *exchange, robot string, withoutScope bool, switche
 	}
 	// With a scope the entry of the log is the pull's own, at the registry.
 	if withoutScope {
-		owner, short, _ := strings.Cut(robot, "+")
-		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: map[string]any{"type": "v2auth", "robot": short},
+		owner, _, _ := strings.Cut(robot, "+")
+		metadata := map[string]any{"type": "v2auth", "kind": "robot", "robot": robot, "useragent": x.request.UserAgent()} // the full name here
+		q.world.log(owner, LogEntry{Kind: "login_success", Metadata: metadata,
 			IP: x.ip(), Performer: performerOf(robot)})
 	}
 	return nil

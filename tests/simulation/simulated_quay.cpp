@@ -408,11 +408,12 @@ Reply SimulatedQuay::logs(const std::string& owner, std::string_view query) {
     const LogEntry& entry = log_[--number - forgotten_];
     if (owner_of(entry.robot) != owner) continue;
     const bool login = entry.kind == LogEntry::Kind::login;
-    json row = {{"kind", login ? "login_success" : "regenerate_robot_token"},
-                {"metadata", {{"robot", entry.robot.substr(owner.size() + 1)}}},
-                {"ip", "192.0.2.1"},
-                {"datetime", date(entry.time)},
-                {"performer", {{"name", login ? entry.robot : std::string(user)}}}};
+    json row = {
+        {"kind", login ? "login_success" : "regenerate_robot_token"},
+        {"metadata", {{"robot", login ? entry.robot : entry.robot.substr(owner.size() + 1)}}},
+        {"ip", "192.0.2.1"},
+        {"datetime", date(entry.time)},
+        {"performer", {{"name", login ? entry.robot : std::string(user)}}}};
     if (entry.kind == LogEntry::Kind::by_api) {
       row["metadata"]["oauth_token_application"] = "automation";
     }

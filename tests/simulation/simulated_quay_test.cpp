@@ -124,6 +124,10 @@ TEST_F(SimulatedQuayTest, LogsWhoRegenerated) {
     quay.regenerate_in_ui("admin+ci");
     EXPECT_THAT(of_log(puller), ElementsAre("admin automation", "admin "));
     EXPECT_THAT(of_log({"", "ci"}), ElementsAre("admin "));
+    const auto used = api.regenerations({"acme", "standby"}, began, token(), {});
+    ASSERT_TRUE(used.has_value());
+    ASSERT_EQ(used->uses.size(), 1U);
+    EXPECT_EQ(used->uses[0].count, 50);
     for (int i = 0; i < 200; ++i) log_in("acme+standby");
     EXPECT_THAT(of_log(puller), ElementsAre("incomplete"));
   });

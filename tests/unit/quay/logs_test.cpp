@@ -79,7 +79,7 @@ class LogsTest : public QuayTest {
 };
 
 TEST_F(LogsTest, TellsAPersonFromAnApplication) {
-  page(page_of({{.kind = "login_success", .performer = "acme+puller"},
+  page(page_of({{.robot = "acme+puller", .kind = "login_success", .performer = "acme+puller"},
                 {.application = "automation"},
                 {.robot = "standby"},
                 {.kind = "create_robot"},
