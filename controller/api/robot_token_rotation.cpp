@@ -205,6 +205,12 @@ void describe(V& v, kube::Is<Ownership> auto& ownership) {
 }
 
 template <class V>
+void describe(V& v, kube::Is<Federation> auto& federation) {
+  v("issuer", federation.issuer, {.required = true, .shared = true});
+  v("subject", federation.subject, {.required = true});
+}
+
+template <class V>
 void describe(V& v, kube::Is<FailingTarget> auto& target) {
   v("namespace", target.name_space, {.always = true, .shared = true});
   v("name", target.name, {.always = true});
@@ -248,6 +254,7 @@ void describe(V& v, kube::Is<RobotTokenRotationStatus> auto& status) {
   v("next", status.next, {.lenient = true});
   v("rotation", status.rotation);
   v("ownership", status.ownership);
+  v("federation", status.federation);
   v("targets", status.targets);
   v("history", status.history);
   v("lastHandledRotateRequest", status.last_handled_rotate_request);

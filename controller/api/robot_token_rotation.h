@@ -147,6 +147,13 @@ struct Ownership {
   bool operator==(const Ownership&) const = default;
 };
 
+// Our own entry in the robot's federation: there from before it is put in until it is taken out.
+struct Federation {
+  std::string issuer;
+  std::string subject;
+  bool operator==(const Federation&) const = default;
+};
+
 // What should hold the token and does not.
 struct FailingTarget {
   std::string name_space;
@@ -170,7 +177,7 @@ struct Targets {
 struct HistoryEntry {
   base::WallTime time{};
   std::string robot;   // whose token, in full
-  std::string reason;  // Interval, Requested, Initial, Adopted, ForeignRotation
+  std::string reason;  // Interval, Requested, Initial, Adopted, Federated, ForeignRotation
   std::string result;  // Succeeded, Failed
   std::optional<base::Duration> outage;
   std::optional<base::Fingerprint> fingerprint;
@@ -195,6 +202,7 @@ struct RobotTokenRotationStatus {
   std::optional<Next> next;
   std::optional<Ledger> rotation;
   std::optional<Ownership> ownership;
+  std::optional<Federation> federation;
   Targets targets;
   std::vector<HistoryEntry> history;  // newest first, at most most_history
   std::string last_handled_rotate_request;

@@ -10,6 +10,7 @@
 #include "api/robot_token_rotation.h"
 #include "base/mutex.h"
 #include "connection/reconciler.h"
+#include "connection/service_account.h"
 #include "connection/session.h"
 #include "kube/event_recorder.h"
 #include "rotation/follow.h"
@@ -262,11 +263,16 @@ struct Controllers::Parts {
       client, api::connections, connections, [this] { note_lost_history(); }};
   target::Writer writer{client, secrets, with.executor, with.log};
   target::Pruner pruner{client, secrets, with.log};
-  rotation::Runner runner{status,
-                          writer,
-                          with.executor,
-                          {options.quay_timeout, options.regenerate_hold,
-                           [this] { return !election || election->leading(); }, with.after_step}};
+  connection::ServiceAccountTokens identities{client, options.allowed_token_audiences};
+  rotation::Runner runner{
+      status,
+      writer,
+      with.executor,
+      {options.quay_timeout, options.regenerate_hold,
+       [this] { return !election || election->leading(); }, with.after_step,
+       [this](const auto& rotation, const std::string& quay, const std::stop_token& stop) {
+         return identities.token(rotation, quay, stop);
+       }}};
   const rotation::Caches caches{rotations, connections, secrets, findings,
                                 options.allowed_target_metadata};
   rotation::Knowledge knowledge{std::max<std::size_t>(1, options.namespaces.size())};

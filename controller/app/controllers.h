@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -33,6 +34,7 @@ struct ControllersOptions {
   base::Duration regenerate_hold = std::chrono::minutes(10);  // see rotation/run.h
   http::AllowedHosts allowed_quay_hosts;
   target::AllowedMetadata allowed_target_metadata;
+  std::set<std::string> allowed_token_audiences;  // see connection/service_account.h
 };
 
 // What the controllers act on. Everything outlives them; functions may be empty where that is said.

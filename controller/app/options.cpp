@@ -123,6 +123,12 @@ std::variant<Options, Exit> parse_options(int argc, const char* const* argv,
          "on some: they copy Secrets elsewhere)")
       ->type_name("PATTERN")
       ->allow_extra_args(false);
+  app.add_option("--allowed-token-audiences", options.allowed_token_audiences,
+                 "Audiences that tokens of ServiceAccounts may be asked for with the strategy "
+                 "Federate besides the host of the Quay that they go to; repeatable (the API "
+                 "server's own never belongs here)")
+      ->type_name("AUDIENCE")
+      ->allow_extra_args(false);
   add_address(app, "--health-probe-bind-address", options.health_probe_bind_address, "",
               "Where /healthz and /readyz are served");
   add_address(app, "--metrics-bind-address", options.metrics_bind_address, "0",

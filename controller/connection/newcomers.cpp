@@ -14,6 +14,7 @@ bool waits_for_adoption(const api::RobotTokenRotation& rotation) {
   const bool missing =
       ready != nullptr && ready->reason == quay::reason(quay::Error::Kind::robot_not_found);
   return !rotation.deleting && !rotation.invalid && !rotation.spec.suspend &&
+         rotation.spec.strategy.type != api::StrategyType::federate &&
          rotation.spec.verify == api::VerifyLevel::login && !status.fingerprint() &&
          !status.rotation && !status.unreadable && !status.conditions.is_true("Conflict") &&
          tenancy::open_request(rotation).empty() && !missing;

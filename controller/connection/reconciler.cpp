@@ -14,7 +14,9 @@ namespace {
 
 // Settled: a token is known, and no rotation of ours is moving it right now.
 bool watched_for_drift(const api::RobotTokenRotation& rotation) {
-  return !rotation.deleting && !rotation.invalid && !rotation.spec.suspend &&
+  // A list tells robots' own tokens, not what a federation's exchange gave.
+  const bool federates = rotation.spec.strategy.type == api::StrategyType::federate;
+  return !federates && !rotation.deleting && !rotation.invalid && !rotation.spec.suspend &&
          !rotation.status.conditions.is_true("Conflict");
 }
 
@@ -159,7 +161,7 @@ std::map<std::string, Reconciler::Robots> Reconciler::robots_of(
     auto& robots = organizations[rotation.spec.robot.organization];
     const auto& status = rotation.status;
     const api::RobotStatus* robot = status.active();
-    if (robot != nullptr && robot->fingerprint && !status.rotation) {
+    if (robot != nullptr && robot->fingerprint && !robot->expires && !status.rotation) {
       robots.push_back({rotation.meta.key, robot->name, *robot->fingerprint});
     }
   };

@@ -77,6 +77,7 @@ Session::Session(const api::QuayConnection& connection, std::string origin, std:
                  lane_->begin_call(executor_.now());
                  lane_->end_call(executor_.now(), runtime::Lane::Heard::answer);
                }}),
+      federation_(*transport_, origin_, {request_deadline, observer}),
       registry_(*transport_, origin_, {request_deadline, observer, std::move(open_realm)}),
       lane_(std::move(lane)),
       challenge_reader_(executor),
@@ -146,6 +147,32 @@ quay::Expected<quay::Regenerations> Session::regenerations(const quay::Robot& ro
       [&](const base::SecretString& token) {
         return robots_.regenerations(robot, since, token, stop);
       },
+      always, stop);
+}
+
+quay::Expected<quay::FederatedCredential> Session::exchange(const std::string& robot,
+                                                            const base::SecretString& identity,
+                                                            const std::stop_token& stop) {
+  CallInLane in_lane(*lane_, executor_);
+  auto answer = federation_.exchange(robot, identity, stop);
+  // What an issuer that does not answer Quay makes of Quay's own answer is no silence of Quay's.
+  const bool answered = answer || answer.error().kind == quay::Error::Kind::starting_up;
+  in_lane.heard = answered ? runtime::Lane::Heard::answer : heard(answer.error());
+  return answer;
+}
+
+quay::Expected<quay::FederationList> Session::federation(const quay::Robot& robot,
+                                                         const std::stop_token& stop) {
+  return with_api_token(
+      [&](const base::SecretString& token) { return federation_.read(robot, token, stop); }, always,
+      stop);
+}
+
+quay::Expected<void> Session::set_federation(const quay::Robot& robot,
+                                             const quay::FederationList& list,
+                                             const std::stop_token& stop) {
+  return with_api_token(
+      [&](const base::SecretString& token) { return federation_.write(robot, list, token, stop); },
       always, stop);
 }
 

@@ -18,6 +18,7 @@
 #include "http/proxy.h"
 #include "http/transport.h"
 #include "kube/client.h"
+#include "quay/federation.h"
 #include "quay/registry_login.h"
 #include "quay/robots_api.h"
 #include "runtime/lane.h"
@@ -66,6 +67,14 @@ class Session {
                                                const std::stop_token& stop);
   quay::Expected<quay::Regenerations> regenerations(const quay::Robot& robot, base::WallTime since,
                                                     const std::stop_token& stop);
+  // See quay::FederationApi. An exchange needs no API token.
+  quay::Expected<quay::FederatedCredential> exchange(const std::string& robot,
+                                                     const base::SecretString& identity,
+                                                     const std::stop_token& stop);
+  quay::Expected<quay::FederationList> federation(const quay::Robot& robot,
+                                                  const std::stop_token& stop);
+  quay::Expected<void> set_federation(const quay::Robot& robot, const quay::FederationList& list,
+                                      const std::stop_token& stop);
   quay::Expected<void> login(const quay::RobotCredential& credential, const std::stop_token& stop);
   quay::Expected<void> probe(const std::stop_token& stop);
   // tenancy::alias_of what this Quay calls itself; asked once.
@@ -92,6 +101,7 @@ class Session {
   kube::Client& client_;
   base::Executor& executor_;
   quay::RobotsApi robots_;
+  quay::FederationApi federation_;
   quay::RegistryLogin registry_;
   std::shared_ptr<runtime::Lane> lane_;
   // The first burst of a connection, and the first after its API token was replaced.

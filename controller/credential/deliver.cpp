@@ -19,6 +19,7 @@ Delivering::Delivering(Obtained obtained, DeliverInput input)
   outcome_.regenerated = obtained_.made;
   if (obtained_.made) outcome_.made = obtained_.token;
   outcome_.foreign = obtained_.foreign;
+  outcome_.expires = obtained_.expires;
   outcome_.ledger = std::move(obtained_.ledger);
 }
 
@@ -36,13 +37,23 @@ Delivering::Step Delivering::resume(Answer answer) {
 
     case Phase::read_after_refusal:
       return on_read_after_refusal(answer);
+
+    case Phase::leave_federation:
+      if (auto* failed = std::get_if<QuayFailed>(&answer)) {
+        outcome_.leave_error = std::move(failed->error);
+      } else {
+        outcome_.left_federation = true;
+      }
+      return end();
   }
   return std::move(outcome_);  // not reached
 }
 
 Delivering::Step Delivering::verify() {
   if (obtained_.accepted) return done(Verified::good);
-  if (!input_.verify || input_.verified == obtained_.token) return done(Verified::not_done);
+  if (!input_.verify || input_.trusted || input_.verified == obtained_.token) {
+    return done(Verified::not_done);
+  }
   return ask(Phase::verify, LogIn{});
 }
 
@@ -53,6 +64,8 @@ Delivering::Step Delivering::on_login_failed(quay::Error error) {
   switch (kind) {
     case Kind::login_refused:
     case Kind::robot_unknown_to_registry:
+      // That is no token of the robot's own, which Quay would tell.
+      if (obtained_.expires) return done(Verified::refused);
       // Perhaps somebody rotated since we read: only Quay's own answer tells.
       return ask(Phase::read_after_refusal, ReadRobot{});
     case Kind::robots_disallowed:
@@ -91,8 +104,13 @@ Delivering::Step Delivering::ask(Phase phase, Ask ask) {
 }
 
 Delivering::Step Delivering::done(Verified verified) {
-  outcome_.end = Outcome::End::done;
   outcome_.verified = verified;
+  // What holds the federation's credential no more needs no federation.
+  return input_.leave_federation ? ask(Phase::leave_federation, LeaveFederation{}) : end();
+}
+
+Delivering::Step Delivering::end() {
+  outcome_.end = Outcome::End::done;
   outcome_.clear_ledger = outcome_.ledger.has_value();
   outcome_.watch = obtained_.watch;
   outcome_.hold_left = obtained_.hold_left;

@@ -16,8 +16,10 @@
 namespace quay_rotator::credential {
 
 struct DeliverInput {
-  bool verify = true;                         // verify.level Login
-  std::optional<base::Fingerprint> verified;  // that token has been verified already
+  bool verify = true;                                        // verify.level Login
+  std::optional<base::Fingerprint> verified = std::nullopt;  // that token has been verified already
+  bool trusted = false;           // … or whichever it is: one like it was
+  bool leave_federation = false;  // when every target has it
 };
 
 // A value; not synchronized.
@@ -30,12 +32,13 @@ class Delivering {
   Step resume(Answer answer);
 
  private:
-  enum class Phase { publish, verify, read_after_refusal };
+  enum class Phase { publish, verify, read_after_refusal, leave_federation };
   Step verify();
   Step on_login_failed(quay::Error error);
   Step on_read_after_refusal(const Answer& answer);
   Step ask(Phase phase, Ask ask);
   Step done(Outcome::Verified verified);
+  Step end();
 
   DeliverInput input_;
   Obtained obtained_;

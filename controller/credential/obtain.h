@@ -9,12 +9,13 @@
 #include <variant>
 
 #include "credential/adopt.h"
+#include "credential/federate.h"
 #include "credential/regenerate.h"
 #include "credential/step.h"
 
 namespace quay_rotator::credential {
 
-using Obtain = std::variant<Adopting, Regenerating>;
+using Obtain = std::variant<Adopting, Federating, Regenerating>;
 
 inline Step begin(const Obtain& obtain) {
   return std::visit([](const auto& machine) { return machine.begin(); }, obtain);

@@ -15,11 +15,18 @@
 
 namespace quay_rotator::credential {
 
+// Why there is no token of a ServiceAccount.
+struct Refusal {
+  std::string reason;   // as a condition's
+  std::string message;  // with what to do
+};
+
 struct Outcome {
   enum class End {
     done,               // every target holds Quay's token
     preflight_refused,  // nothing was regenerated; targets or the registry said no
     quay_failed,        // nothing was regenerated now; quay_error says why
+    no_identity,        // refusal says why the ServiceAccount has no token for us
     unclear,            // it may have been regenerated: the ledger stays
     unpublished,        // some targets do not hold the token yet
     stale_read,         // Quay answered with an older token: nothing was written
@@ -36,7 +43,12 @@ struct Outcome {
   std::optional<base::Fingerprint> fingerprint;  // what Quay is known to hold
   std::optional<base::Fingerprint> made;         // regenerated: the token that came of it
   std::optional<base::Fingerprint> stale;        // Quay's last answer was this older one
+  std::optional<base::WallTime> expires;         // when that ends by itself
   std::optional<api::Ledger> ledger;             // of this rotation
+  std::optional<Refusal> refusal;
+  // Our entry in the robot's federation is gone, or could not be removed.
+  bool left_federation = false;
+  std::optional<quay::Error> leave_error;
   std::optional<quay::Error> quay_error;
   std::optional<kube::Error> kube_error;
   std::vector<target::Problem> problems;       // of targets, from dry run or publish

@@ -39,8 +39,23 @@ struct Regenerate {  // -> Regenerated | QuayFailed | LedgerTooOld
 struct Publish {  // the token that was read or made last -> TargetsAnswered
   static constexpr std::string_view name = "publish";
 };
+// A ServiceAccount's token for a credential -> Exchanged | NoIdentity | QuayFailed
+struct Exchange {
+  static constexpr std::string_view name = "exchange";
+};
+// Have the robot take tokens of the ServiceAccount whose token was exchanged last
+// -> FederationWritten | QuayFailed | KubeFailed
+struct KeepFederation {
+  static constexpr std::string_view name = "keep-federation";
+};
+// Take from the robot what KeepFederation has put in, by the status
+// -> FederationWritten | QuayFailed
+struct LeaveFederation {
+  static constexpr std::string_view name = "leave-federation";
+};
 // After each, exactly one of its answers is due.
-using Ask = std::variant<ReadRobot, DryRunTargets, LogIn, WriteLedger, Regenerate, Publish>;
+using Ask = std::variant<ReadRobot, DryRunTargets, LogIn, WriteLedger, Regenerate, Publish,
+                         Exchange, KeepFederation, LeaveFederation>;
 std::string_view name(const Ask& ask);
 
 struct RobotRead {
@@ -52,6 +67,15 @@ struct RobotRead {
 struct Regenerated {
   base::Fingerprint fingerprint;
 };
+struct Exchanged {
+  base::Fingerprint fingerprint;
+  base::WallTime expires{};
+};
+// There is no token of the ServiceAccount to exchange.
+struct NoIdentity {
+  Refusal refusal;
+};
+struct FederationWritten {};
 struct LoggedIn {};
 struct TargetsAnswered {
   std::vector<target::Problem> problems;
@@ -64,8 +88,9 @@ struct QuayFailed {
 struct KubeFailed {
   kube::Error error;
 };
-using Answer = std::variant<RobotRead, Regenerated, LoggedIn, TargetsAnswered, LedgerWritten,
-                            LedgerTooOld, QuayFailed, KubeFailed>;
+using Answer =
+    std::variant<RobotRead, Regenerated, LoggedIn, TargetsAnswered, LedgerWritten, LedgerTooOld,
+                 Exchanged, NoIdentity, FederationWritten, QuayFailed, KubeFailed>;
 
 // The registry does not know that password: of a token that Quay has just told, a riddle.
 bool login_refused(const Answer& answer);
@@ -73,9 +98,11 @@ bool login_refused(const Answer& answer);
 // The driver holds a token to deliver.
 struct Obtained {
   base::Fingerprint token{};
-  bool made = false;                  // by the ledger's regeneration
-  bool foreign = false;               // another one than the status knew, and not made by us
-  bool accepted = false;              // the registry has just let it in
+  bool made = false;      // by the ledger's regeneration
+  bool foreign = false;   // another one than the status knew, and not made by us
+  bool accepted = false;  // the registry has just let it in
+  // It ends by itself: a credential of a federation, beside the robot's own token.
+  std::optional<base::WallTime> expires = std::nullopt;
   Known known;                        // with what the run has learnt: what is superseded by `token`
   std::optional<api::Ledger> ledger;  // settled by the delivery, …
   // … which then tells these; see Outcome.

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/public_text.h"
+#include "base/secret_json.h"
 #include "http/line_splitter.h"
 #include "http/url.h"
 #include "kube/abridger.h"
@@ -31,6 +32,7 @@ constexpr std::size_t most_text = 64U << 10U;
 constexpr std::size_t most_object = 256U << 10U;
 // Longer than this nobody is made to wait by a number in an answer.
 constexpr base::Duration most_retry_after = 30s;
+constexpr std::size_t max_token = 64U << 10U;
 // More distinct warnings than that are noise.
 constexpr std::size_t max_warnings = 100;
 // Of requests that wait their turn: enough to keep an API server busy, and few enough for a new
@@ -179,6 +181,19 @@ base::Expected<ListPage> page_of(std::string_view envelope) {
   }
   return ListPage{std::move(*version), std::move(*continue_token)};
 }
+
+// status.token of a TokenRequest.
+class TokenReader : public base::JsonVisitor {
+ public:
+  void on_string(const base::JsonPath& path, std::string_view value) override {
+    if (path == base::JsonPath{"status", "token"}) token = SecretString::copy_of(value);
+  }
+  void on_other(const base::JsonPath& /*path*/) override {}
+  void on_begin(const base::JsonPath& /*path*/) override {}
+  void on_end(const base::JsonPath& /*path*/) override {}
+
+  SecretString token;
+};
 
 // The text within the quotation marks of each `299 - "text"` in a Warning header.
 std::vector<std::string> warning_texts(std::string_view header) {
@@ -513,6 +528,29 @@ Expected<json> Client::merge_patch(const Resource& resource, const ObjectKey& ke
   call.idempotent = base::find(patch, "metadata.resourceVersion") != nullptr;
   call.waits_its_turn = true;
   return perform_json(call, stop);
+}
+
+Expected<SecretString> Client::create_token(const ObjectKey& service_account,
+                                            const std::string& audience, std::chrono::seconds life,
+                                            const std::stop_token& stop) {
+  const SecretString body = dumped(
+      {{"apiVersion", "authentication.k8s.io/v1"},
+       {"kind", "TokenRequest"},
+       {"spec", {{"audiences", json::array({audience})}, {"expirationSeconds", life.count()}}}});
+  Call call =
+      Call::of("create", http::Method::post, service_accounts, "token", service_account.text(),
+               object_path(service_accounts, service_account, "token"));
+  call.content_type = "application/json";
+  call.body = &body;
+  call.max_body = max_token;
+  call.waits_its_turn = true;
+  auto response = perform(call, stop);
+  if (!response) return tl::unexpected(std::move(response).error());
+  TokenReader reader;
+  if (base::visit_json(response->body.reveal(), reader) && !reader.token.empty()) {
+    return std::move(reader.token);
+  }
+  return tl::unexpected(call.error(Kind::malformed, "the answer holds no token"));
 }
 
 Expected<void> Client::remove(const Resource& resource, const ObjectKey& key,

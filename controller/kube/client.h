@@ -7,6 +7,7 @@
 // first: of all others that write, and of dry runs, only a few are under way at once.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -141,6 +142,11 @@ class Client {
   Expected<nlohmann::json> merge_patch(const Resource& resource, const ObjectKey& key,
                                        std::string_view subresource, const nlohmann::json& patch,
                                        std::string_view field_manager, const std::stop_token& stop);
+  // A token of that ServiceAccount for that audience alone (TokenRequest). The API server gives
+  // none that lives less than ten minutes.
+  Expected<base::SecretString> create_token(const ObjectKey& service_account,
+                                            const std::string& audience, std::chrono::seconds life,
+                                            const std::stop_token& stop);
   // Deleting what is not there is a success.
   Expected<void> remove(const Resource& resource, const ObjectKey& key,
                         const DeletePreconditions& preconditions, const std::stop_token& stop);

@@ -29,6 +29,7 @@ struct Resource {
 inline constexpr Resource secrets{"", "v1", "secrets", "Secret"};
 inline constexpr Resource config_maps{"", "v1", "configmaps", "ConfigMap"};
 inline constexpr Resource namespaces{"", "v1", "namespaces", "Namespace", false};
+inline constexpr Resource service_accounts{"", "v1", "serviceaccounts", "ServiceAccount"};
 inline constexpr Resource events{"events.k8s.io", "v1", "events", "Event"};
 inline constexpr Resource leases{"coordination.k8s.io", "v1", "leases", "Lease"};
 

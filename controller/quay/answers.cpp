@@ -127,8 +127,67 @@ Meaning meaning_of_5xx(const Call& call, int status, const ErrorBody& body) {
   }
 }
 
+// Quay asks the token's issuer, the cluster's API server, for its keys at each exchange. What fails
+// there it does not tell, but by an answer that it gives for much else, too.
+Meaning exchange_failed(int status) {
+  const bool workers = status == 502;
+  return {workers ? Kind::starting_up : Kind::server_error, true,
+          "failed inside (" + std::to_string(status) + ")",
+          std::string(workers ? "it is starting, or it cannot reach the issuer"
+                              : "the issuer does not know the key that signed the token (its keys "
+                                "were replaced), or Quay does not trust its certificate") +
+              ": it must get /.well-known/openid-configuration and its jwks_uri from the cluster's "
+              "--service-account-issuer over https without a login; Quay's log says more"};
+}
+
+bool is_of_federation(const Call& call) {
+  return call.kind == Call::Kind::exchange || call.kind == Call::Kind::federation;
+}
+
+// An old Quay sends paths that it does not know to others of its own.
+bool is_unknown_path(int status) {
+  return status == 404 || status == 405 || status == 308;
+}
+
+// Nothing: as of any other call.
+std::optional<Meaning> meaning_of_exchange(int status, const ErrorBody& body) {
+  if (status == 500 || status == 502) return exchange_failed(status);
+  if (status == 401) {
+    return Meaning{Kind::identity_refused, true, "does not accept the login for the exchange",
+                   "check spec.robot, and whether a proxy drops the Authorization header"};
+  }
+  if (status != 400) return std::nullopt;
+  if (body.says("not configured for this robot") || body.says("does not have federated login")) {
+    return Meaning{Kind::not_federated, true,
+                   "does not take tokens of the cluster's issuer for the robot",
+                   "set strategy.federate.manage, or put the ServiceAccount's issuer and subject "
+                   "into the robot's federation"};
+  }
+  if (body.says("Token does not match robot")) {
+    return Meaning{Kind::not_federated, true,
+                   "takes tokens of other ServiceAccounts for the robot, and not of this one",
+                   "set strategy.federate.manage, or put the subject system:serviceaccount:"
+                   "NAMESPACE:NAME into the robot's federation"};
+  }
+  if (body.says("Invalid token")) {
+    return Meaning{Kind::identity_refused, true, "does not accept the ServiceAccount's token",
+                   "its clock may be wrong, or the issuer tells it other keys than those that the "
+                   "API server signs with"};
+  }
+  return std::nullopt;
+}
+
 Meaning meaning_of(const Call& call, const http::Response& response) {
   const ErrorBody body = read_error_body(response.body.reveal());
+  if (is_of_federation(call) && is_unknown_path(response.status)) {
+    return {Kind::no_federation_api, true,
+            "knows no federation of robots (" + std::to_string(response.status) + ")",
+            "it needs Quay 3.13 or later, and 3.18 for a user's robot; else use the strategy "
+            "Regenerate"};
+  }
+  if (call.kind == Call::Kind::exchange) {
+    if (auto meaning = meaning_of_exchange(response.status, body)) return std::move(*meaning);
+  }
   switch (response.status) {
     case 400:
       return meaning_of_400(call, body);
@@ -187,6 +246,10 @@ std::string Call::doing() const {
       return "comparing the rights of " + subject;
     case Kind::log:
       return "reading the log about " + subject;
+    case Kind::exchange:
+      return "exchanging a ServiceAccount's token for a credential of " + subject;
+    case Kind::federation:
+      return "looking after the federation of " + subject;
     case Kind::login:
       break;
   }
@@ -217,7 +280,10 @@ std::optional<base::Duration> delay_asked_for(const http::Response& response) {
 }
 
 Error refusal(const Call& call, const http::Response& response) {
-  if (response.status >= 300 && response.status < 400) return redirection(call, response);
+  const bool redirects = response.status >= 300 && response.status < 400;
+  if (redirects && !(is_of_federation(call) && is_unknown_path(response.status))) {
+    return redirection(call, response);
+  }
   const Meaning meaning = meaning_of(call, response);
   Error made = error(call, meaning.kind, sentence(call, meaning.what, meaning.advice),
                      meaning.before_commit);

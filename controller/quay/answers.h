@@ -12,7 +12,7 @@ namespace quay_rotator::quay {
 
 // What was asked, for messages and for maybe_changed, which is true for regenerate alone.
 struct Call {
-  enum class Kind { get, regenerate, list, probe, compare, log, login };
+  enum class Kind { get, regenerate, list, probe, compare, log, login, exchange, federation };
   Kind kind = Kind::get;
   std::string origin;    // of Quay or its registry
   std::string subject;   // "robot acme+puller", "organization acme"

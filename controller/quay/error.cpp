@@ -56,6 +56,12 @@ std::string_view reason(Error::Kind kind) {
       return "Redirected";
     case Kind::unexpected_answer:
       return "UnexpectedAnswer";
+    case Kind::not_federated:
+      return "NotFederated";
+    case Kind::identity_refused:
+      return "IdentityRefused";
+    case Kind::no_federation_api:
+      return "NoFederationApi";
     case Kind::unreachable:
       return "Unreachable";
     case Kind::tls:

@@ -35,6 +35,10 @@ struct Error {
     no_robots_api,  // 404: a mirror registry, or a wrong url
     redirected,
     unexpected_answer,  // HTML, nothing, too much, another shape
+    // Federation
+    not_federated,      // 400: the robot takes no tokens of that issuer, or of another subject only
+    identity_refused,   // 400: it has ended, or its signature is not of the issuer's keys
+    no_federation_api,  // 404, 405, 308: a Quay before 3.13
     // The way there
     unreachable,       // no connection, timeout, name
     tls,               // unknown CA, wrong host, expired

@@ -10,6 +10,8 @@
 
 #include "base/backoff.h"
 #include "rotation/status/delayed.h"
+#include "schedule/refresh.h"
+#include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
 
@@ -38,6 +40,12 @@ std::string random_id(base::Executor& executor) {
 // Calls to Quay of a run in which nothing goes wrong.
 int permits_of(const Work& work, const api::RobotTokenRotation& rotation) {
   const int logins = rotation.spec.verify == api::VerifyLevel::login ? 1 : 0;
+  if (work.goal == Goal::exchange) {
+    if (api::held(rotation) != nullptr && rotation.status.conditions.is_true("Verified")) return 1;
+    // With what it may take to be let in: an exchange in vain, the list, a longer list, the list.
+    constexpr int managing = 4;
+    return 1 + logins + (rotation.spec.strategy.federate.manage ? managing : 0);
+  }
   return work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins;
 }
 
@@ -49,6 +57,8 @@ std::string_view result_of(const Outcome& outcome) {
       return "preflight-refused";
     case Outcome::End::quay_failed:
       return "quay-failed";
+    case Outcome::End::no_identity:
+      return "no-identity";
     case Outcome::End::unclear:
       return "unclear";
     case Outcome::End::unpublished:
@@ -71,6 +81,8 @@ std::string_view text(Goal goal) {
       return "rotate";
     case Goal::resume:
       return "resume";
+    case Goal::exchange:
+      return "exchange";
   }
   return "";
 }
@@ -90,6 +102,10 @@ void log_end(const base::Log& log, const Outcome& outcome, std::size_t targets) 
     const base::Log settled = log.with({{"phase", "finish"},
                                         {"fingerprint", outcome.fingerprint->text()},
                                         {"targets", static_cast<std::int64_t>(targets)}});
+    // 10,000 an hour.
+    if (outcome.expires) {
+      return settled.debug("refreshed", {{"expires", base::format_time(*outcome.expires)}});
+    }
     if (outcome.outage) {
       return settled.info("rotated", {{"outage", base::format_duration(*outcome.outage)}});
     }
@@ -99,6 +115,7 @@ void log_end(const base::Log& log, const Outcome& outcome, std::size_t targets) 
   if (outcome.quay_error) why = outcome.quay_error->message;
   if (outcome.preflight_error) why = outcome.preflight_error->message;
   if (outcome.kube_error) why = kube::explain(*outcome.kube_error);
+  if (outcome.refusal) why = outcome.refusal->message;
   if (!outcome.problems.empty()) why = outcome.problems.front().message;
   if (outcome.stale) why = "Quay answered with the older token " + outcome.stale->text();
   log.warning("not done", {{"phase", "finish"}, {"result", result_of(outcome)}, {"error", why}});
@@ -132,6 +149,7 @@ Next Performer::perform(const View& view, const Work& work, Why why, const Memor
   const std::vector<target::DesiredSecret> targets =
       target::desired_secrets(rotation, (*session)->authority(), parts_.caches.allowed_metadata);
   Order task = order(work, memory);
+  task.forgeable = way.forgeable;
   const base::Log log = parts_.log.with(
       {{"resource", key.text()},
        {"rotation", rotation.status.rotation ? rotation.status.rotation->id : task.rotation_id},
@@ -223,6 +241,9 @@ base::Duration Performer::learn(const api::RobotTokenRotation& before, const Out
     }
   });
   if (outcome.hold_left) patience.policy = hold_backoff;
+  if (!open && before.spec.strategy.type == api::StrategyType::federate) {
+    patience.policy = schedule::refresh_backoff(before, parts_.executor.wall_now());
+  }
   const base::Duration delay = retry_delay(patience.policy, patience.failures + 1,
                                            parts_.executor.random(), asked_for(outcome));
   return outcome.hold_left ? std::min(delay, *outcome.hold_left) : delay;
@@ -237,8 +258,10 @@ Next Performer::finish(const View& view, api::RobotTokenRotation rotation, const
       learn(before, outcome, rotation.status.rotation && !outcome.clear_ledger);
 
   if (work.goal != Goal::synchronize || outcome.regenerated) {
-    parts_.metrics.rotation(result_of(outcome),
-                            api::text(outcome.ledger ? outcome.ledger->reason : work.reason));
+    const bool refreshes = work.goal == Goal::exchange;
+    parts_.metrics.rotation(
+        result_of(outcome),
+        refreshes ? "Refresh" : api::text(outcome.ledger ? outcome.ledger->reason : work.reason));
   }
   if (outcome.outage) parts_.metrics.outage(*outcome.outage);
   const int start_overs = parts_.knowledge.memories.of(key).start_overs();
@@ -247,6 +270,8 @@ Next Performer::finish(const View& view, api::RobotTokenRotation rotation, const
   }
 
   run.rotates = work.goal != Goal::synchronize;
+  run.federates = work.goal == Goal::exchange;
+  if (run.federates) run.rotate_request = tenancy::open_request(before);
   run.targets_current = are_current(parts_.caches, before, targets_of(parts_.caches, before));
   run.start_overs = start_overs;
   run.watched = memory.watches(parts_.executor.now());
@@ -308,7 +333,8 @@ Next Performer::done(const api::RobotTokenRotation& rotation, const Work& work,
     it.settle_drift(memory.news());
     it.stop_waiting();
     if (work.watch) it.watched(now, parts_.executor.random());
-    if (work.goal == Goal::synchronize && !work.watch) heals = it.count_heal(now);
+    const bool heals_now = work.goal == Goal::synchronize ? !work.watch : work.heals;
+    if (heals_now) heals = it.count_heal(now);
   });
   if (heals == 0) return Next::at(now, Urgency::normal);
   return retry(rotation, memory.news(),

@@ -1,5 +1,6 @@
 #include "rotation/plan.h"
 
+#include "schedule/refresh.h"
 #include "schedule/schedule.h"
 
 namespace quay_rotator::rotation {
@@ -28,10 +29,36 @@ Decision resume(const View& view) {
   return {Work{Goal::resume, rotation.status.rotation->reason, may_regenerate}, Why::ledger_open};
 }
 
+// Keyless, likewise: an exchange destroys nothing, and what it made is stored nowhere but in the
+// targets. So whatever is wrong with them, or ends, is mended by another.
+Decision federated(const View& view) {
+  const api::RobotTokenRotation& rotation = view.rotation;
+  const auto exchange = [](Why why, api::RotationReason reason = api::RotationReason::interval) {
+    return Decision{Work{Goal::exchange, reason}, why};
+  };
+  if (api::held(rotation) == nullptr) return exchange(Why::token_unknown);
+  if (!view.proven) return exchange(Why::claim_unproven);
+  if (!tenancy::open_request(rotation).empty()) {
+    return exchange(Why::due, api::RotationReason::requested);
+  }
+  if (schedule::refresh_due(rotation, view.now)) return exchange(Why::due);
+  if (!view.targets_current()) return exchange(Why::targets_differ);
+  if (rotation.spec.verify == api::VerifyLevel::login && !view.troubled() &&
+      !rotation.status.conditions.is_true("Verified")) {
+    return exchange(Why::unverified);
+  }
+  const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
+  if (view.mark != tenancy::Mark::ours || !over) return {WriteMark{}, Why::unmarked};
+  return {Rest{schedule::refresh_time(rotation)}, Why::current};
+}
+
 // Of a resource that is looked after and has no ledger.
 Decision maintain(const View& view) {
   const api::RobotTokenRotation& rotation = view.rotation;
   const api::RobotTokenRotationStatus& status = rotation.status;
+  if (rotation.spec.strategy.type == api::StrategyType::federate) return federated(view);
+  // What the targets hold is a federation's credential.
+  if (status.active() != nullptr && status.active()->expires) return {Work{}, Why::token_unknown};
   if (!status.fingerprint()) return {Work{}, Why::token_unknown};
   if (!view.proven) return {Work{}, Why::claim_unproven};
 
@@ -48,6 +75,7 @@ Decision maintain(const View& view) {
     return {Work{}, Why::unverified};
   }
   if (view.watched) return {Work{.watch = true}, Why::watched};
+  if (status.federation) return {Work{}, Why::federation_left};
   if (reason && !view.owners_known) return {Postpone{}, Why::owners_unknown};
   if (reason) return {Await{}, Why::proofs_unknown};
   const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
@@ -126,6 +154,8 @@ std::string_view text(Why why) {
       return "the registry has yet to accept the token";
     case Why::watched:
       return "an earlier request may still be carried out";
+    case Why::federation_left:
+      return "the robot's federation still has the entry that was added to it";
     case Why::current:
       return "everything is as it should be";
   }
@@ -135,7 +165,10 @@ std::string_view text(Why why) {
 Decision plan(const View& view) {
   Decision decision = decide(view);
   auto* work = std::get_if<Work>(&decision.what);
-  if (work != nullptr) work->heals = work->goal == Goal::synchronize && is_damaged(view);
+  if (work != nullptr) {
+    work->heals = (work->goal == Goal::synchronize || decision.why == Why::targets_differ) &&
+                  is_damaged(view);
+  }
   return decision;
 }
 

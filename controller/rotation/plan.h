@@ -16,6 +16,7 @@ enum class Goal {
   synchronize,  // targets get the token that Quay holds: adoption, healing, foreign rotation
   rotate,       // … and then a new one
   resume,       // a ledger is there: find out whether it happened, then finish it
+  exchange,     // of a federated robot: targets get a new credential of an hour
 };
 
 // Nothing to do; look again when the next rotation is due (if any).
@@ -61,6 +62,7 @@ enum class Why {
   quay_differs,
   unverified,
   watched,
+  federation_left,
   current,
 };
 // For people: a clause that follows "because".

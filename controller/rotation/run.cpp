@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "credential/deliver.h"
+#include "http/url.h"
 #include "rotation/status/record.h"
 #include "tenancy/cluster_mark.h"
 
@@ -20,6 +21,13 @@ constexpr std::size_t placeholder_size = 64;
 // How long ago another clock may say that a ledger was written.
 constexpr base::WallTime::duration longest_believed = std::chrono::hours(24);
 
+// Somebody else may write a robot's federation at the same time; no more often than this.
+constexpr int most_federation_writes = 3;
+
+bool federates(const api::RobotTokenRotation& rotation) {
+  return rotation.spec.strategy.type == api::StrategyType::federate;
+}
+
 bool verifies(const api::RobotTokenRotation& rotation) {
   return rotation.spec.verify == api::VerifyLevel::login;
 }
@@ -30,7 +38,7 @@ class Driver {
   Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Writer& writer,
          base::Executor& executor, const RunOptions& options, api::RobotTokenRotation& rotation,
          connection::Session& session, const std::vector<target::DesiredSecret>& targets,
-         std::optional<quay::RobotCredential> listed, base::Duration ledger_seen_for,
+         std::optional<quay::RobotCredential> listed, const Order& order,
          const std::stop_token& stop)
       : status_(status),
         writer_(writer),
@@ -40,13 +48,14 @@ class Driver {
         session_(session),
         targets_(targets),
         listed_(std::move(listed)),
+        forgeable_(order.forgeable),
         stop_(stop),
         robot_{rotation_.spec.robot.organization, rotation_.spec.robot.name} {
     if (rotation_.status.rotation) {
       // For people: another clock may have written it. Ours has seen it for that long at least.
       const base::Duration since = std::clamp<base::WallTime::duration>(
           executor_.wall_now() - rotation_.status.rotation->started_at, {}, longest_believed);
-      outage_began_ = executor_.now() - std::max(since, ledger_seen_for);
+      outage_began_ = executor_.now() - std::max(since, order.ledger_seen_for);
     }
   }
 
@@ -100,6 +109,73 @@ class Driver {
     return credential::Regenerated{base::Fingerprint::of(credential_.token)};
   }
 
+  Answer perform(const credential::Exchange&) {
+    auto identity = this->identity();
+    if (!identity) {
+      return credential::NoIdentity{{identity.error().reason, identity.error().message}};
+    }
+    if (auto claims = quay::read_claims(identity->reveal())) identity_ = std::move(*claims);
+    const auto robot = full_name();
+    if (!robot) return credential::QuayFailed{robot.error()};
+    const base::WallTime asked = executor_.wall_now();
+    auto answer = session_.exchange(*robot, *identity, stop_);
+    if (!answer) return credential::QuayFailed{std::move(answer.error())};
+    const auto expires = quay::end_of(answer->claims, asked);
+    if (!expires) return quay_unexpected("gave a credential that has ended already: set its clock");
+    credential_ = std::move(answer->credential);
+    return credential::Exchanged{base::Fingerprint::of(credential_.token), *expires};
+  }
+
+  // What a crash leaves of it is removed some day all the same: it is in the status first.
+  Answer perform(const credential::KeepFederation&) {
+    const quay::FederationEntry ours{identity_.issuer, identity_.subject};
+    if (ours.issuer.empty() || ours.subject.empty()) {
+      return credential::NoIdentity{{"ServiceAccountTokenUnreadable",
+                                     "the ServiceAccount's token does not tell its issuer and "
+                                     "subject: put them into the robot's federation in Quay"}};
+    }
+    for (int written = 0; written <= most_federation_writes; ++written) {
+      const auto there = session_.federation(robot_, stop_);
+      if (!there) return credential::QuayFailed{there.error()};
+      const std::optional<quay::FederationEntry> former = added();
+      const auto wanted = with_entry(*there, ours, former);
+      if (!wanted) return credential::FederationWritten{};
+      if (!std::ranges::count(*there, ours) && former != ours) {
+        const auto noted = status_.write(
+            rotation_, with_federation(rotation_, {ours.issuer, ours.subject}), stop_);
+        if (!noted) return credential::KubeFailed{noted.error()};
+        // Of a former entry is known now that it is ours, and nowhere else.
+        if (former) formers_.push_back(*former);
+      }
+      quay::FederationList list = *wanted;
+      for (const quay::FederationEntry& gone : formers_) std::erase(list, gone);
+      const auto answer = session_.set_federation(robot_, list, stop_);
+      if (!answer) return credential::QuayFailed{answer.error()};
+    }
+    return quay_unexpected(
+        "keeps losing what is put into the robot's federation: somebody else "
+        "writes it, too");
+  }
+
+  Answer perform(const credential::LeaveFederation&) {
+    for (int written = 0; written <= most_federation_writes; ++written) {
+      const auto there = session_.federation(robot_, stop_);
+      if (!there) {
+        using Kind = quay::Error::Kind;
+        const Kind kind = there.error().kind;
+        const bool gone = kind == Kind::robot_not_found || kind == Kind::no_federation_api;
+        if (gone) return credential::FederationWritten{};
+        return credential::QuayFailed{there.error()};
+      }
+      const auto ours = added();
+      const auto wanted = ours ? without_entry(*there, *ours) : std::nullopt;
+      if (!wanted) return credential::FederationWritten{};
+      const auto answer = session_.set_federation(robot_, *wanted, stop_);
+      if (!answer) return credential::QuayFailed{answer.error()};
+    }
+    return quay_unexpected("keeps what is taken out of the robot's federation");
+  }
+
   Answer perform(const credential::Publish&) {
     auto problems = writer_.publish(rotation_, targets_, credential_, stop_);
     published_ = executor_.now();
@@ -115,6 +191,47 @@ class Driver {
   }
 
  private:
+  connection::MaterialExpected<base::SecretString> identity() {
+    const auto url = http::parse_url(session_.origin());
+    // A token of which Quay does not check for whom it is goes to nobody who could be another.
+    if (!url || url->scheme != "https" || forgeable_) {
+      return tl::unexpected(connection::Problem{
+          "ConnectionForgeable",
+          "tokens of ServiceAccounts are not sent over plain http, nor through a proxy with a ca "
+          "of "
+          "the connection's own: let the administrator set the operator's ca (the chart's ca) or "
+          "proxy instead"});
+    }
+    if (!options_.identity) {
+      return tl::unexpected(connection::Problem{"ServiceAccountForbidden",
+                                                "no tokens of ServiceAccounts are asked for here"});
+    }
+    return options_.identity(rotation_, tenancy::quay_key(url->host, url->port), stop_);
+  }
+
+  // A user's robot is known in full to Quay alone.
+  quay::Expected<std::string> full_name() {
+    if (!robot_.organization.empty()) return robot_.organization + "+" + robot_.name;
+    std::string known = rotation_.status.active_name();
+    if (api::short_name(known) == robot_.name) return known;
+    const auto read = session_.get(robot_, stop_);
+    if (!read) return tl::unexpected(read.error());
+    return read->robot;
+  }
+
+  [[nodiscard]] std::optional<quay::FederationEntry> added() const {
+    const auto& federation = rotation_.status.federation;
+    if (!federation) return std::nullopt;
+    return quay::FederationEntry{federation->issuer, federation->subject};
+  }
+
+  [[nodiscard]] Answer quay_unexpected(const std::string& what) const {
+    quay::Error error;
+    error.message = "Quay at " + session_.origin() + " " + what;
+    error.maybe_changed = false;
+    return credential::QuayFailed{std::move(error)};
+  }
+
   runtime::StatusWriter<api::RobotTokenRotation>& status_;
   target::Writer& writer_;
   base::Executor& executor_;
@@ -123,8 +240,11 @@ class Driver {
   connection::Session& session_;
   const std::vector<target::DesiredSecret>& targets_;
   std::optional<quay::RobotCredential> listed_;
+  const bool forgeable_;
   const std::stop_token& stop_;
   quay::Robot robot_;
+  quay::Claims identity_;                       // of the token that was exchanged last
+  std::vector<quay::FederationEntry> formers_;  // entries that were ours before
   quay::RobotCredential credential_;
   std::optional<base::MonotonicTime> read_;  // the first time in this run
   int attempt_ = 1;
@@ -138,8 +258,13 @@ class Driver {
 credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order,
                             const RunOptions& options) {
   const api::RobotTokenRotationStatus& status = rotation.status;
+  if (order.goal == Goal::exchange) {
+    return credential::Federating({rotation.spec.strategy.federate.manage});
+  }
   credential::Known known;
-  known.token = status.fingerprint();
+  // A federation's credential is no token of the robot's own.
+  const api::RobotStatus* active = status.active();
+  if (active != nullptr && !active->expires) known.token = active->fingerprint;
   known.superseded = superseded(status);
   known.stale = order.stale;
   known.stale_for = order.stale_for;
@@ -181,9 +306,12 @@ Outcome Runner::run(api::RobotTokenRotation& rotation, connection::Session& sess
   deliver.verify = verifies(rotation);
   if (rotation.status.conditions.is_true("Verified")) {
     deliver.verified = rotation.status.fingerprint();
+    deliver.trusted = order.goal == Goal::exchange && api::held(rotation) != nullptr &&
+                      rotation.status.observed_generation == rotation.generation;
   }
+  deliver.leave_federation = !federates(rotation) && rotation.status.federation;
   Driver driver(status_, writer_, executor_, options_, rotation, session, targets,
-                std::move(listed), order.ledger_seen_for, stop);
+                std::move(listed), order, stop);
   credential::Obtain obtain = strategy(rotation, std::move(order), options_);
 
   const auto perform = [&](const Ask& ask) {

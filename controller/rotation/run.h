@@ -27,7 +27,8 @@
 namespace quay_rotator::rotation {
 
 // Called after each step by name ("read-robot", "dry-run", "login", "ledger", "before-regenerate",
-// "regenerate", "publish", "commit", "event"): test builds end the process there. May be empty.
+// "regenerate", "publish", "exchange", "keep-federation", "leave-federation", "commit", "event"):
+// test builds end the process there. May be empty.
 using StepHook = std::function<void(std::string_view step)>;
 
 struct RunOptions {
@@ -36,7 +37,13 @@ struct RunOptions {
   // twice the deadline.
   base::Duration regenerate_hold = std::chrono::minutes(10);
   std::function<bool()> leading;  // asked right before the POST
-  StepHook after_step;
+  StepHook after_step = {};
+  // A token of the ServiceAccount that the spec names, for the Quay with that quay_key; see
+  // connection/service_account.h. Empty: there is none.
+  std::function<connection::MaterialExpected<base::SecretString>(
+      const api::RobotTokenRotation& rotation, const std::string& quay,
+      const std::stop_token& stop)>
+      identity = {};
 };
 
 // What a run is to do, and what of it is known beside the resource.
@@ -49,6 +56,7 @@ struct Order {
   // See credential::Known.
   std::optional<base::Fingerprint> stale;
   base::Duration stale_for{};
+  bool forgeable = false;  // tenancy::Way::forgeable
 };
 
 // The strategy by which that is done.

@@ -90,7 +90,10 @@ View look(const Caches& caches, const Knowledge& knowledge, const api::RobotToke
   view.stale = stale_of(caches, rotation, view.targets);
   view.drifted = memory.drifted();
   view.watched = memory.watches(now) && memory.next_watch() <= now;
-  view.quay = caches.findings.of(connection_of(rotation), rotation.spec.robot.organization);
+  // Of a federated robot Quay is asked without the connection's API token.
+  if (rotation.spec.strategy.type != api::StrategyType::federate) {
+    view.quay = caches.findings.of(connection_of(rotation), rotation.spec.robot.organization);
+  }
   view.metadata_refused = caches.allowed_metadata.refused(rotation);
   view.caches_complete = sight.complete.has_value();
   view.owners_known = sight.owners_known;

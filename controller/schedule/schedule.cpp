@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/fingerprint.h"
+#include "schedule/refresh.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::schedule {
@@ -69,7 +70,8 @@ std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotatio
 }
 
 std::optional<api::Next> next(const api::RobotTokenRotation& rotation) {
-  const auto due = next_rotation(rotation);
+  const bool federates = rotation.spec.strategy.type == api::StrategyType::federate;
+  const auto due = federates ? refresh_time(rotation) : next_rotation(rotation);
   const auto retry = rotation.status.retry_after;
   const bool wanted =
       rotation.status.rotation || rotation.status.has_unreadable_ledger() || asked_for(rotation);
@@ -77,10 +79,12 @@ std::optional<api::Next> next(const api::RobotTokenRotation& rotation) {
     return api::Next{*retry, api::NextReason::backing_off};
   }
   if (!due) return std::nullopt;
-  return api::Next{*due, api::NextReason::interval};
+  return api::Next{*due, federates ? api::NextReason::refresh : api::NextReason::interval};
 }
 
 bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now) {
+  // What ends by itself is made anew then (refresh_due).
+  if (rotation.spec.strategy.type == api::StrategyType::federate) return false;
   const base::WallTime latest = later(now, rotation.spec.interval, base::Duration::zero());
   return rotation.status.last_rotation_time > latest || rotation.status.known_since() > latest;
 }

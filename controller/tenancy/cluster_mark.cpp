@@ -13,7 +13,9 @@ Mark mark_of(const api::RobotTokenRotation& rotation, std::string_view cluster) 
 
 bool initial_rotation_pending(const api::RobotTokenRotation& rotation) {
   return rotation.spec.initial == api::Initial::rotate && !rotation.initialized &&
-         !rotation.status.last_rotation_time;
+         !rotation.status.last_rotation_time &&
+         // Its first credential is a new one anyway.
+         rotation.spec.strategy.type != api::StrategyType::federate;
 }
 
 bool restored_without_status(const api::RobotTokenRotation& rotation) {

@@ -3,6 +3,7 @@
 #include "quay/error.h"
 #include "rotation/status/draft.h"
 #include "rotation/status/failure.h"
+#include "rotation/status/refresh.h"
 #include "rotation/status/success.h"
 
 namespace quay_rotator::rotation {
@@ -23,7 +24,7 @@ bool refuses_to_read(const Outcome& outcome) {
 
 bool needs_retry(const Outcome& outcome) {
   return outcome.end != End::done || outcome.verified == Verified::refused ||
-         outcome.verified == Verified::unknown || outcome.hold_left;
+         outcome.verified == Verified::unknown || outcome.hold_left || outcome.leave_error;
 }
 
 StatusUpdate after_run(const api::RobotTokenRotation& rotation, const Outcome& outcome,
@@ -47,7 +48,15 @@ StatusUpdate after_run(const api::RobotTokenRotation& rotation, const Outcome& o
       preflight_refused(draft, outcome);
       break;
     case End::quay_failed:
-      quay_failed(draft, outcome, run);
+      if (run.federates) {
+        const quay::Error& error = *outcome.quay_error;
+        not_refreshed(draft, rotation, quay::reason(error.kind), error.message);
+      } else {
+        quay_failed(draft, outcome, run);
+      }
+      break;
+    case End::no_identity:
+      not_refreshed(draft, rotation, outcome.refusal->reason, outcome.refusal->message);
       break;
     case End::unclear:
       unclear(draft, outcome, run);

@@ -22,6 +22,8 @@ struct Circumstances {
   base::Duration retry_delay{};  // what the queue will wait before it tries again
   int start_overs = 0;           // in a row
   bool watched = false;          // an earlier POST might still be carried out
+  bool federates = false;        // a credential of a federation was to be made
+  std::string rotate_request;    // that it serves
   // The way by which Quay was asked, and what it calls itself (tenancy::alias_of), if that was to
   // be learned.
   tenancy::Way way;

@@ -14,7 +14,11 @@ namespace quay_rotator::rotation {
 api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotation,
                                           const api::Ledger& ledger, base::WallTime now);
 
-// The tokens that were current before the status's, as far as the history goes.
+// The status that is written before that entry is put into the robot's federation.
+api::RobotTokenRotationStatus with_federation(const api::RobotTokenRotation& rotation,
+                                              const api::Federation& entry);
+
+// The robot's own tokens that were current before the status's, as far as the history goes.
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status);
 
 }  // namespace quay_rotator::rotation

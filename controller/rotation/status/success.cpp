@@ -7,6 +7,7 @@
 
 #include "quay/error.h"
 #include "rotation/status/record.h"
+#include "rotation/status/refresh.h"
 #include "rotation/status/words.h"
 #include "tenancy/cluster_mark.h"
 
@@ -32,7 +33,8 @@ struct News {
 };
 News news_of(const api::RobotTokenRotationStatus& before, const Outcome& outcome) {
   News news;
-  news.first = !before.fingerprint();
+  // A federation's credential says nothing of the robot's own token.
+  news.first = !before.fingerprint() || before.active()->expires;
   news.changed = !news.first && before.fingerprint() != outcome.fingerprint;
   news.anew = was_gone(before) && news.changed && !outcome.regenerated;
   return news;
@@ -146,7 +148,11 @@ void done(Draft& draft, const api::RobotTokenRotation& rotation, const Outcome& 
           const Circumstances& run) {
   api::RobotTokenRotationStatus& status = draft.status();
   const News news = news_of(rotation.status, outcome);
-  if (outcome.regenerated) {
+  if (!outcome.expires) draft.active().expires.reset();
+  if (outcome.left_federation) status.federation.reset();
+  if (outcome.expires) {
+    refreshed(draft, rotation, outcome, run);
+  } else if (outcome.regenerated) {
     regenerated(draft, outcome, run);
   } else {
     synchronized(draft, rotation, outcome, news, run);
@@ -176,8 +182,14 @@ void done(Draft& draft, const api::RobotTokenRotation& rotation, const Outcome& 
   }
   const int failures = status.consecutive_failures;
   draft.ready();
-  if (outcome.verified != Verified::unknown) return;
-  // Not verified is no reason to be not ready, but each time is one more.
+  if (outcome.leave_error) {
+    draft.warn_once("Reconciling", "FederationLeft",
+                    "our entry stays in the robot's federation: " + outcome.leave_error->message);
+    draft.set("Reconciling", ConditionStatus::true_, "FederationLeft",
+              outcome.leave_error->message);
+  }
+  if (outcome.verified != Verified::unknown && !outcome.leave_error) return;
+  // Neither is a reason to be not ready, but each time is one more.
   status.consecutive_failures = failures;
   draft.fail(run.retry_delay);
 }

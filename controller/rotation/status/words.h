@@ -14,6 +14,7 @@ namespace quay_rotator::rotation {
 
 // Reasons that are told or looked for in more than one place.
 inline constexpr std::string_view stale_read = "StaleRead";
+inline constexpr std::string_view federated = "Federated";
 inline constexpr std::string_view unreadable_namespace = "NamespaceUnreadable";
 
 std::string secrets(int count);  // "1 Secret", "3 Secrets"

@@ -357,5 +357,59 @@ TEST(Plan, WhatForbidsWork) {
   EXPECT_TRUE(is<Rest>(plan(input(rotation))));
 }
 
+api::RobotTokenRotation federated() {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.interval = {};
+  rotation.spec.strategy = {api::StrategyType::federate, {}, {.service_account = "puller"}};
+  rotation.status.active()->expires = start + hours(1);
+  return rotation;
+}
+
+TEST(Plan, AFederatedRobotIsGivenANewCredentialInTime) {
+  const api::RobotTokenRotation rotation = federated();
+  const Decision rests = plan(input(rotation));
+  ASSERT_TRUE(is<Rest>(rests));
+  EXPECT_GE(std::get<Rest>(rests.what).until, start + std::chrono::minutes(35));
+  const Decision due = plan(input(rotation, std::chrono::minutes(41)));
+  expect_work(due, Goal::exchange);
+  EXPECT_EQ(due.why, Why::due);
+  EXPECT_FALSE(work(due)->heals);
+}
+
+TEST(Plan, WhateverAilsAFederatedRobotsTargetsIsMendedByAnotherCredential) {
+  api::RobotTokenRotation rotation = federated();
+  rotation.status.conditions.set("Published", api::ConditionStatus::true_, "AllTargetsCurrent", "",
+                                 1, start);
+  View broken = input(rotation);
+  broken.stale = {damage};
+  expect_work(plan(broken), Goal::exchange);
+  EXPECT_TRUE(work(plan(broken))->heals);
+  rotation.rotate_request = "now";
+  expect_work(plan(input(rotation)), Goal::exchange);
+  EXPECT_EQ(work(plan(input(rotation)))->reason, api::RotationReason::requested);
+  rotation.status.conditions.remove("Verified");
+  rotation.status.last_handled_rotate_request = "now";
+  EXPECT_EQ(plan(input(rotation)).why, Why::unverified);
+  const api::RobotTokenRotation listed = federated();
+  View drifted = input(listed);
+  drifted.drifted = true;
+  EXPECT_TRUE(is<Rest>(plan(drifted))) << "a list tells the robot's own token";
+}
+
+TEST(Plan, AChangeOfStrategyBringsTheOtherCredential) {
+  api::RobotTokenRotation rotation = federated();
+  rotation.spec.strategy = {};
+  rotation.spec.interval = hours(1);
+  const Decision back = plan(input(rotation));
+  expect_work(back, Goal::synchronize);
+  EXPECT_EQ(back.why, Why::token_unknown);
+  rotation.status.active()->expires.reset();
+  rotation.status.federation = api::Federation{"https://api", "x"};
+  EXPECT_EQ(plan(input(rotation)).why, Why::federation_left);
+  rotation.spec.strategy = federated().spec.strategy;
+  EXPECT_EQ(plan(input(rotation)).why, Why::token_unknown);
+  expect_work(plan(input(rotation)), Goal::exchange);
+}
+
 }  // namespace
 }  // namespace quay_rotator::rotation

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "api/group.h"
+#include "base/base64.h"
 #include "support/kube/fake_api_server.h"
 #include "support/recording_log.h"
 #include "support/virtual_executor.h"
@@ -68,6 +69,9 @@ class RunTest : public ::testing::Test {
       return challenge;
     }
     if (request.target.starts_with("/v2/auth")) return json_answer(200, R"({"token":"jwt"})");
+    if (on_other_) {
+      if (auto answer = on_other_(request)) return *answer;
+    }
     if (request.method == http::Method::get) {
       ++reads_;
       return robot();
@@ -92,7 +96,8 @@ class RunTest : public ::testing::Test {
                    [this](std::string_view step) {
                      steps_.emplace_back(step);
                      if (after_step_) after_step_(step);
-                   }});
+                   },
+                   identity_});
     credential::Outcome outcome;
     executor_.run([&] {
       outcome = runner.run(rotation_, session, order_,
@@ -122,6 +127,8 @@ class RunTest : public ::testing::Test {
   int posts_ = 0;
   std::function<FakeResult()> on_post_;  // after its commit
   std::function<void(std::string_view)> after_step_;
+  std::function<std::optional<FakeResult>(const SentRequest&)> on_other_;
+  decltype(RunOptions::identity) identity_;
   std::vector<std::string> steps_;
 };
 
@@ -233,6 +240,86 @@ TEST_F(RunTest, WhatAListToldStandsForTheFirstRead) {
   EXPECT_EQ(outcome.outage, std::nullopt);
   EXPECT_EQ(reads_, 0);
   EXPECT_EQ(posts_, 0);
+}
+
+// A JWT with those claims.
+std::string jwt(const std::string& claims) {
+  std::string middle(base::base64_encode(claims).reveal());
+  while (middle.ends_with('=')) middle.pop_back();
+  return "eyJhbGciOiJSUzI1NiJ9." + middle + ".TOKENMARKED";
+}
+
+class FederatedRunTest : public RunTest {
+ protected:
+  FederatedRunTest() {
+    nlohmann::json object = server_.object(path);
+    object["spec"].erase("schedule");
+    object["spec"]["strategy"] = {{"type", "Federate"}, {"federate", {{"serviceAccount", "sa"}}}};
+    rotation_ = api::RobotTokenRotation::from_json(object).value();
+    order_.goal = Goal::exchange;
+    identity_ = [](const auto&, const std::string& quay, const std::stop_token&) {
+      EXPECT_EQ(quay, "quay.example.com");
+      return base::SecretString(jwt(R"({"iss":"https://api","sub":"system:serviceaccount:a:sa"})"));
+    };
+    on_other_ = [this](const SentRequest& request) -> std::optional<FakeResult> {
+      if (request.target == "/oauth2/federation/robot/token") {
+        const bool taken = federation_.find("serviceaccount:a:sa") != std::string::npos;
+        if (!taken) return json_answer(400, R"({"message":"Token does not match robot"})");
+        return json_answer(200, R"({"token":")" + jwt(R"({"iat":1,"exp":3601})") + R"("})");
+      }
+      if (!request.target.ends_with("/federation")) return std::nullopt;
+      if (request.method == http::Method::post) {
+        noted_ = server_.object(path).contains("/status/federation/subject"_json_pointer);
+        federation_ = request.body;
+      }
+      return json_answer(200, federation_);
+    };
+  }
+
+  const std::string others_ = R"({"issuer":"https://ci","subject":"x"})";
+  const std::string ours_ = R"({"issuer":"https://api","subject":"system:serviceaccount:a:sa"})";
+  std::string federation_ = "[" + others_ + "]";
+  bool noted_ = false;
+};
+
+TEST_F(FederatedRunTest, PutsItsEntryBesideOthersOnceTheStatusSaysSo) {
+  const credential::Outcome outcome = run();
+  EXPECT_THAT(steps_, ElementsAre("exchange", "keep-federation", "exchange", "publish", "login"));
+  EXPECT_EQ(outcome.end, End::done);
+  EXPECT_EQ(outcome.robot, "acme+puller");
+  EXPECT_TRUE(outcome.expires);
+  EXPECT_EQ(federation_, "[" + others_ + "," + ours_ + "]");
+  EXPECT_TRUE(noted_);
+  EXPECT_TRUE(published());
+  EXPECT_EQ(posts_, 0);
+}
+
+TEST_F(FederatedRunTest, WhatOthersPutInIsNotOurs) {
+  federation_ = "[" + ours_ + "]";
+  EXPECT_EQ(run().end, End::done);
+  EXPECT_THAT(steps_, ElementsAre("exchange", "publish", "login"));
+  EXPECT_FALSE(server_.object(path).contains("/status/federation"_json_pointer));
+}
+
+TEST_F(FederatedRunTest, LeavesOthersEntriesWhenItGoes) {
+  ASSERT_EQ(run().end, End::done);
+  steps_.clear();
+  rotation_.spec.strategy = {};
+  order_.goal = Goal::synchronize;
+  const credential::Outcome outcome = run();
+  EXPECT_TRUE(outcome.left_federation);
+  EXPECT_EQ(federation_, "[" + others_ + "]");
+  EXPECT_EQ(steps_.back(), "leave-federation");
+}
+
+TEST_F(FederatedRunTest, WithoutATokenQuayIsNotAsked) {
+  identity_ = [](const auto&, const auto&, const auto&) {
+    return tl::unexpected(connection::Problem{"ServiceAccountNotConsenting", "annotate it"});
+  };
+  EXPECT_EQ(run().refusal->reason, "ServiceAccountNotConsenting");
+  order_.forgeable = true;
+  EXPECT_EQ(run().refusal->reason, "ConnectionForgeable");
+  EXPECT_EQ(federation_, "[" + others_ + "]");
 }
 
 }  // namespace
