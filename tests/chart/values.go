@@ -214,5 +214,6 @@ func valuesTable(values []value) (string, error) {
 		}
 		return nil
 	}
-	return text.String(), add(values)
+	err := add(values)
+	return text.String(), err
 }
