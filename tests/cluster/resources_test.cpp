@@ -241,8 +241,9 @@ TEST_F(Resources, BadRotationsAreRefusedWithAMessage) {
 }
 
 TEST_F(Resources, ExamplesAreAcceptedAndWork) {
-  for (const char* name : {"connection.yaml", "connection-private-ca.yaml", "rotation.yaml",
-                           "rotation-full.yaml", "rotation-user-robot.yaml", "pod.yaml"}) {
+  for (const char* name :
+       {"connection.yaml", "connection-private-ca.yaml", "rotation.yaml", "rotation-full.yaml",
+        "rotation-user-robot.yaml", "rotation-federate.yaml", "pod.yaml"}) {
     const ProgramResult result =
         cluster().kubectl({"-n", ns(), "apply", "--dry-run=server", "--validate=strict", "-f",
                            cluster().source(std::string("docs/examples/") + name)});

@@ -106,7 +106,9 @@ func newControlPlane(directory string, programs programs, options Options) (made
 			"--tls-cert-file="+serving, "--tls-private-key-file="+servingKey, "--client-ca-file="+made.ca,
 			"--kubelet-client-certificate="+kubelet, "--kubelet-client-key="+kubeletKey,
 			"--kubelet-certificate-authority="+made.ca, "--kubelet-preferred-address-types=InternalIP",
-			"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+tokens,
+			// Where it can really be reached: others look there for its keys.
+			"--service-account-issuer="+made.api.server, "--service-account-jwks-uri="+made.api.server+"/openid/v1/jwks",
+			"--service-account-key-file="+tokens,
 			"--service-account-signing-key-file="+tokens, "--service-cluster-ip-range=10.96.0.0/16",
 			"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
 			// Watches end with the server; otherwise it would wait a minute for them on SIGTERM.
