@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "api/robot_token_rotation.h"
+#include "cluster/audit_log.h"
 #include "cluster/cluster_test.h"
 
 namespace quay_rotator::cluster {
@@ -111,6 +112,52 @@ TEST_F(Federation, AServiceAccountConsentsFirst) {
   EXPECT_TRUE(journal("endpoint=federation-exchange").empty());
   consent();
   ASSERT_TRUE(wait_until_ready());
+}
+
+TEST_F(Federation, CostsOneRequestToQuayAndFourToTheApiServer) {
+  consent();
+  const OperatorProcess running;
+  apply_federated();
+  ASSERT_TRUE(cluster().wait_for("the mark of a beginning that is over", api::rotations,
+                                 key("puller"), [](const json& marked) {
+                                   return marked.is_object() &&
+                                          marked.at("metadata")
+                                              .value("annotations", json::object())
+                                              .contains(std::string(api::initialized_annotation));
+                                 }));
+  cluster().quay().remove("/journal");
+  AuditLog audit(cluster().value("auditLog"));
+  const auto asked = std::chrono::system_clock::now();
+  annotate_rotate_now("now");
+  ASSERT_TRUE(cluster().wait_for("served", api::rotations, key("puller"), [](const json& object) {
+    return object.at("status").value("lastHandledRotateRequest", "") == "now";
+  }));
+  EXPECT_EQ(journal().size(), 1U) << journal().dump(1);
+  std::vector<std::string> requests;
+  for (const AuditEntry& entry :
+       audit.read_work_of("system:serviceaccount:quay-rotator:quay-rotator")) {
+    if (entry.received >= asked) requests.push_back(entry.verb + " " + entry.resource);
+  }
+  EXPECT_THAT(requests,
+              testing::UnorderedElementsAre("get serviceaccounts", "create serviceaccounts/token",
+                                            "patch secrets", "patch robottokenrotations/status"));
+}
+
+TEST_F(Federation, TheOperatorGetsNoTokenThatTheApiServerTakes) {
+  const auto create_token = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--kubeconfig", cluster().operator_kubeconfig(), "-n",
+                                         ns(), "create", "token", "puller"});
+    return cluster().kubectl(arguments);
+  };
+  EXPECT_EQ(create_token({"--audience=quay.example.com"}).code, 0);
+  for (const std::vector<std::string>& refused : std::vector<std::vector<std::string>>{
+           {}, {"--audience=https://kubernetes.default.svc"}, {"--audience=k3s"}}) {
+    const ProgramResult result = create_token(refused);
+    EXPECT_NE(result.code, 0);
+    EXPECT_THAT(result.output, HasSubstr("no token that the API server would take"));
+  }
+  const ProgramResult longer = create_token({"--audience=quay.example.com", "--duration=2h"});
+  EXPECT_THAT(longer.output, HasSubstr("no token that lives longer than an hour"));
 }
 
 // The issuer's keys were replaced, or Quay does not trust it: 500. The Secrets stay as they are.
