@@ -202,6 +202,8 @@ void describe(V& v, kube::Is<Ownership> auto& ownership) {
   v("forgeable", ownership.forgeable);
   v("since", ownership.since);
   v("refusedSince", ownership.refused_since);
+  v("standby", ownership.standby);
+  v("standbySince", ownership.standby_since);
 }
 
 template <class V>
@@ -396,9 +398,21 @@ bool RobotTokenRotationStatus::has_unreadable_ledger() const {
          std::ranges::find(unreadable->members, "rotation") != unreadable->members.end();
 }
 
-const RobotStatus* RobotTokenRotationStatus::active() const {
-  const auto found = std::ranges::find(robots, RobotRole::active, &RobotStatus::role);
+namespace {
+
+const RobotStatus* robot_with(RobotRole role, const std::vector<RobotStatus>& robots) {
+  const auto found = std::ranges::find(robots, role, &RobotStatus::role);
   return found == robots.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+const RobotStatus* RobotTokenRotationStatus::active() const {
+  return robot_with(RobotRole::active, robots);
+}
+
+const RobotStatus* RobotTokenRotationStatus::standby() const {
+  return robot_with(RobotRole::standby, robots);
 }
 
 RobotStatus* RobotTokenRotationStatus::active() {

@@ -103,7 +103,8 @@ struct RobotStatus {
   std::optional<base::Fingerprint> fingerprint = {};
   std::optional<base::WallTime> known_since = {};  // when the token was first seen, or made
   std::optional<base::WallTime> expires = {};      // Federate: when it ends by itself
-  // Standby: since when no target holds its token any more; and when that was retired.
+  // Standby: since when no target holds its token any more, by Quay's clock, which last_accessed
+  // goes by too; and when that was retired.
   std::optional<base::WallTime> replaced_at = {};
   std::optional<base::WallTime> retired_at = {};
   std::optional<base::WallTime> last_accessed = {};  // by Quay, when it was last asked for that
@@ -144,6 +145,9 @@ struct Ownership {
   std::optional<base::WallTime> since;  // Quay lets the resource read the robot; nothing: it is
                                         // not proven that it does …
   std::optional<base::WallTime> refused_since;  // … or no longer
+  // The claim to Alternate's second robot, which is compared with the first to prove it.
+  std::string standby = {};
+  std::optional<base::WallTime> standby_since = {};
   bool operator==(const Ownership&) const = default;
 };
 
@@ -215,7 +219,8 @@ struct RobotTokenRotationStatus {
   // The robot whose token the targets hold; null while not even its name is known.
   [[nodiscard]] const RobotStatus* active() const;
   RobotStatus* active();
-  // Of that robot; "", or nothing, while it is not known.
+  [[nodiscard]] const RobotStatus* standby() const;
+  // Of the active robot; "", or nothing, while it is not known.
   [[nodiscard]] std::string active_name() const;
   [[nodiscard]] std::optional<base::Fingerprint> fingerprint() const;
   [[nodiscard]] std::optional<base::WallTime> known_since() const;

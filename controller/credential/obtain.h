@@ -9,13 +9,14 @@
 #include <variant>
 
 #include "credential/adopt.h"
+#include "credential/alternate.h"
 #include "credential/federate.h"
 #include "credential/regenerate.h"
 #include "credential/step.h"
 
 namespace quay_rotator::credential {
 
-using Obtain = std::variant<Adopting, Federating, Regenerating>;
+using Obtain = std::variant<Adopting, Alternating, Federating, Regenerating>;
 
 inline Step begin(const Obtain& obtain) {
   return std::visit([](const auto& machine) { return machine.begin(); }, obtain);

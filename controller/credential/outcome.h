@@ -21,9 +21,16 @@ struct Refusal {
   std::string message;  // with what to do
 };
 
+// What Quay says of the two robots of Alternate.
+struct Comparison {
+  std::vector<std::string> differences;        // what one may do and the other not, for people
+  std::optional<base::WallTime> standby_used;  // last, by Quay
+};
+
 struct Outcome {
   enum class End {
     done,               // every target holds Quay's token
+    retired,            // a token that no target holds is dead, or a ledger for it was given up
     preflight_refused,  // nothing was regenerated; targets or the registry said no
     quay_failed,        // nothing was regenerated now; quay_error says why
     no_identity,        // refusal says why the ServiceAccount has no token for us
@@ -49,6 +56,7 @@ struct Outcome {
   // Our entry in the robot's federation is gone, or could not be removed.
   bool left_federation = false;
   std::optional<quay::Error> leave_error;
+  bool in_use = false;  // preflight_refused: somebody still uses the token that would die
   std::optional<quay::Error> quay_error;
   std::optional<kube::Error> kube_error;
   std::vector<target::Problem> problems;       // of targets, from dry run or publish
@@ -64,7 +72,12 @@ struct Outcome {
   // What only the driver knows: the full name, when Quay told it; of a regeneration, how long from
   // the POST to the last target, never too short.
   std::string robot;
+  bool standby = false;  // it is not the robot whose token the targets held
   std::optional<base::Duration> outage;
+  // When the last target was written, by Quay's own clock.
+  std::optional<base::WallTime> published;
+  std::optional<Comparison> compared;
+  std::optional<quay::Error> compare_error;
 };
 
 }  // namespace quay_rotator::credential

@@ -11,6 +11,7 @@ using End = Outcome::End;
 
 RegenerateInput with_hold(RegenerateInput input) {
   const base::Duration written = input.ledger ? input.ledger->request_deadline : base::Duration{};
+  if (input.purpose == Purpose::retire) input.verify = false;
   input.known.hold = std::max(input.known.hold, 2 * std::max(input.request_deadline, written));
   return input;
 }
@@ -48,12 +49,14 @@ Step Regenerating::resume(Answer answer) {
       outcome_.problems = std::move(std::get<TargetsAnswered>(answer).problems);
       if (!outcome_.problems.empty()) return refuse_preflight();
       if (!input_.verify) return write_ledger();
+      if (input_.purpose == Purpose::turn) return ask(Phase::preflight_login, LogInAsActive{});
       return ask(Phase::preflight_login, LogIn{});
 
     case Phase::preflight_login:
       if (std::holds_alternative<LoggedIn>(answer)) return write_ledger();
       // The token of before a POST, and dead: it is Quay's answer that is old.
-      if (input_.ledger && login_refused(answer) && !input_.known.persists(current_)) {
+      if (input_.purpose == Purpose::rotate && input_.ledger && login_refused(answer) &&
+          !input_.known.persists(current_)) {
         return stale_read(current_);
       }
       outcome_.preflight_error = std::move(std::get<QuayFailed>(answer).error);
@@ -88,8 +91,14 @@ Step Regenerating::on_observed(Step step) {
   const bool restored = input_.known.is_older(current_);
   if (input_.ledger && !restored) return made(current_);
   input_.known = std::move(found->known);
-  // A token that somebody else made reaches the Secrets before anything destructive is done.
-  if (found->foreign) return obtained(std::move(*found));
+  // A token that somebody else made reaches the Secrets before anything destructive is done, where
+  // they hold that robot's.
+  if (found->foreign && input_.purpose == Purpose::rotate) return obtained(std::move(*found));
+  return preflight();
+}
+
+Step Regenerating::preflight() {
+  if (input_.purpose == Purpose::retire) return write_ledger();
   return ask(Phase::preflight_targets, DryRunTargets{});
 }
 
@@ -99,8 +108,10 @@ Step Regenerating::on_previous() {
     outcome_.hold_left = input_.known.hold - input_.ledger_seen_for;
     return over(End::unclear);
   }
-  if (input_.may_regenerate) return ask(Phase::preflight_targets, DryRunTargets{});
-  if (input_.verify) return ask(Phase::judge_previous, LogIn{});
+  if (input_.may_regenerate) return preflight();
+  if (input_.verify && input_.purpose == Purpose::rotate) {
+    return ask(Phase::judge_previous, LogIn{});
+  }
   Obtained result;
   result.token = current_;
   return obtained(std::move(result));
@@ -162,7 +173,18 @@ Step Regenerating::obtained(Obtained result) {
   // Those are the POSTs that nobody has seen the end of.
   const bool given_up = input_.ledger && !result.made;
   if (given_up || (result.ledger && result.ledger->attempt > 1)) result.watch = result.known.hold;
-  return result;
+  if (input_.purpose == Purpose::rotate || (input_.purpose == Purpose::turn && result.made)) {
+    return result;
+  }
+  Outcome over;
+  over.end = End::retired;
+  over.regenerated = result.made;
+  over.clear_ledger = true;
+  over.fingerprint = result.token;
+  if (result.made) over.made = result.token;
+  over.ledger = std::move(result.ledger);
+  over.watch = result.watch;
+  return over;
 }
 
 Step Regenerating::refuse_preflight() {

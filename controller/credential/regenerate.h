@@ -11,8 +11,8 @@
 // ledger before the hold is over.
 // Assumptions: the driver answers each Ask with one of its answers, and LedgerTooOld rather than to
 // send the POST late.
-// Errors: Outcome with any End but done and unpublished; `clear_ledger` says whether the ledger has
-// served.
+// Errors: Outcome with any End but done and unpublished (retired is none); `clear_ledger` says
+// whether the ledger has served.
 #pragma once
 
 #include <optional>
@@ -26,7 +26,16 @@
 
 namespace quay_rotator::credential {
 
+// What for.
+enum class Purpose {
+  rotate,  // the robot's token is in the targets, and its successor follows it
+  turn,    // another robot's is: it is replaced by this one's
+  retire,  // another credential is in the targets, and this robot's token is to be dead: the new
+           // one goes nowhere, so that no target and no login is tried
+};
+
 struct RegenerateInput {
+  Purpose purpose = Purpose::rotate;
   // Its hold is prolonged to twice the deadline of a POST, also of that of whoever wrote the
   // ledger.
   Known known;
@@ -63,6 +72,7 @@ class Regenerating {
   };
   Step on_observed(Step step);
   Step on_previous();
+  Step preflight();
   Step on_regenerated(Answer answer);
   Step on_read_back(const Answer& answer);
   Step ask(Phase phase, Ask ask);

@@ -23,11 +23,19 @@ namespace quay_rotator::credential {
 struct ReadRobot {  // -> RobotRead | QuayFailed
   static constexpr std::string_view name = "read-robot";
 };
+struct CompareRobots {  // the two of Alternate -> RobotsCompared | QuayFailed
+  static constexpr std::string_view name = "compare";
+};
 struct DryRunTargets {  // -> TargetsAnswered
   static constexpr std::string_view name = "dry-run";
 };
 struct LogIn {  // with the token that was read or made last -> LoggedIn | QuayFailed
   static constexpr std::string_view name = "login";
+};
+// With the token that the targets hold, which is another robot's: to try the standby's own would be
+// a use of it. -> LoggedIn | QuayFailed
+struct LogInAsActive {
+  static constexpr std::string_view name = "login-active";
 };
 struct WriteLedger {  // with a resourceVersion precondition -> LedgerWritten | KubeFailed
   static constexpr std::string_view name = "ledger";
@@ -54,8 +62,8 @@ struct LeaveFederation {
   static constexpr std::string_view name = "leave-federation";
 };
 // After each, exactly one of its answers is due.
-using Ask = std::variant<ReadRobot, DryRunTargets, LogIn, WriteLedger, Regenerate, Publish,
-                         Exchange, KeepFederation, LeaveFederation>;
+using Ask = std::variant<ReadRobot, CompareRobots, DryRunTargets, LogIn, LogInAsActive, WriteLedger,
+                         Regenerate, Publish, Exchange, KeepFederation, LeaveFederation>;
 std::string_view name(const Ask& ask);
 
 struct RobotRead {
@@ -63,6 +71,9 @@ struct RobotRead {
   // It comes from a list, which may be older than an answer of the robot's own would be: it counts
   // once the registry has accepted it, else the robot is read again, then by itself.
   bool listed = false;
+};
+struct RobotsCompared {
+  Comparison comparison;
 };
 struct Regenerated {
   base::Fingerprint fingerprint;
@@ -89,8 +100,8 @@ struct KubeFailed {
   kube::Error error;
 };
 using Answer =
-    std::variant<RobotRead, Regenerated, LoggedIn, TargetsAnswered, LedgerWritten, LedgerTooOld,
-                 Exchanged, NoIdentity, FederationWritten, QuayFailed, KubeFailed>;
+    std::variant<RobotRead, RobotsCompared, Regenerated, LoggedIn, TargetsAnswered, LedgerWritten,
+                 LedgerTooOld, Exchanged, NoIdentity, FederationWritten, QuayFailed, KubeFailed>;
 
 // The registry does not know that password: of a token that Quay has just told, a riddle.
 bool login_refused(const Answer& answer);

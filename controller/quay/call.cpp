@@ -121,7 +121,9 @@ Expected<void> read_list(http::Transport& transport, const Call& call, const std
 std::optional<base::WallTime> parse_date(std::string_view text) {
   constexpr std::string_view form = "Sat, 28 Nov 2026 07:19:59 -0000";
   constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  if (text.size() != form.size() || text.substr(25) != form.substr(25)) return std::nullopt;
+  constexpr std::size_t zone = 25;
+  if (text.size() < zone) return std::nullopt;
+  if (text.substr(zone) != form.substr(zone) && text.substr(zone) != " GMT") return std::nullopt;
   const std::size_t month = months.find(text.substr(8, 3));
   if (month == std::string_view::npos || month % 3 != 0) return std::nullopt;
   for (const std::size_t blank : {7U, 11U, 16U}) {

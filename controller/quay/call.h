@@ -84,7 +84,8 @@ void observe(const RobotsApiOptions& options, std::string_view call, const Expec
   if (options.observer) options.observer(call, result ? "ok" : reason(result.error().kind));
 }
 
-// "Sat, 28 Nov 2026 07:19:59 -0000", as Quay writes its times (RFC 2822, in UTC); or nothing.
+// "Sat, 28 Nov 2026 07:19:59 -0000", as Quay writes its times (RFC 2822, in UTC), or with "GMT", as
+// an HTTP header has them; or nothing.
 std::optional<base::WallTime> parse_date(std::string_view text);
 
 }  // namespace quay_rotator::quay

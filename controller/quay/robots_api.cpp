@@ -74,7 +74,8 @@ Expected<RobotCredential> read_robot(const Call& call, const Robot& robot,
   if (robot.organization.empty() && names_a_secret(reader.name, api_token, reader.token)) {
     return tl::unexpected(unexpected(call, "answered with a user's name that holds a secret"));
   }
-  return RobotCredential{std::move(reader.name), std::move(reader.token), reader.last_accessed};
+  return RobotCredential{std::move(reader.name), std::move(reader.token), reader.last_accessed,
+                         parse_date(response.header("Date").value_or(""))};
 }
 
 // {"robots": [{"name", "token", …}, …]}

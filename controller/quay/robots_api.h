@@ -33,6 +33,8 @@ struct RobotCredential {
   // a minute at most; a regeneration and other calls of its API do not, nor does a login while Quay
   // is read-only. Nothing: never, or this Quay does not say, or not in a way we know.
   std::optional<base::WallTime> last_accessed = std::nullopt;
+  // When that was answered, by Quay's own clock (the header Date), which last_accessed goes by.
+  std::optional<base::WallTime> answered = std::nullopt;
 };
 
 // Who looks for tokens in a list. Not synchronized by its caller.

@@ -46,13 +46,21 @@ int permits_of(const Work& work, const api::RobotTokenRotation& rotation) {
     constexpr int managing = 4;
     return 1 + logins + (rotation.spec.strategy.federate.manage ? managing : 0);
   }
-  return work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins;
+  const bool turns = !api::standby_robot(rotation).empty() && work.goal == Goal::rotate;
+  const int compare = turns || work.compare || work.goal == Goal::retire
+                          ? quay::RobotsApi::most_requests_to_compare
+                          : 0;
+  if (work.goal == Goal::retire) return compare + 2;
+  return (turns ? compare + 1 : compare) +
+         (work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins);
 }
 
 std::string_view result_of(const Outcome& outcome) {
   switch (outcome.end) {
     case Outcome::End::done:
       return "succeeded";
+    case Outcome::End::retired:
+      return outcome.made ? "succeeded" : "given-up";
     case Outcome::End::preflight_refused:
       return "preflight-refused";
     case Outcome::End::quay_failed:
@@ -79,6 +87,8 @@ std::string_view text(Goal goal) {
       return "synchronize";
     case Goal::rotate:
       return "rotate";
+    case Goal::retire:
+      return "retire";
     case Goal::resume:
       return "resume";
     case Goal::exchange:
@@ -111,7 +121,15 @@ void log_end(const base::Log& log, const Outcome& outcome, std::size_t targets) 
     }
     return settled.info(outcome.regenerated ? "rotated" : "synchronized");
   }
+  if (outcome.end == Outcome::End::retired) {
+    return log.info(outcome.made ? "retired" : "not retired",
+                    {{"phase", "finish"}, {"robot", outcome.robot}});
+  }
   std::string why;
+  if (outcome.in_use) why = "the token that would die is in use";
+  if (outcome.compared && !outcome.compared->differences.empty()) {
+    why = outcome.compared->differences.front();
+  }
   if (outcome.quay_error) why = outcome.quay_error->message;
   if (outcome.preflight_error) why = outcome.preflight_error->message;
   if (outcome.kube_error) why = kube::explain(*outcome.kube_error);
@@ -173,6 +191,7 @@ Order Performer::order(const Work& work, const Memory& memory) const {
   order.goal = work.goal;
   order.reason = work.reason;
   order.may_regenerate = work.may_regenerate;
+  order.compare = work.compare;
   order.rotation_id = random_id(parts_.executor);
   order.ledger_seen_for = memory.ledger_age(now);
   order.stale = memory.stale();

@@ -1,5 +1,7 @@
 #include "rotation/plan.h"
 
+#include <algorithm>
+
 #include "schedule/refresh.h"
 #include "schedule/schedule.h"
 
@@ -57,14 +59,18 @@ Decision maintain(const View& view) {
   const api::RobotTokenRotation& rotation = view.rotation;
   const api::RobotTokenRotationStatus& status = rotation.status;
   if (rotation.spec.strategy.type == api::StrategyType::federate) return federated(view);
-  // What the targets hold is a federation's credential.
-  if (status.active() != nullptr && status.active()->expires) return {Work{}, Why::token_unknown};
-  if (!status.fingerprint()) return {Work{}, Why::token_unknown};
-  if (!view.proven) return {Work{}, Why::claim_unproven};
+  const bool unequal = !view.standby_proven;
+  if (!status.fingerprint()) return {Work{.compare = unequal}, Why::token_unknown};
+  if (!view.proven) return {Work{.compare = unequal}, Why::claim_unproven};
+  if (held(rotation) == nullptr) return {Work{.compare = unequal}, Why::strategy_changed};
+  if (unequal) return {Work{.compare = true}, Why::standby_unproven};
 
   const std::optional<base::WallTime> due = schedule::due_time(rotation, view.leading_since);
   const auto reason = schedule::reason(rotation, due, view.now);
-  if (reason && view.owners_known && view.ownership_known) {
+  const bool owned = view.owners_known && view.ownership_known;
+  // A target that does not hold the active robot's token may hold the one that a turn kills.
+  const bool heals_first = !api::standby_robot(rotation).empty() && !view.targets_current();
+  if (reason && owned && !heals_first) {
     if (view.mark != tenancy::Mark::ours) return {WriteMark{}, Why::unmarked};
     return {Work{Goal::rotate, *reason}, Why::due};
   }
@@ -74,13 +80,18 @@ Decision maintain(const View& view) {
       !status.conditions.is_true("Verified")) {
     return {Work{}, Why::unverified};
   }
+  const std::optional<base::WallTime> retirement = schedule::retirement(rotation);
+  if (retirement && *retirement <= view.now && owned && view.mark == tenancy::Mark::ours) {
+    return {Work{Goal::retire, api::RotationReason::retire}, Why::overlap_over};
+  }
   if (view.watched) return {Work{.watch = true}, Why::watched};
   if (status.federation) return {Work{}, Why::federation_left};
   if (reason && !view.owners_known) return {Postpone{}, Why::owners_unknown};
   if (reason) return {Await{}, Why::proofs_unknown};
   const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
   if (view.mark != tenancy::Mark::ours || !over) return {WriteMark{}, Why::unmarked};
-  return {Rest{due}, Why::current};
+  return {Rest{retirement && *retirement > view.now && due ? std::min(*retirement, *due) : due},
+          Why::current};
 }
 
 Decision decide(const View& view) {
@@ -140,6 +151,10 @@ std::string_view text(Why why) {
       return "the robot's token is not known yet";
     case Why::claim_unproven:
       return "Quay has yet to let the resource read the robot";
+    case Why::strategy_changed:
+      return "the targets hold a credential of another robot or strategy than the spec names";
+    case Why::standby_unproven:
+      return "the two robots have yet to be found equal";
     case Why::due:
       return "a rotation is due";
     case Why::proofs_unknown:
@@ -152,6 +167,8 @@ std::string_view text(Why why) {
       return "Quay does not list the token";
     case Why::unverified:
       return "the registry has yet to accept the token";
+    case Why::overlap_over:
+      return "the overlap of the replaced token is over";
     case Why::watched:
       return "an earlier request may still be carried out";
     case Why::federation_left:

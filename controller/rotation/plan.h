@@ -15,6 +15,7 @@ namespace quay_rotator::rotation {
 enum class Goal {
   synchronize,  // targets get the token that Quay holds: adoption, healing, foreign rotation
   rotate,       // … and then a new one
+  retire,       // a token that no target holds is made anew, to nowhere
   resume,       // a ledger is there: find out whether it happened, then finish it
   exchange,     // of a federated robot: targets get a new credential of an hour
 };
@@ -28,8 +29,9 @@ struct Work {
   Goal goal = Goal::synchronize;
   api::RotationReason reason = api::RotationReason::interval;
   bool may_regenerate = true;
-  bool watch = false;  // only to see whether Quay still holds the token
-  bool heals = false;  // of the damage to a target, and of nothing else
+  bool watch = false;    // only to see whether Quay still holds the token
+  bool heals = false;    // of the damage to a target, and of nothing else
+  bool compare = false;  // the two robots of Alternate; what rotates or retires does that anyway
 };
 // Only tell the user why nothing is done.
 struct Halt {};
@@ -55,12 +57,15 @@ enum class Why {
   status_unreadable,
   token_unknown,
   claim_unproven,
+  strategy_changed,
+  standby_unproven,
   due,
   proofs_unknown,
   unmarked,
   targets_differ,
   quay_differs,
   unverified,
+  overlap_over,
   watched,
   federation_left,
   current,

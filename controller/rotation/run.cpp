@@ -37,9 +37,9 @@ class Driver {
  public:
   Driver(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Writer& writer,
          base::Executor& executor, const RunOptions& options, api::RobotTokenRotation& rotation,
-         connection::Session& session, const std::vector<target::DesiredSecret>& targets,
-         std::optional<quay::RobotCredential> listed, const Order& order,
-         const std::stop_token& stop)
+         connection::Session& session, const Order& order,
+         const std::vector<target::DesiredSecret>& targets,
+         std::optional<quay::RobotCredential> listed, const std::stop_token& stop)
       : status_(status),
         writer_(writer),
         executor_(executor),
@@ -50,7 +50,8 @@ class Driver {
         listed_(std::move(listed)),
         forgeable_(order.forgeable),
         stop_(stop),
-        robot_{rotation_.spec.robot.organization, rotation_.spec.robot.name} {
+        robot_{rotation_.spec.robot.organization, std::string(robot_of(rotation, order.goal))},
+        standby_(robot_.name != api::active_robot(rotation)) {
     if (rotation_.status.rotation) {
       // For people: another clock may have written it. Ours has seen it for that long at least.
       const base::Duration since = std::clamp<base::WallTime::duration>(
@@ -68,8 +69,19 @@ class Driver {
     auto answer = session_.get(robot_, stop_);
     if (!read_) read_ = asked;
     if (!answer) return credential::QuayFailed{std::move(answer.error())};
-    credential_ = std::move(*answer);
+    take(std::move(*answer));
     return credential::RobotRead{base::Fingerprint::of(credential_.token)};
+  }
+
+  Answer perform(const credential::CompareRobots&) {
+    auto answer = session_.compare(robot_.organization, api::active_robot(rotation_),
+                                   api::standby_robot(rotation_), stop_);
+    if (!answer) {
+      compare_error_ = answer.error();
+      return credential::QuayFailed{std::move(answer.error())};
+    }
+    compared_ = {std::move(answer->differences), answer->second_last_accessed};
+    return credential::RobotsCompared{*compared_};
   }
 
   Answer perform(const credential::DryRunTargets&) {
@@ -85,11 +97,21 @@ class Driver {
     return credential::LoggedIn{};
   }
 
+  Answer perform(const credential::LogInAsActive&) {
+    const quay::Robot active{robot_.organization, std::string(api::active_robot(rotation_))};
+    const auto credential = session_.get(active, stop_);
+    if (!credential) return credential::QuayFailed{credential.error()};
+    auto answer = session_.login(*credential, stop_);
+    if (!answer) return credential::QuayFailed{std::move(answer.error())};
+    return credential::LoggedIn{};
+  }
+
   Answer perform(const credential::WriteLedger& action) {
     ledger_written_ = executor_.now();
     attempt_ = action.ledger.attempt;
     const auto written = status_.write(
-        rotation_, with_ledger(rotation_, action.ledger, executor_.wall_now()), stop_);
+        rotation_, with_ledger(rotation_, action.ledger, credential_.robot, executor_.wall_now()),
+        stop_);
     if (!written) return credential::KubeFailed{written.error()};
     return credential::LedgerWritten{};
   }
@@ -105,7 +127,7 @@ class Driver {
     // Once sent it is seen through: the stop request of a shutdown does not cut it off.
     auto answer = session_.regenerate(robot_, may_send, std::stop_token());
     if (!answer) return credential::QuayFailed{std::move(answer.error())};
-    credential_ = std::move(*answer);
+    take(std::move(*answer));
     return credential::Regenerated{base::Fingerprint::of(credential_.token)};
   }
 
@@ -184,13 +206,27 @@ class Driver {
 
   Outcome told(Outcome outcome) const {
     outcome.robot = credential_.robot;
-    if (outcome.regenerated && outcome.end == Outcome::End::done) {
+    outcome.standby = standby_;
+    if (credential_.answered) {
+      outcome.published =
+          *credential_.answered +
+          std::chrono::duration_cast<base::WallTime::duration>(published_ - answered_);
+    }
+    outcome.compared = compared_;
+    outcome.compare_error = compare_error_;
+    // While the standby's token changes the other robot's is valid.
+    if (outcome.regenerated && outcome.end == Outcome::End::done && !standby_) {
       outcome.outage = published_ - outage_began_;
     }
     return outcome;
   }
 
  private:
+  void take(quay::RobotCredential credential) {
+    credential_ = std::move(credential);
+    answered_ = executor_.now();
+  }
+
   connection::MaterialExpected<base::SecretString> identity() {
     const auto url = http::parse_url(session_.origin());
     // A token of which Quay does not check for whom it is goes to nobody who could be another.
@@ -245,6 +281,10 @@ class Driver {
   quay::Robot robot_;
   quay::Claims identity_;                       // of the token that was exchanged last
   std::vector<quay::FederationEntry> formers_;  // entries that were ours before
+  bool standby_;
+  base::MonotonicTime answered_{};  // when credential_ came
+  std::optional<credential::Comparison> compared_;
+  std::optional<quay::Error> compare_error_;
   quay::RobotCredential credential_;
   std::optional<base::MonotonicTime> read_;  // the first time in this run
   int attempt_ = 1;
@@ -255,6 +295,43 @@ class Driver {
 
 }  // namespace
 
+std::string_view robot_of(const api::RobotTokenRotation& rotation, Goal goal) {
+  const std::string_view active = api::active_robot(rotation);
+  const std::string_view standby = api::standby_robot(rotation);
+  switch (goal) {
+    case Goal::synchronize:
+    case Goal::exchange:
+      return active;
+    case Goal::rotate:
+    case Goal::retire:
+      return standby.empty() ? active : standby;
+    case Goal::resume:
+      return api::short_name(rotation.status.rotation->robot);
+  }
+  return active;
+}
+
+namespace {
+
+credential::Purpose purpose_of(const api::RobotTokenRotation& rotation, const Order& order) {
+  using credential::Purpose;
+  const auto& ledger = rotation.status.rotation;
+  const api::RotationReason reason = ledger ? ledger->reason : order.reason;
+  if (reason == api::RotationReason::retire) return Purpose::retire;
+  const bool other = robot_of(rotation, order.goal) != api::active_robot(rotation);
+  return other ? Purpose::turn : Purpose::rotate;
+}
+
+// Whose use of the standby's token forbids to regenerate it: nobody's, where a person has asked.
+std::optional<base::WallTime> unused_since(const api::RobotTokenRotation& rotation,
+                                           const Order& order) {
+  const api::RobotStatus* standby = rotation.status.standby();
+  const bool asked = order.reason == api::RotationReason::requested;
+  return standby == nullptr || asked || standby->retired_at ? std::nullopt : standby->replaced_at;
+}
+
+}  // namespace
+
 credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order,
                             const RunOptions& options) {
   const api::RobotTokenRotationStatus& status = rotation.status;
@@ -262,10 +339,10 @@ credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order
     return credential::Federating({rotation.spec.strategy.federate.manage});
   }
   credential::Known known;
-  // A federation's credential is no token of the robot's own.
-  const api::RobotStatus* active = status.active();
-  if (active != nullptr && !active->expires) known.token = active->fingerprint;
-  known.superseded = superseded(status);
+  const std::string_view robot = robot_of(rotation, order.goal);
+  const bool alternates = !api::standby_robot(rotation).empty();
+  known.token = known_token(status, robot);
+  known.superseded = superseded(status, robot);
   known.stale = order.stale;
   known.stale_for = order.stale_for;
   known.hold = options.regenerate_hold;
@@ -275,9 +352,12 @@ credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order
     adopt.verify = verifies(rotation);
     adopt.ledger_unreadable = status.has_unreadable_ledger();
     adopt.ledger_seen_for = order.ledger_seen_for;
-    return credential::Adopting(std::move(adopt));
+    credential::Adopting adopting(std::move(adopt));
+    if (!alternates || !order.compare) return adopting;
+    return credential::Alternating(std::move(adopting));
   }
   credential::RegenerateInput regenerate;
+  regenerate.purpose = purpose_of(rotation, order);
   regenerate.known = std::move(known);
   regenerate.verify = verifies(rotation);
   regenerate.id = std::move(order.rotation_id);
@@ -287,7 +367,12 @@ credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order
   regenerate.ledger = status.rotation;
   regenerate.ledger_seen_for = order.ledger_seen_for;
   regenerate.may_regenerate = order.may_regenerate;
-  return credential::Regenerating(std::move(regenerate));
+  const bool turns = regenerate.purpose == credential::Purpose::turn;
+  credential::Regenerating regenerating(std::move(regenerate));
+  if (!alternates || order.goal == Goal::resume) return regenerating;
+  return credential::Alternating(
+      std::move(regenerating),
+      {.must_equal = turns, .unused_since = unused_since(rotation, order)});
 }
 
 Runner::Runner(runtime::StatusWriter<api::RobotTokenRotation>& status, target::Writer& writer,
@@ -310,8 +395,8 @@ Outcome Runner::run(api::RobotTokenRotation& rotation, connection::Session& sess
                       rotation.status.observed_generation == rotation.generation;
   }
   deliver.leave_federation = !federates(rotation) && rotation.status.federation;
-  Driver driver(status_, writer_, executor_, options_, rotation, session, targets,
-                std::move(listed), order, stop);
+  Driver driver(status_, writer_, executor_, options_, rotation, session, order, targets,
+                std::move(listed), stop);
   credential::Obtain obtain = strategy(rotation, std::move(order), options_);
 
   const auto perform = [&](const Ask& ask) {

@@ -51,6 +51,7 @@ struct Order {
   Goal goal = Goal::synchronize;
   api::RotationReason reason = api::RotationReason::interval;
   bool may_regenerate = true;
+  bool compare = false;              // of Work
   std::string rotation_id;           // for a new ledger
   base::Duration ledger_seen_for{};  // since this process first saw the ledger that is there
   // See credential::Known.
@@ -59,6 +60,8 @@ struct Order {
   bool forgeable = false;  // tenancy::Way::forgeable
 };
 
+// Whose token that is about, by its short name.
+std::string_view robot_of(const api::RobotTokenRotation& rotation, Goal goal);
 // The strategy by which that is done.
 credential::Obtain strategy(const api::RobotTokenRotation& rotation, Order order,
                             const RunOptions& options);

@@ -98,6 +98,7 @@ View look(const Caches& caches, const Knowledge& knowledge, const api::RobotToke
   view.caches_complete = sight.complete.has_value();
   view.owners_known = sight.owners_known;
   view.proven = standing.proven;
+  view.standby_proven = standing.standby_proven;
   view.ownership_known =
       standing.since_version.empty() ||
       caches.rotations.has_reached(rotation.meta.key.name_space, standing.since_version);

@@ -55,6 +55,7 @@ struct View {
   bool owners_known = true;
   // Its own claim to the robot is proven: see tenancy/ownership.h …
   bool proven = false;
+  bool standby_proven = true;  // … and that to Alternate's second robot; or there is none
   // … and whatever others had proven before is in the cache: who owns the robot is known.
   bool ownership_known = false;
   // Which cluster looks after it: see tenancy/cluster_mark.h.

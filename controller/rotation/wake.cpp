@@ -139,8 +139,8 @@ void Wake::claim(const api::RobotTokenRotation& rotation, ChangeCause cause) {
     return add(owners.release(rotation.meta.key));
   }
   add(owners.claim({rotation.meta.key, rotation.created, rotation.spec.robot,
-                    rotation.status.active_name(), way_of(parts_.caches, rotation),
-                    rotation.status.ownership,
+                    rotation.spec.strategy.alternate.standby, rotation.status.active_name(),
+                    way_of(parts_.caches, rotation), rotation.status.ownership,
                     cause == ChangeCause::initial ? "" : rotation.meta.resource_version}));
 }
 

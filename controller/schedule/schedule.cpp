@@ -69,9 +69,29 @@ std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotatio
   return std::nullopt;
 }
 
+std::optional<base::WallTime> retirement(const api::RobotTokenRotation& rotation) {
+  const api::Alternate& alternate = rotation.spec.strategy.alternate;
+  if (alternate.retire == api::Retire::keep || alternate.overlap == base::Duration::zero()) {
+    return std::nullopt;
+  }
+  const api::RobotStatus* standby = rotation.status.standby();
+  // Without a fingerprint it has never been in a target.
+  if (standby == nullptr || !standby->fingerprint || !standby->replaced_at || standby->retired_at ||
+      api::short_name(standby->name) != api::standby_robot(rotation)) {
+    return std::nullopt;
+  }
+  return later(*standby->replaced_at, alternate.overlap, base::Duration::zero());
+}
+
 std::optional<api::Next> next(const api::RobotTokenRotation& rotation) {
   const bool federates = rotation.spec.strategy.type == api::StrategyType::federate;
-  const auto due = federates ? refresh_time(rotation) : next_rotation(rotation);
+  std::optional<base::WallTime> due = federates ? refresh_time(rotation) : next_rotation(rotation);
+  api::NextReason why = federates ? api::NextReason::refresh : api::NextReason::interval;
+  const auto retires = retirement(rotation);
+  if (retires && (!due || *retires < *due)) {
+    due = retires;
+    why = api::NextReason::retire;
+  }
   const auto retry = rotation.status.retry_after;
   const bool wanted =
       rotation.status.rotation || rotation.status.has_unreadable_ledger() || asked_for(rotation);
@@ -79,7 +99,7 @@ std::optional<api::Next> next(const api::RobotTokenRotation& rotation) {
     return api::Next{*retry, api::NextReason::backing_off};
   }
   if (!due) return std::nullopt;
-  return api::Next{*due, federates ? api::NextReason::refresh : api::NextReason::interval};
+  return api::Next{*due, why};
 }
 
 bool is_of_the_future(const api::RobotTokenRotation& rotation, base::WallTime now) {

@@ -28,6 +28,10 @@ std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
 std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotation,
                                           std::optional<base::WallTime> due, base::WallTime now);
 
+// When the token that was replaced, of Alternate's standby, is to be retired; nothing: the next
+// turn sees to that, it is kept, or there is none.
+std::optional<base::WallTime> retirement(const api::RobotTokenRotation& rotation);
+
 // What status.next tells. What has failed and is due before its retry waits for that; so does what
 // is wanted whatever the interval says, or under way.
 std::optional<api::Next> next(const api::RobotTokenRotation& rotation);

@@ -94,6 +94,14 @@ api::Ownership proven(const std::optional<api::Ownership>& before, const Way& wa
   return after;
 }
 
+api::Ownership proven_standby(api::Ownership before, const std::string& standby,
+                              base::WallTime now) {
+  if (before.standby != standby) before.standby_since.reset();
+  before.standby = standby;
+  if (!before.standby_since) before.standby_since = std::chrono::floor<std::chrono::seconds>(now);
+  return before;
+}
+
 std::optional<api::Ownership> refused(std::optional<api::Ownership> before, base::WallTime now) {
   if (!before || !before->since) return before;
   if (!before->refused_since || *before->refused_since > now) {
@@ -107,6 +115,7 @@ std::optional<api::Ownership> unproven(std::optional<api::Ownership> before) {
   if (before) {
     before->since.reset();
     before->refused_since.reset();
+    before->standby_since.reset();
   }
   return before;
 }
@@ -162,9 +171,44 @@ Owners::Claimed Owners::claimed(const Claim& claim) {
   return result;
 }
 
+kube::ObjectKey Owners::standby_key(const kube::ObjectKey& key) {
+  return {key.name_space, key.name + '+'};
+}
+
+kube::ObjectKey Owners::object_key(const kube::ObjectKey& key) {
+  if (!key.name.ends_with('+')) return key;
+  return {key.name_space, key.name.substr(0, key.name.size() - 1)};
+}
+
 std::vector<kube::ObjectKey> Owners::claim(const Claim& claim) {
-  Claimed next = claimed(claim);
+  // Of either robot Quay tells whose it is.
+  const std::string user = claim.full_name.substr(0, claim.full_name.find('+') + 1);
+  const auto named = [&](Claim one, const std::string& robot) {
+    one.robot.name = robot;
+    one.full_name = user.empty() ? "" : user + robot;
+    return one;
+  };
   const base::Lock lock(mutex_);
+  std::vector<kube::ObjectKey> changed = enter(named(claim, claim.robot.name));
+  const kube::ObjectKey second = standby_key(claim.key);
+  std::vector<kube::ObjectKey> more;
+  if (!claim.standby.empty()) {
+    Claim standby = named(claim, claim.standby);
+    standby.key = second;
+    if (standby.ownership) {
+      const bool same = claim.ownership->standby == claim.standby;
+      standby.ownership->since = same ? claim.ownership->standby_since : std::nullopt;
+    }
+    more = enter(standby);
+  } else if (claims_.contains(second)) {
+    more = replace(second, std::nullopt);
+  }
+  changed.insert(changed.end(), more.begin(), more.end());
+  return changed;
+}
+
+std::vector<kube::ObjectKey> Owners::enter(const Claim& claim) {
+  Claimed next = claimed(claim);
   const auto found = claims_.find(claim.key);
   if (found != claims_.end() && next.since && found->second.since == next.since &&
       found->second.way == next.way) {
@@ -177,7 +221,12 @@ std::vector<kube::ObjectKey> Owners::claim(const Claim& claim) {
 
 std::vector<kube::ObjectKey> Owners::release(const kube::ObjectKey& key) {
   const base::Lock lock(mutex_);
-  return replace(key, std::nullopt);
+  std::vector<kube::ObjectKey> changed = replace(key, std::nullopt);
+  const kube::ObjectKey second = standby_key(key);
+  if (!claims_.contains(second)) return changed;
+  const std::vector<kube::ObjectKey> more = replace(second, std::nullopt);
+  changed.insert(changed.end(), more.begin(), more.end());
+  return changed;
 }
 
 const Owners::Seat* Owners::first(const Robot& robot) const {
@@ -226,7 +275,7 @@ std::vector<kube::ObjectKey> Owners::replace(const kube::ObjectKey& key,
   for (const auto& [robot, owner] : before) {
     if (owner_of(robot) == owner) continue;
     for (auto [seat, end] = seats_.equal_range(robot); seat != end; ++seat, ++steps_) {
-      if (seat->claim->first != key) changed.push_back(seat->claim->first);
+      if (seat->claim->first != key) changed.push_back(object_key(seat->claim->first));
     }
   }
   std::ranges::sort(changed);
@@ -241,7 +290,18 @@ Owners::Standing Owners::standing(const kube::ObjectKey& key) const {
   if (claim == claims_.end()) return result;
   const Claimed& claimed = claim->second;
   result.proven = claimed.since.has_value();
-  if (claimed.seen > 0) result.since_version = std::to_string(claimed.seen);
+  const auto standby = claims_.find(standby_key(key));
+  const bool two = standby != claims_.end();
+  result.standby_proven = !two || standby->second.since.has_value();
+  const std::uint64_t seen = two ? std::max(claimed.seen, standby->second.seen) : claimed.seen;
+  if (seen > 0) result.since_version = std::to_string(seen);
+  add_standing(claim->first, claimed, result);
+  if (two) add_standing(standby->first, standby->second, result);
+  return result;
+}
+
+void Owners::add_standing(const kube::ObjectKey& key, const Claimed& claimed,
+                          Standing& result) const {
   for (std::size_t name = 0; name < claimed.count; ++name) {
     const Name& own = claimed.names.at(name);
     const Seat* seat = first(own.robot);
@@ -254,9 +314,10 @@ Owners::Standing Owners::standing(const kube::ObjectKey& key) const {
     result.contested = true;
     // Who would rank before the owner, once proven, is let try.
     const bool may_try = !claimed.since && own.if_proven < seat->rank;
-    if (seat->rank != Rank::none && !may_try && !result.owner) result.owner = seat->claim->first;
+    if (seat->rank != Rank::none && !may_try && !result.owner) {
+      result.owner = object_key(seat->claim->first);
+    }
   }
-  return result;
 }
 
 std::uint64_t Owners::steps() const {

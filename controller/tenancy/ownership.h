@@ -55,6 +55,9 @@ bool made_on(const api::Ownership& ownership, const Way& way);
 // calls itself; nothing: that was not to be learned now.
 api::Ownership proven(const std::optional<api::Ownership>& before, const Way& way,
                       const std::optional<std::string>& alias, base::WallTime now);
+// … and has compared it with the second one, which this is the short name of.
+api::Ownership proven_standby(api::Ownership before, const std::string& standby,
+                              base::WallTime now);
 // … once Quay has refused to: unproven after proof_lapses_after.
 std::optional<api::Ownership> refused(std::optional<api::Ownership> before, base::WallTime now);
 // … of one that is in conflict: it calls nothing, so nothing proves its claim any more.
@@ -64,7 +67,8 @@ struct Claim {
   kube::ObjectKey key;
   base::WallTime created{};
   api::RobotName robot;
-  std::string full_name;  // as Quay told it, or ""
+  std::string standby;    // the short name of the second one, or ""
+  std::string full_name;  // of either, as Quay told it, or ""
   Way way;
   std::optional<api::Ownership> ownership;
   // The resourceVersion that brought this, "" for what was there when the process started.
@@ -80,8 +84,9 @@ class Owners {
   struct Standing {
     std::optional<kube::ObjectKey> owner;  // another that is in the way
     bool proven = false;
-    std::string since_version;  // of Claim::version, when the proof was first seen
-    bool contested = false;     // others claim the robot too
+    bool standby_proven = false;  // or there is none
+    std::string since_version;    // of Claim::version, when the proof was first seen
+    bool contested = false;       // others claim the robot too
   };
 
   // Puts in or replaces the claim of claim.key. Returns the other keys whose standing has changed.
@@ -122,6 +127,12 @@ class Owners {
     bool operator()(const Robot& robot, const Seat& seat) const { return robot < seat.robot; }
   };
 
+  // The second robot is claimed by a key of its own, which is no object's.
+  static kube::ObjectKey standby_key(const kube::ObjectKey& key);
+  static kube::ObjectKey object_key(const kube::ObjectKey& key);
+  std::vector<kube::ObjectKey> enter(const Claim& claim) REQUIRES(mutex_);
+  void add_standing(const kube::ObjectKey& key, const Claimed& claimed, Standing& result) const
+      REQUIRES(mutex_);
   static Robot robot_of(std::string_view quay_digest, std::string_view full_name);
   static Claimed claimed(const Claim& claim);
   static void add(Claimed& claimed, Robot robot, Rank if_proven);

@@ -241,25 +241,28 @@ TEST_F(Resources, BadRotationsAreRefusedWithAMessage) {
 }
 
 TEST_F(Resources, ExamplesAreAcceptedAndWork) {
-  for (const char* name :
-       {"connection.yaml", "connection-private-ca.yaml", "rotation.yaml", "rotation-full.yaml",
-        "rotation-user-robot.yaml", "rotation-federate.yaml", "pod.yaml"}) {
+  for (const char* name : {"connection.yaml", "connection-private-ca.yaml", "rotation.yaml",
+                           "rotation-full.yaml", "rotation-user-robot.yaml",
+                           "rotation-alternate.yaml", "rotation-federate.yaml", "pod.yaml"}) {
     const ProgramResult result =
         cluster().kubectl({"-n", ns(), "apply", "--dry-run=server", "--validate=strict", "-f",
                            cluster().source(std::string("docs/examples/") + name)});
     EXPECT_EQ(result.code, 0) << name << ": " << result.output;
   }
-  for (const char* name : {"acme+puller", "acme+builder", "admin+laptop"}) {
+  for (const char* name :
+       {"acme+puller", "acme+builder", "admin+laptop", "acme+puller-a", "acme+puller-b"}) {
     cluster().quay().put(std::string("/robots/") + name, json::object());
   }
   cluster().kubectl_ok({"-n", ns(), "apply", "-f", "-"}, example("connection.yaml"));
   cluster().kubectl_ok({"-n", ns(), "patch", "qc", "quay", "--type=merge", "-p",
                         R"({"spec":{"ca":{"configMapRef":{"name":"quay-ca"}}}})"});
-  for (const char* name : {"rotation.yaml", "rotation-full.yaml", "rotation-user-robot.yaml"}) {
+  for (const char* name : {"rotation.yaml", "rotation-full.yaml", "rotation-user-robot.yaml",
+                           "rotation-alternate.yaml"}) {
     cluster().kubectl_ok({"-n", ns(), "apply", "-f", "-"}, example(name));
   }
   const OperatorProcess running;
-  for (const char* name : {"puller", "builder", "laptop"}) ASSERT_TRUE(wait_until_ready(name));
+  for (const char* name : {"puller", "builder", "laptop", "puller-alternating"})
+    ASSERT_TRUE(wait_until_ready(name));
   EXPECT_EQ(secret_token("quay-pull"), quay_token("acme+puller"));
   EXPECT_EQ(secret_token("quay-pull-builder"), quay_token("acme+builder"));
   EXPECT_EQ(secret_token("quay-pull-mirror"), quay_token("acme+builder"));

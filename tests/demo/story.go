@@ -62,7 +62,7 @@ spec:
 
 func (s *story) tell(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
-		s.install, s.adopt, s.rotateOnInterval, s.crash, s.review,
+		s.install, s.adopt, s.rotateOnInterval, s.crash, s.turns, s.review,
 	} {
 		if err := chapter(ctx); err != nil {
 			return err

@@ -31,6 +31,15 @@ RotationOptions draw_rotation(Dice& dice, std::size_t count) {
   return options;
 }
 
+// A robot of its own takes turns with one that nobody else names.
+void add_standby(Dice& dice, RotationOptions& rotation) {
+  const bool turns = dice.chance(0.3);
+  const bool soon = dice.chance(0.6);
+  if (!turns || rotation.robot == "robot-0") return;
+  rotation.standby = rotation.robot + "-b";
+  if (soon) rotation.overlap = rotation.interval == "10m" ? "4m" : "9m";
+}
+
 // Mostly short: in a long one little happens, and it takes most of the time that a life takes.
 base::Duration draw_pause(Dice& dice) {
   switch (dice.below(5)) {
@@ -313,6 +322,8 @@ Plan draw_plan(std::uint64_t seed) {
   if (lot < 10) add_rare_faults(rare, plan);
   if (lot >= 6 && lot < 12) add_tenants(rare, plan, 1 + rare.below(3), 1);
   if (lot >= 12 && lot < 16) add_hostile_neighbours(rare, plan);
+  Dice turns(seed ^ 0x1B4U);
+  for (RotationOptions& rotation : plan.rotations) add_standby(turns, rotation);
   std::ranges::stable_sort(plan.faults, {}, &Fault::at);
   return plan;
 }

@@ -547,7 +547,9 @@ class Life {
          std::to_string(options.targets.size()) + " Secrets through " + options.connection);
     rotations_.push_back(world_.create_rotation(options));
     const json& object = *world_.api.find(api::rotations, rotations_.back());
-    robots_.insert({world_.quay_of(connection_of(object)), robot_of(object)});
+    for (const std::string& robot : {robot_of(object), standby_of(object)}) {
+      if (!robot.empty()) robots_.insert({world_.quay_of(connection_of(object)), robot});
+    }
     // Ages are whole seconds, and the oldest owns.
     world_.advance(seconds(1));
   }

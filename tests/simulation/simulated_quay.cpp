@@ -236,7 +236,9 @@ Reply SimulatedQuay::handle(const Message& message, Process& caller) {
     reply.headers.push_back({"Retry-After", "3600"});
     return reply;
   }
-  return answer(message, caller);
+  Reply reply = answer(message, caller);
+  reply.headers.push_back({"Date", date(world_.wall_now())});
+  return reply;
 }
 
 Reply SimulatedQuay::answer(const Message& message, Process& caller) {

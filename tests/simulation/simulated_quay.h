@@ -91,7 +91,8 @@ class SimulatedQuay final : public Server {
     std::map<std::string, std::string> default_permissions = {};
   };
   Rights& rights(const std::string& full_name) { return robots_.at(full_name).rights; }
-  // By logins, once a minute at most.
+  // Whoever did it, an operator or not; noted once a minute at most.
+  void logged_in(const std::string& full_name);
   [[nodiscard]] std::optional<base::WallTime> last_accessed(const std::string& full_name) const {
     return robots_.at(full_name).last_accessed;
   }
@@ -182,7 +183,6 @@ class SimulatedQuay final : public Server {
   [[nodiscard]] bool exists(const std::string& full_name) const;
   void replace(Robot& robot, std::string token);
   void log(const std::string& full_name, LogEntry::Kind kind);
-  void logged_in(const std::string& full_name);
   [[nodiscard]] base::Duration latest_commit() const {
     return hold - std::chrono::seconds(31) - longest_lag;
   }

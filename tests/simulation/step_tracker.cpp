@@ -21,7 +21,7 @@ std::string text_of(const std::vector<base::LogField>& fields, std::string_view 
 
 std::optional<Step> step_named(std::string_view phase, Step before) {
   if (phase == "read-robot") return Step::observe;
-  if (phase == "dry-run") return Step::preflight;
+  if (phase == "compare" || phase == "dry-run" || phase == "login-active") return Step::preflight;
   if (phase == "login") return before == Step::publish ? Step::verify : Step::preflight;
   if (phase == "ledger") return Step::record;
   if (phase == "regenerate") return Step::regenerate;

@@ -138,20 +138,27 @@ kube::ObjectKey World::create_rotation(const RotationOptions& options) {
   if (!options.organization.empty()) robot["organization"] = options.organization;
   json targets = json::array();
   for (const std::string& name : options.targets) targets.push_back({{"secret", {{"name", name}}}});
-  const json object{{"apiVersion", api::rotations.api_version()},
-                    {"kind", api::rotations.kind},
-                    {"metadata", metadata({options.name_space, options.name})},
-                    {"spec",
-                     {{"connectionRef", {{"name", options.connection}}},
-                      {"robot", std::move(robot)},
-                      {"schedule", {{"interval", options.interval}, {"jitter", options.jitter}}},
-                      {"initial", options.initially_rotate ? "Rotate" : "Adopt"},
-                      {"deletionPolicy", options.deletion_policy},
-                      {"verify", {{"level", options.verify ? "Login" : "None"}}},
-                      {"targets", std::move(targets)}}}};
+  json object{{"apiVersion", api::rotations.api_version()},
+              {"kind", api::rotations.kind},
+              {"metadata", metadata({options.name_space, options.name})},
+              {"spec",
+               {{"connectionRef", {{"name", options.connection}}},
+                {"robot", std::move(robot)},
+                {"schedule", {{"interval", options.interval}, {"jitter", options.jitter}}},
+                {"initial", options.initially_rotate ? "Rotate" : "Adopt"},
+                {"deletionPolicy", options.deletion_policy},
+                {"verify", {{"level", options.verify ? "Login" : "None"}}},
+                {"targets", std::move(targets)}}}};
+  if (!options.standby.empty()) {
+    json alternate{{"standby", {{"name", options.standby}}}};
+    if (!options.overlap.empty()) alternate["overlap"] = options.overlap;
+    object["spec"]["strategy"] = {{"type", "Alternate"}, {"alternate", std::move(alternate)}};
+  }
   SimulatedQuay* its_quay = quay_of({options.name_space, options.connection});
-  if (its_quay != nullptr && its_quay->token(robot_of(object)).empty()) {
-    its_quay->add_robot(robot_of(object));
+  for (const std::string& name : {robot_of(object), standby_of(object)}) {
+    if (its_quay != nullptr && !name.empty() && its_quay->token(name).empty()) {
+      its_quay->add_robot(name);
+    }
   }
   api.create(api::rotations, object);
   return {options.name_space, options.name};

@@ -39,6 +39,8 @@ struct RotationOptions {
   std::string name = "puller";
   std::string organization = "acme";  // "": a user's robot
   std::string robot = "puller";
+  std::string standby = {};  // takes turns with it …
+  std::string overlap = {};  // … "": until the next turn
   std::string interval = "24h";
   std::string jitter = "0s";
   bool initially_rotate = false;

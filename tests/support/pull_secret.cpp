@@ -6,14 +6,26 @@ namespace quay_rotator::testing {
 
 using nlohmann::json;
 
-std::string token_in(const json& secret) {
+namespace {
+
+std::string in_first_entry(const json& secret, const char* member) {
   const auto data = secret.find("data");
   if (data == secret.end() || !data->is_object()) return "";
   const auto text = base::base64_decode(data->value(".dockerconfigjson", ""));
   if (!text) return "";
   const json config = json::parse(text->reveal(), nullptr, /*allow_exceptions=*/false);
   if (!config.is_object() || !config.contains("auths") || config.at("auths").empty()) return "";
-  return config.at("auths").begin()->value("password", "");
+  return config.at("auths").begin()->value(member, "");
+}
+
+}  // namespace
+
+std::string token_in(const json& secret) {
+  return in_first_entry(secret, "password");
+}
+
+std::string user_in(const json& secret) {
+  return in_first_entry(secret, "username");
 }
 
 }  // namespace quay_rotator::testing

@@ -10,4 +10,7 @@ namespace quay_rotator::testing {
 // The password in its first entry; "" when there is none.
 std::string token_in(const nlohmann::json& secret);
 
+// … and its user.
+std::string user_in(const nlohmann::json& secret);
+
 }  // namespace quay_rotator::testing

@@ -23,6 +23,7 @@ Draft::Draft(const api::RobotTokenRotation& rotation, base::WallTime now)
     : rotation_(rotation), now_(whole_seconds(now)) {
   update_.status = rotation.status;
   update_.status.observed_generation = rotation.generation;
+  if (!rotation.invalid) drop_former_robots();
   // A user's robot is known in full to Quay alone.
   const api::RobotName& robot = rotation.spec.robot;
   if (status().active() == nullptr && !robot.organization.empty() && !rotation.invalid) {
@@ -33,6 +34,67 @@ Draft::Draft(const api::RobotTokenRotation& rotation, base::WallTime now)
 api::RobotStatus& Draft::active() {
   api::RobotStatus* robot = status().active();
   return robot != nullptr ? *robot : status().robots.emplace_back();
+}
+
+void Draft::name_active(const std::string& full_name) {
+  std::string& name = active().name;
+  if (name.empty() || api::short_name(name) == api::short_name(full_name)) name = full_name;
+}
+
+void Draft::activate(const std::string& full_name, std::optional<base::WallTime> when) {
+  std::vector<api::RobotStatus>& robots = status().robots;
+  if (active().name == full_name || active().name.empty()) {
+    active().name = full_name;
+    return;
+  }
+  active().role = api::RobotRole::standby;
+  for (api::RobotStatus& robot : robots) {
+    if (robot.name == full_name) continue;
+    robot.replaced_at = whole_seconds(when.value_or(now_));
+    robot.retired_at.reset();
+  }
+  const auto next = std::ranges::find(robots, full_name, &api::RobotStatus::name);
+  if (next != robots.end()) {
+    next->role = api::RobotRole::active;
+    next->replaced_at.reset();
+    next->retired_at.reset();
+    next->last_accessed.reset();
+  } else {
+    robots.insert(robots.begin(), {full_name, api::RobotRole::active});
+  }
+  api::RobotTokenRotation after = rotation_;
+  after.status = status();
+  std::erase_if(robots, [&](const api::RobotStatus& robot) {
+    return robot.role == api::RobotRole::standby &&
+           api::short_name(robot.name) != api::standby_robot(after);
+  });
+}
+
+void Draft::compared(const credential::Comparison& comparison) {
+  const std::string_view standby = api::standby_robot(rotation_);
+  const std::string owner = active().name.substr(0, active().name.find('+') + 1);
+  if (owner.empty() || standby.empty()) return;
+  const std::string name = owner + std::string(standby);
+  std::vector<api::RobotStatus>& robots = status().robots;
+  auto entry = std::ranges::find(robots, name, &api::RobotStatus::name);
+  if (entry == robots.end()) {
+    if (robots.size() == api::most_robots) return;
+    entry = robots.insert(entry, {name, api::RobotRole::standby});
+  }
+  // Of what was never in a target this is when its being used became our business.
+  if (!entry->replaced_at) entry->replaced_at = now_;
+  entry->last_accessed = comparison.standby_used;
+  if (!comparison.differences.empty() || !status().ownership) return;
+  status().ownership =
+      tenancy::proven_standby(*status().ownership, rotation_.spec.strategy.alternate.standby, now_);
+}
+
+void Draft::drop_former_robots() {
+  const auto& ledger = status().rotation;
+  std::erase_if(status().robots, [&](const api::RobotStatus& robot) {
+    return robot.role == api::RobotRole::standby && !(ledger && ledger->robot == robot.name) &&
+           api::short_name(robot.name) != api::standby_robot(rotation_);
+  });
 }
 
 void Draft::set(std::string_view type, ConditionStatus status, std::string_view reason,
@@ -131,11 +193,19 @@ void Draft::remember(std::string_view reason, std::string_view result,
                      std::optional<base::Duration> outage,
                      std::optional<base::Fingerprint> fingerprint,
                      std::optional<base::Fingerprint> previous) {
+  remember(status().active_name(), reason, result, outage, fingerprint, previous);
+}
+
+void Draft::remember(std::string robot, std::string_view reason, std::string_view result,
+                     std::optional<base::Duration> outage,
+                     std::optional<base::Fingerprint> fingerprint,
+                     std::optional<base::Fingerprint> previous) {
   auto& history = update_.status.history;
-  const bool told = !history.empty() && history.front().fingerprint == previous;
+  const auto last = std::ranges::find(history, robot, &api::HistoryEntry::robot);
+  const bool told = last != history.end() && last->fingerprint == previous;
   if (told || previous == fingerprint) previous.reset();
-  history.insert(history.begin(), {now_, status().active_name(), std::string(reason),
-                                   std::string(result), outage, fingerprint, previous});
+  history.insert(history.begin(), {now_, std::move(robot), std::string(reason), std::string(result),
+                                   outage, fingerprint, previous});
   if (history.size() > api::most_history) history.resize(api::most_history);
 }
 

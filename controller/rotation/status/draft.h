@@ -13,6 +13,7 @@
 #include "api/robot_token_rotation.h"
 #include "base/fingerprint.h"
 #include "base/time.h"
+#include "credential/outcome.h"
 #include "kube/event_recorder.h"
 #include "rotation/status/update.h"
 #include "target/problem.h"
@@ -28,6 +29,13 @@ class Draft {
   api::RobotTokenRotationStatus& status() { return update_.status; }
   // The active robot; without a name where there was none.
   api::RobotStatus& active();
+  // Quay has told the active robot's name.
+  void name_active(const std::string& full_name);
+  // The targets hold the token of that robot now: if it was another's, that one has been replaced.
+  // When that was, by Quay's clock, if it is known.
+  void activate(const std::string& full_name, std::optional<base::WallTime> when = {});
+  // The two robots were compared.
+  void compared(const credential::Comparison& comparison);
   [[nodiscard]] base::WallTime now() const { return now_; }
 
   // --- Conditions
@@ -59,6 +67,9 @@ class Draft {
   void remember(std::string_view reason, std::string_view result,
                 std::optional<base::Duration> outage, std::optional<base::Fingerprint> fingerprint,
                 std::optional<base::Fingerprint> previous = {});
+  void remember(std::string robot, std::string_view reason, std::string_view result,
+                std::optional<base::Duration> outage, std::optional<base::Fingerprint> fingerprint,
+                std::optional<base::Fingerprint> previous);
 
   // --- Events
   void notice(kube::EventType type, std::string reason, std::string note);
@@ -72,6 +83,10 @@ class Draft {
   StatusUpdate take_halted();
 
  private:
+  // Who was Active in another spec's time stays so until the targets hold another's token; of the
+  // others only the spec's second robot is kept, and whom the ledger names.
+  void drop_former_robots();
+
   const api::RobotTokenRotation& rotation_;
   base::WallTime now_;
   StatusUpdate update_;

@@ -1,6 +1,8 @@
 #include "rotation/status/failure.h"
 
 #include <algorithm>
+#include <tuple>
+#include <utility>
 
 #include "quay/error.h"
 #include "rotation/status/words.h"
@@ -23,6 +25,23 @@ void robot_not_read(Draft& draft, const quay::Error& error) {
     return draft.unknown("Verified", reason, "There is no robot to log in.");
   }
   draft.unknown(reason, "Quay does not tell the robot's token; see Ready.");
+}
+
+// The robots may not do the same, or the token that would die is in use.
+std::pair<std::string, std::string> refused_turn(Draft& draft, const Outcome& outcome) {
+  if (!outcome.in_use) return {std::string(robots_differ), differences(*outcome.compared)};
+  const api::RobotStatus* standby = draft.status().standby();
+  std::string message = "a robot's token is still in use by somebody";
+  if (standby != nullptr && standby->last_accessed && standby->replaced_at) {
+    message = "robot " + standby->name + " was last used at " +
+              base::format_time(*standby->last_accessed) +
+              ", though no Secret has held its token since " +
+              base::format_time(*standby->replaced_at);
+  }
+  return {"OldCredentialInUse",
+          message +
+              ": find who uses it (Quay's log tells from where), or request a rotation now, "
+              "which regenerates it all the same"};
 }
 
 }  // namespace
@@ -58,6 +77,12 @@ void preflight_refused(Draft& draft, const Outcome& outcome) {
               quay::passes(outcome.preflight_error->kind) ? ConditionStatus::unknown
                                                           : ConditionStatus::false_,
               reason, outcome.preflight_error->message);
+  } else if (outcome.problems.empty()) {
+    std::tie(reason, message) = refused_turn(draft, outcome);
+    message += "; nothing was regenerated";
+    draft.warn_once("Preflight", reason, message);
+    draft.set("Preflight", ConditionStatus::false_, reason, message);
+    return draft.retrying(reason, message);
   } else {
     reason = outcome.problems.front().reason;
     message = summary(outcome.problems);
@@ -72,11 +97,13 @@ void preflight_refused(Draft& draft, const Outcome& outcome) {
 void quay_failed(Draft& draft, const Outcome& outcome, const Circumstances& run) {
   const quay::Error& error = *outcome.quay_error;
   std::string message = error.message;
-  if (!outcome.fingerprint) robot_not_read(draft, error);
+  // Of the robot whose token the Secrets hold nothing was asked otherwise.
+  if (!outcome.fingerprint && !outcome.standby) robot_not_read(draft, error);
   if (outcome.clear_ledger) {
     message += "; nothing was regenerated";
     if (draft.status().consecutive_failures == 0) {
-      draft.remember(text(outcome.ledger->reason), "Failed", std::nullopt, outcome.fingerprint);
+      draft.remember(outcome.robot, text(outcome.ledger->reason), "Failed", std::nullopt,
+                     outcome.fingerprint, std::nullopt);
     }
   }
   const std::string reason(quay::reason(error.kind));
@@ -88,7 +115,9 @@ void unclear(Draft& draft, const Outcome& outcome, const Circumstances& run) {
   std::string message = "it is not known yet whether Quay has regenerated the token";
   if (outcome.quay_error) message += " (" + outcome.quay_error->message + ")";
   message += "; the Secrets hold the token that was valid before";
-  draft.unknown("RotationUnclear", "A regeneration may have happened; see Ready.");
+  if (!outcome.standby) {
+    draft.unknown("RotationUnclear", "A regeneration may have happened; see Ready.");
+  }
   draft.warn("RotationFailed", message);
   if (outcome.hold_left) {
     message +=

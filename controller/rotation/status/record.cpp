@@ -1,6 +1,6 @@
 #include "rotation/status/record.h"
 
-#include <optional>
+#include <algorithm>
 
 #include "rotation/status/draft.h"
 #include "rotation/status/words.h"
@@ -8,11 +8,12 @@
 namespace quay_rotator::rotation {
 
 api::RobotTokenRotationStatus with_ledger(const api::RobotTokenRotation& rotation,
-                                          const api::Ledger& ledger, base::WallTime now) {
+                                          const api::Ledger& ledger, const std::string& robot,
+                                          base::WallTime now) {
   Draft draft(rotation, now);
   api::Ledger& written = draft.status().rotation.emplace(ledger);
   written.started_at = draft.now();
-  if (written.robot.empty()) written.robot = draft.status().active_name();
+  if (written.robot.empty()) written.robot = robot;
   draft.set("Reconciling", api::ConditionStatus::true_, "Rotating",
             "The robot's token is being regenerated.");
   return draft.take().status;
@@ -25,21 +26,31 @@ api::RobotTokenRotationStatus with_federation(const api::RobotTokenRotation& rot
   return status;
 }
 
-std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status) {
+std::optional<base::Fingerprint> known_token(const api::RobotTokenRotationStatus& status,
+                                             std::string_view robot) {
+  const auto entry = std::ranges::find_if(status.robots, [&](const api::RobotStatus& one) {
+    return !one.expires && api::short_name(one.name) == robot;
+  });
+  return entry == status.robots.end() ? std::nullopt : entry->fingerprint;
+}
+
+std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status,
+                                          std::string_view robot) {
+  std::vector<api::HistoryEntry> history = status.history;
+  std::erase_if(history, [&](const api::HistoryEntry& entry) {
+    return entry.reason == federated ||
+           (!entry.robot.empty() && api::short_name(entry.robot) != robot);
+  });
   std::vector<base::Fingerprint> all;
-  const api::RobotStatus* active = status.active();
-  const auto is_own = [](const api::HistoryEntry& entry) { return entry.reason != federated; };
   // Where the status does not tell it (any more), the history does.
-  std::optional<base::Fingerprint> newest;
-  if (active != nullptr && !active->expires) newest = active->fingerprint;
-  for (const api::HistoryEntry& entry : status.history) {
-    if (!newest && is_own(entry)) newest = entry.fingerprint;
+  std::optional<base::Fingerprint> newest = known_token(status, robot);
+  for (const api::HistoryEntry& entry : history) {
+    if (!newest) newest = entry.fingerprint;
   }
   const auto add = [&](const std::optional<base::Fingerprint>& token) {
     if (token && token != newest) all.push_back(*token);
   };
-  for (const api::HistoryEntry& entry : status.history) {
-    if (!is_own(entry)) continue;
+  for (const api::HistoryEntry& entry : history) {
     add(entry.fingerprint);
     add(entry.previous);
   }

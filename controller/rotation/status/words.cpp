@@ -31,6 +31,13 @@ std::string stale_message(base::Fingerprint stale, std::optional<base::Fingerpri
          "believed when it stays and the registry accepts it)";
 }
 
+std::string differences(const credential::Comparison& comparison) {
+  std::string all;
+  for (const std::string& one : comparison.differences) all += (all.empty() ? "" : ", ") + one;
+  return "the two robots take turns and so need the same permissions: " + all +
+         "; make them equal in Quay";
+}
+
 std::string summary(const std::vector<target::Problem>& problems) {
   const target::Problem& first = problems.front();
   std::string text = first.message;

@@ -29,10 +29,39 @@ kube::ObjectKey key_of(const json& object) {
 
 }  // namespace
 
-std::string robot_of(const json& rotation) {
+namespace {
+
+// The spec's robot and its standby, "" where there is none.
+std::pair<std::string, std::string> robots_of(const json& rotation) {
   const std::string organization = text_at(rotation, "/spec/robot/organization");
-  return (organization.empty() ? "admin" : organization) + "+" +
-         text_at(rotation, "/spec/robot/name");
+  const std::string prefix = (organization.empty() ? "admin" : organization) + "+";
+  const std::string standby = text_at(rotation, "/spec/strategy/alternate/standby/name");
+  return {prefix + text_at(rotation, "/spec/robot/name"), standby.empty() ? "" : prefix + standby};
+}
+
+std::string active_of(const json& rotation) {
+  const json none = json::array();
+  const json::json_pointer robots("/status/robots");
+  for (const json& robot : rotation.contains(robots) ? rotation[robots] : none) {
+    if (text_at(robot, "/role") == "Active") return text_at(robot, "/name");
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string robot_of(const json& rotation) {
+  const auto [robot, standby] = robots_of(rotation);
+  return !standby.empty() && active_of(rotation) == standby ? standby : robot;
+}
+
+std::string standby_of(const json& rotation) {
+  const auto [robot, standby] = robots_of(rotation);
+  return standby.empty() || active_of(rotation) != standby ? standby : robot;
+}
+
+bool retires(const json& ledger) {
+  return ledger.value("reason", "") == "Retire";
 }
 
 std::string token_of(const json& rotation) {
@@ -99,8 +128,9 @@ void Knowledge::take(const Change& change) {
   }
   if (!begins_ledger(change)) return;
   const Rotation& rotation = rotations_.at(change.key);
-  ledgers_[{rotation.robot, change.caller}] = {rotation.uid(), ledger_of(*change.after),
-                                               world.now(), next_order()};
+  const RobotId of{rotation.robot.host, text_at(ledger_of(*change.after), "/robot")};
+  ledgers_[{of, change.caller}] = {rotation.uid(), ledger_of(*change.after), world.now(),
+                                   next_order()};
 }
 
 void Knowledge::take_rotation(const kube::ObjectKey& key, const SimulatedApiServer::Object& after) {
@@ -108,12 +138,15 @@ void Knowledge::take_rotation(const kube::ObjectKey& key, const SimulatedApiServ
   if (const auto known = rotations_.find(key); known != rotations_.end()) {
     before = known->second;
     rotations_of_[known->second.robot].erase(key);
+    rotations_of_[known->second.standby].erase(key);
     rotations_.erase(known);
   }
   if (!after) return;
   const RobotId robot{hosts_[connection_of(*after)], robot_of(*after)};
+  const RobotId standby{robot.host, standby_of(*after)};
   rotations_of_[robot].insert(key);
-  Rotation rotation{key, robot, text_at(*after, "/metadata/creationTimestamp"), after};
+  if (!standby.name.empty()) rotations_of_[standby].insert(key);
+  Rotation rotation{key, robot, standby, text_at(*after, "/metadata/creationTimestamp"), after};
   const std::string quay = text_at(*after, "/status/ownership/quay");
   const std::string since = text_at(*after, "/status/ownership/since");
   rotation.by_own_name = quay == robot.host;
@@ -199,7 +232,9 @@ void Knowledge::put_back(Requests done) {
   for (auto& [post, sent] : sent_) sent.undone = true;
   // Where a ledger came back, the token of its POST, which was made since, is taken for its own.
   for (const auto& [key, rotation] : rotations_) {
-    if (served_[rotation.uid()] != done[rotation.uid()]) excused_.insert(rotation.robot);
+    if (served_[rotation.uid()] == done[rotation.uid()]) continue;
+    excused_.insert(rotation.robot);
+    if (!rotation.standby.name.empty()) excused_.insert(rotation.standby);
   }
   served_ = std::move(done);
 }

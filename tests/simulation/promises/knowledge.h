@@ -35,7 +35,8 @@ struct RobotId {
 // A RobotTokenRotation as the API server holds it.
 struct Rotation {
   kube::ObjectKey key;
-  RobotId robot;
+  RobotId robot;    // whose token the targets are to hold
+  RobotId standby;  // the other of two that take turns; without a name there is none
   std::string created;
   SimulatedApiServer::Object object;
   // Its place among the proofs of a claim to a robot, as the API server got them; 0: none.
@@ -70,8 +71,12 @@ struct Sent {
   std::optional<Rotation> holder = {};  // … whose ledger that is, if it is still there
 };
 
-// The full name of the robot that a RobotTokenRotation names; user robots are admin's.
+// The full name of the robot whose token the targets of a RobotTokenRotation are to hold, and of
+// the one that takes turns with it, or ""; user robots are admin's.
 std::string robot_of(const nlohmann::json& rotation);
+std::string standby_of(const nlohmann::json& rotation);
+// A ledger whose new token goes nowhere.
+bool retires(const nlohmann::json& ledger);
 // The fingerprint of the token that its status tells of; "" for none.
 std::string token_of(const nlohmann::json& rotation);
 kube::ObjectKey connection_of(const nlohmann::json& rotation);

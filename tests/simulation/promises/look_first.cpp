@@ -14,9 +14,10 @@ void LookFirst::on_rotation(const Change& change) {
   std::vector<kube::ObjectKey>& unseen = unseen_[rotation.uid()];
   unseen.clear();
   // One that comes back with the API server's older state is no new one.
-  if (change.caller == nullptr) return;
+  if (change.caller == nullptr || retires(ledger_of(*change.after))) return;
   for (const kube::ObjectKey& target : targets_of(*change.after)) {
-    if (dry_runs_[target] <= posts_[rotation.robot]) unseen.push_back(target);
+    const RobotId robot{rotation.robot.host, text_at(ledger_of(*change.after), "/robot")};
+    if (dry_runs_[target] <= posts_[robot]) unseen.push_back(target);
   }
 }
 

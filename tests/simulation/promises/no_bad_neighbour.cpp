@@ -64,7 +64,7 @@ void NoBadNeighbour::look() {
 }
 
 void NoBadNeighbour::on_commit(const Sent& sent) {
-  if (!sent.holder) return;
+  if (!sent.holder || retires(sent.ledger->content)) return;
   // Nobody waits for it any more, and it is found as drift is; or there are other targets now, that
   // are healed.
   if (sent.late || known().edited_since(sent.holder->key, sent.ledger->time)) {

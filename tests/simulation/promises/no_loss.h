@@ -30,6 +30,7 @@ class NoLoss final : public Checker {
   // The tokens that a Secret has ever had: none comes twice.
   std::map<kube::ObjectKey, std::vector<base::Fingerprint>> held_;
   void check_goes_on(const Change& change);
+  [[nodiscard]] bool spares_standby(const Rotation& rotation) const;
   [[nodiscard]] bool may_go_back(const RobotId& robot, const std::string& fingerprint) const;
 
   // By uid: the tokens that a status has ever known, as fingerprints.

@@ -27,7 +27,8 @@ bool has_former_owner(const json& secret, const std::string& uid) {
 }  // namespace
 
 void ShortOutage::on_commit(const Sent& sent) {
-  if (!sent.holder || sent.late) {
+  if (sent.holder && !sent.excused) check_turn(sent);
+  if (!sent.holder || sent.late || retires(sent.ledger->content)) {
     outages_.erase(sent.robot);
     return;
   }
@@ -43,6 +44,20 @@ void ShortOutage::on_commit(const Sent& sent) {
     }
   }
   outages_[sent.robot] = std::move(outage);
+}
+
+// Where two robots take turns no target holds the token that dies.
+void ShortOutage::check_turn(const Sent& sent) {
+  if (sent.holder->standby.name.empty() || known().had_excused(sent.robot)) return;
+  // Another leader that was slow may just have written what it knew before the last turn.
+  if (known().world.now() - known().disturbed(*sent.holder) <= Calm::after) return;
+  for (const kube::ObjectKey& target : targets_of(*sent.holder->object)) {
+    const auto secret = known().api.find(kube::secrets, target);
+    if (secret && testing::user_in(*secret) == sent.robot.name) {
+      violate("I6 a turn killed the token of " + sent.robot.text() + ", which " + target.text() +
+              " holds");
+    }
+  }
 }
 
 void ShortOutage::on_secret(const Change& change) {

@@ -1,6 +1,6 @@
 // I6 short outage. From a commit to the last target's write, where nothing is in its way: the
 // answer's way back and one round of requests, however many targets there are. What a status tells
-// of an outage is never less than it was.
+// of an outage is never less than it was. Where two robots take turns there is none.
 #pragma once
 
 #include <map>
@@ -22,6 +22,8 @@ class ShortOutage final : public Checker {
   [[nodiscard]] int timed() const { return timed_; }
 
  private:
+  void check_turn(const Sent& sent);
+
   struct Outage {
     Rotation rotation;
     base::MonotonicTime began;

@@ -69,8 +69,22 @@ void SingleShot::excuse(const Sent& sent, Account& account) {
   account.excused.insert(request);
 }
 
+// Of one of two robots that take turns: its token died, and no target has the new one.
+void SingleShot::charge_retirement(const Sent& sent, Account& account) {
+  if (sent.robot == sent.holder->robot) {
+    violate("I2 " + sent.robot.text() + " was retired, and its token is in the targets");
+  }
+  if (std::exchange(account.retired_due, account.due) == account.due) {
+    violate("I2 " + sent.robot.text() + " was retired again before the next turn");
+  }
+}
+
 void SingleShot::charge(const Sent& sent) {
   Account& account = accounts_[sent.ledger->uid];
+  if (retires(sent.ledger->content)) {
+    if (!sent.excused) charge_retirement(sent, account);
+    return;
+  }
   if (sent.excused) return excuse(sent, account);
   const std::string request = request_of(sent);
   const std::string what = "I2 " + sent.robot.text() + " was regenerated ";

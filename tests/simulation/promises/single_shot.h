@@ -31,6 +31,7 @@ class SingleShot final : public Checker {
     bool initial = false;           // the initial rotation is done
     int due = 0;                    // the due moment that the status speaks of …
     int charged_due = -1;           // … and the one that was used up
+    int retired_due = -1;           // … and after which the standby was retired
   };
   using Accounts = std::map<std::string, Account>;  // by uid
   [[nodiscard]] Accounts accounts() const { return accounts_; }
@@ -42,6 +43,7 @@ class SingleShot final : public Checker {
 
  private:
   void charge(const Sent& sent);
+  void charge_retirement(const Sent& sent, Account& account);
   void excuse(const Sent& sent, Account& account);
   void count_extra();
 

@@ -402,13 +402,71 @@ TEST(Plan, AChangeOfStrategyBringsTheOtherCredential) {
   rotation.spec.interval = hours(1);
   const Decision back = plan(input(rotation));
   expect_work(back, Goal::synchronize);
-  EXPECT_EQ(back.why, Why::token_unknown);
+  EXPECT_EQ(back.why, Why::strategy_changed);
   rotation.status.active()->expires.reset();
   rotation.status.federation = api::Federation{"https://api", "x"};
   EXPECT_EQ(plan(input(rotation)).why, Why::federation_left);
   rotation.spec.strategy = federated().spec.strategy;
   EXPECT_EQ(plan(input(rotation)).why, Why::token_unknown);
   expect_work(plan(input(rotation)), Goal::exchange);
+}
+
+api::RobotTokenRotation alternating() {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.strategy = {
+      api::StrategyType::alternate, {"puller-b", std::chrono::minutes(10)}, {}};
+  rotation.status.robots.push_back(
+      {"acme+puller-b", api::RobotRole::standby, base::Fingerprint::of("before")});
+  rotation.status.robots[1].replaced_at = start;
+  return rotation;
+}
+
+TEST(Plan, ComparesTheTwoRobotsBeforeAnythingElseIsDoneWithThem) {
+  api::RobotTokenRotation rotation = alternating();
+  View unequal = input(rotation, hours(5));
+  unequal.standby_proven = false;
+  expect_work(plan(unequal), Goal::synchronize);
+  EXPECT_TRUE(work(plan(unequal))->compare);
+  EXPECT_EQ(plan(unequal).why, Why::standby_unproven);
+  unequal.standby_proven = true;
+  expect_work(plan(unequal), Goal::rotate);
+}
+
+TEST(Plan, RetiresWhenTheOverlapIsOverAndNothingElseIsToBeDone) {
+  const api::RobotTokenRotation rotation = alternating();
+  const Decision before = plan(input(rotation, std::chrono::minutes(9)));
+  ASSERT_TRUE(is<Rest>(before));
+  EXPECT_EQ(std::get<Rest>(before.what).until, start + std::chrono::minutes(10));
+  View due = input(rotation, std::chrono::minutes(10));
+  expect_work(plan(due), Goal::retire);
+  EXPECT_EQ(plan(due).why, Why::overlap_over);
+  due.stale = {damage};
+  expect_work(plan(due), Goal::synchronize);
+  due.stale.clear();
+  due.drifted = true;
+  expect_work(plan(due), Goal::synchronize);
+  due.drifted = false;
+  due.owners_known = false;
+  EXPECT_TRUE(is<Rest>(plan(due)));
+  expect_work(plan(input(rotation, hours(1))), Goal::rotate);
+}
+
+TEST(Plan, ATurnWaitsUntilEveryTargetHoldsTheActiveRobotsToken) {
+  const api::RobotTokenRotation rotation = alternating();
+  View damaged = input(rotation, hours(1));
+  damaged.stale = {damage};
+  expect_work(plan(damaged), Goal::synchronize);
+  damaged.stale.clear();
+  expect_work(plan(damaged), Goal::rotate);
+}
+
+TEST(Plan, AnotherRobotOfTheSpecIsDeliveredBeforeAnythingIsRotated) {
+  api::RobotTokenRotation rotation = alternating();
+  std::swap(rotation.status.robots[0].role, rotation.status.robots[1].role);
+  rotation.spec.strategy = {};
+  const Decision decision = plan(input(rotation, hours(5)));
+  expect_work(decision, Goal::synchronize);
+  EXPECT_EQ(decision.why, Why::strategy_changed);
 }
 
 }  // namespace

@@ -211,5 +211,45 @@ TEST(DueTime, IsTheStartForWhatWasMissedWithoutJitter) {
   EXPECT_EQ(due_time(rotation, at("2026-03-09T08:00:00Z")), at("2026-03-09T08:00:00Z"));
 }
 
+api::RobotTokenRotation alternating() {
+  api::RobotTokenRotation rotation = rotation_every(hours(24));
+  rotation.spec.robot = {"acme", "a"};
+  rotation.spec.strategy = {api::StrategyType::alternate, {"b", hours(2)}, {}};
+  const base::WallTime noon = at("2026-03-01T12:00:00Z");
+  rotation.status.last_rotation_time = noon;
+  rotation.status.robots = {
+      {"acme+b", api::RobotRole::active, base::Fingerprint::of("new"), noon},
+      {"acme+a", api::RobotRole::standby, base::Fingerprint::of("old"), noon - hours(24)}};
+  rotation.status.robots[1].replaced_at = noon;
+  return rotation;
+}
+
+TEST(Retirement, IsOneOverlapAfterTheTokenWasReplaced) {
+  api::RobotTokenRotation rotation = alternating();
+  EXPECT_EQ(retirement(rotation), at("2026-03-01T14:00:00Z"));
+  EXPECT_EQ(next(rotation), (api::Next{at("2026-03-01T14:00:00Z"), api::NextReason::retire}));
+  rotation.status.robots[1].retired_at = at("2026-03-01T14:00:00Z");
+  EXPECT_EQ(retirement(rotation), std::nullopt) << "over";
+  EXPECT_EQ(next(rotation), (api::Next{at("2026-03-02T12:00:00Z"), api::NextReason::interval}));
+}
+
+TEST(Retirement, IsOfNoTokenThatIsKeptOrNeverWasInATarget) {
+  api::RobotTokenRotation rotation = alternating();
+  rotation.spec.strategy.alternate.retire = api::Retire::keep;
+  EXPECT_EQ(retirement(rotation), std::nullopt);
+  rotation = alternating();
+  rotation.spec.strategy.alternate.overlap = {};
+  EXPECT_EQ(retirement(rotation), std::nullopt) << "until the next turn";
+  rotation = alternating();
+  rotation.status.robots[1].fingerprint.reset();
+  EXPECT_EQ(retirement(rotation), std::nullopt) << "never in a target";
+  rotation = alternating();
+  rotation.spec.strategy.alternate.standby = "c";
+  EXPECT_EQ(retirement(rotation), std::nullopt) << "of another spec's time";
+  rotation = alternating();
+  rotation.status.robots.pop_back();
+  EXPECT_EQ(retirement(rotation), std::nullopt);
+}
+
 }  // namespace
 }  // namespace quay_rotator::schedule

@@ -305,5 +305,72 @@ TEST_F(OwnersTest, ManyRobotsOfUsersCostNoMoreThanOneForEach) {
   EXPECT_LE(owners.steps() - before, many * 8U);
 }
 
+// Alternate's second robot.
+Claim with_standby(Claim claim, std::optional<int> since = {}) {
+  claim.standby = "puller-b";
+  claim.full_name = "acme+puller";
+  if (since) claim.ownership = proven_standby(*claim.ownership, "puller-b", at(*since));
+  return claim;
+}
+Claim of_robot(Claim claim, const std::string& robot) {
+  claim.robot.name = robot;
+  return claim;
+}
+
+TEST_F(OwnersTest, ASecondRobotIsClaimedOnceItIsComparedAndFromThen) {
+  owners.claim(with_standby(proven_claim(a, 1)));
+  EXPECT_TRUE(owners.standing(a).proven);
+  EXPECT_FALSE(owners.standing(a).standby_proven);
+  owners.claim(of_robot(proven_claim(b, 5), "puller-b"));
+  EXPECT_EQ(in_the_way_of(b), std::nullopt);
+  EXPECT_EQ(in_the_way_of(a), b) << "of the standby";
+  EXPECT_THAT(owners.claim(with_standby(proven_claim(a, 1), 9)), IsEmpty());
+  EXPECT_EQ(in_the_way_of(a), b) << "the first robot's earlier proof is none for the second";
+  EXPECT_EQ(in_the_way_of(b), std::nullopt);
+  EXPECT_THAT(owners.claim(with_standby(proven_claim(a, 1), 3)), ElementsAre(b));
+  EXPECT_EQ(in_the_way_of(b), a);
+  EXPECT_EQ(in_the_way_of(a), std::nullopt);
+  EXPECT_TRUE(owners.standing(a).standby_proven);
+}
+
+TEST_F(OwnersTest, ASecondRobotIsReleasedWithTheStrategyAndWithTheResource) {
+  owners.claim(of_robot(proven_claim(b, 5), "puller-b"));
+  owners.claim(with_standby(proven_claim(a, 1), 3));
+  ASSERT_EQ(in_the_way_of(b), a);
+  EXPECT_THAT(owners.claim(proven_claim(a, 1)), ElementsAre(b));
+  EXPECT_EQ(in_the_way_of(b), std::nullopt);
+  EXPECT_TRUE(owners.standing(a).standby_proven) << "there is none";
+  owners.claim(with_standby(proven_claim(a, 1), 3));
+  ASSERT_EQ(in_the_way_of(b), a);
+  EXPECT_THAT(owners.release(a), ElementsAre(b));
+  EXPECT_EQ(in_the_way_of(b), std::nullopt);
+}
+
+TEST_F(OwnersTest, TwoRobotsOfAUserAreTwoWhicheverIsActive) {
+  Claim both = with_standby(proven_claim(a, 1), 3);
+  both.robot.organization = "";
+  for (const char* active : {"alice+puller", "alice+puller-b"}) {
+    both.full_name = active;
+    owners.claim(both);
+    EXPECT_EQ(in_the_way_of(a), std::nullopt) << active;
+    EXPECT_TRUE(owners.standing(a).standby_proven) << active;
+    EXPECT_FALSE(owners.standing(a).contested) << active;
+  }
+  Claim other = of_robot(proven_claim(b, 5), "puller-b");
+  other.robot.organization = "";
+  other.full_name = "alice+puller-b";
+  owners.claim(other);
+  EXPECT_EQ(in_the_way_of(b), a);
+}
+
+TEST(Proven, ASecondRobotIsProvenByItsName) {
+  const api::Ownership first = proven(std::nullopt, direct, std::nullopt, at(1));
+  const api::Ownership both = proven_standby(first, "b", at(2));
+  EXPECT_EQ(both.standby_since, at(2));
+  EXPECT_EQ(proven_standby(both, "b", at(3)).standby_since, at(2));
+  EXPECT_EQ(proven_standby(both, "c", at(3)).standby_since, at(3));
+  EXPECT_EQ(unproven(both)->standby_since, std::nullopt);
+}
+
 }  // namespace
 }  // namespace quay_rotator::tenancy

@@ -116,7 +116,8 @@ TEST(StatusRefresh, TheRobotsOwnTokenIsAdoptedAnewAndNobodysRotation) {
   rotation.status.history = {
       {now, "acme+puller", "Federated", "Succeeded", {}, base::Fingerprint::of("f"), {}},
       {now, "acme+puller", "Adopted", "Succeeded", {}, base::Fingerprint::of("own"), {}}};
-  EXPECT_TRUE(superseded(rotation.status).empty()) << "it is the newest of the robot's own";
+  EXPECT_TRUE(superseded(rotation.status, "puller").empty())
+      << "it is the newest of the robot's own";
   rotation.spec.strategy = {};
   rotation.spec.interval = hours(1);
   RunResult result = done("own");
@@ -128,8 +129,8 @@ TEST(StatusRefresh, TheRobotsOwnTokenIsAdoptedAnewAndNobodysRotation) {
   ASSERT_EQ(back.notices.size(), 1U);
   EXPECT_EQ(back.notices.front().reason, "Adopted");
   rotation.status = back.status;
-  EXPECT_FALSE(
-      testing::Value(superseded(rotation.status), testing::Contains(base::Fingerprint::of("own"))));
+  EXPECT_FALSE(testing::Value(superseded(rotation.status, "puller"),
+                              testing::Contains(base::Fingerprint::of("own"))));
 }
 
 TEST(StatusRefresh, AnEntryThatStaysIsTriedAgain) {

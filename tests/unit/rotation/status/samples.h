@@ -21,6 +21,7 @@ inline api::RobotTokenRotation settled() {
   api::RobotTokenRotation rotation;
   rotation.meta = {{"team", "puller"}, "uid", "7"};
   rotation.generation = 3;
+  rotation.spec.robot = {"acme", "puller"};
   rotation.spec.interval = std::chrono::hours(1);
   rotation.spec.targets = {{"pull", {}, {}, {}}};
   rotation.status.robots = {{"acme+puller", api::RobotRole::active, base::Fingerprint::of("old"),

@@ -196,8 +196,8 @@ TEST(StatusSuccess, ABackupThatWasPutBackIsToldAsSuch) {
   const StatusUpdate update = after_run(rotation, result);
   EXPECT_THAT(update.notices.at(0).note, HasSubstr("gone back to an older token"));
   EXPECT_EQ(update.status.fingerprint(), base::Fingerprint::of("old"));
-  EXPECT_THAT(superseded(update.status), testing::Contains(base::Fingerprint::of("new")));
-  EXPECT_THAT(superseded(update.status),
+  EXPECT_THAT(superseded(update.status, "puller"), testing::Contains(base::Fingerprint::of("new")));
+  EXPECT_THAT(superseded(update.status, "puller"),
               testing::Not(testing::Contains(base::Fingerprint::of("old"))));
 }
 
