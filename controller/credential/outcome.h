@@ -72,7 +72,7 @@ struct Outcome {
   // What only the driver knows: the full name, when Quay told it; of a regeneration, how long from
   // the POST to the last target, never too short.
   std::string robot;
-  bool standby = false;  // it is not the robot whose token the targets held
+  bool standby = false;  // the targets do not hold the token that it is about
   std::optional<base::Duration> outage;
   // When the last target was written, by Quay's own clock.
   std::optional<base::WallTime> published;

@@ -51,6 +51,11 @@ Decision federated(const View& view) {
   }
   const bool over = rotation.initialized || !tenancy::beginning_is_over(rotation);
   if (view.mark != tenancy::Mark::ours || !over) return {WriteMark{}, Why::unmarked};
+  const bool burns =
+      rotation.spec.strategy.federate.burn_static_token && !rotation.status.active()->retired_at;
+  if (burns && view.owners_known && view.ownership_known) {
+    return {Work{Goal::retire, api::RotationReason::retire}, Why::static_token_alive};
+  }
   return {Rest{schedule::refresh_time(rotation)}, Why::current};
 }
 
@@ -167,6 +172,8 @@ std::string_view text(Why why) {
       return "Quay does not list the token";
     case Why::unverified:
       return "the registry has yet to accept the token";
+    case Why::static_token_alive:
+      return "the robot's static token is to be burned";
     case Why::overlap_over:
       return "the overlap of the replaced token is over";
     case Why::watched:

@@ -66,6 +66,7 @@ enum class Why {
   quay_differs,
   unverified,
   overlap_over,
+  static_token_alive,
   watched,
   federation_left,
   current,

@@ -32,6 +32,15 @@ bool verifies(const api::RobotTokenRotation& rotation) {
   return rotation.spec.verify == api::VerifyLevel::login;
 }
 
+credential::Purpose purpose_of(const api::RobotTokenRotation& rotation, const Order& order) {
+  using credential::Purpose;
+  const auto& ledger = rotation.status.rotation;
+  const api::RotationReason reason = ledger ? ledger->reason : order.reason;
+  if (reason == api::RotationReason::retire) return Purpose::retire;
+  const bool other = robot_of(rotation, order.goal) != api::active_robot(rotation);
+  return other ? Purpose::turn : Purpose::rotate;
+}
+
 // What the steps of one run share.
 class Driver {
  public:
@@ -51,7 +60,7 @@ class Driver {
         forgeable_(order.forgeable),
         stop_(stop),
         robot_{rotation_.spec.robot.organization, std::string(robot_of(rotation, order.goal))},
-        standby_(robot_.name != api::active_robot(rotation)) {
+        standby_(purpose_of(rotation, order) != credential::Purpose::rotate) {
     if (rotation_.status.rotation) {
       // For people: another clock may have written it. Ours has seen it for that long at least.
       const base::Duration since = std::clamp<base::WallTime::duration>(
@@ -312,15 +321,6 @@ std::string_view robot_of(const api::RobotTokenRotation& rotation, Goal goal) {
 }
 
 namespace {
-
-credential::Purpose purpose_of(const api::RobotTokenRotation& rotation, const Order& order) {
-  using credential::Purpose;
-  const auto& ledger = rotation.status.rotation;
-  const api::RotationReason reason = ledger ? ledger->reason : order.reason;
-  if (reason == api::RotationReason::retire) return Purpose::retire;
-  const bool other = robot_of(rotation, order.goal) != api::active_robot(rotation);
-  return other ? Purpose::turn : Purpose::rotate;
-}
 
 // Whose use of the standby's token forbids to regenerate it: nobody's, where a person has asked.
 std::optional<base::WallTime> unused_since(const api::RobotTokenRotation& rotation,

@@ -36,8 +36,10 @@ class Federation : public ClusterTest {
     cluster().kubectl_ok({"-n", ns(), "annotate", "serviceaccount", "puller",
                           "quayrotator.dev/federate-with=" + cluster().registry()});
   }
-  void apply_federated() {
-    json strategy{{"type", "Federate"}, {"federate", {{"serviceAccount", "puller"}}}};
+  void apply_federated(const json& more = json::object()) {
+    json federate{{"serviceAccount", "puller"}};
+    federate.merge_patch(more);
+    const json strategy{{"type", "Federate"}, {"federate", federate}};
     apply_rotation({.more = {{"schedule", nullptr}, {"strategy", strategy}}});
   }
   static void set_lifetime(const std::string& lifetime) {
@@ -112,6 +114,26 @@ TEST_F(Federation, AServiceAccountConsentsFirst) {
   EXPECT_TRUE(journal("endpoint=federation-exchange").empty());
   consent();
   ASSERT_TRUE(wait_until_ready());
+}
+
+TEST_F(Federation, BurnsTheStaticTokenOnceTheSecretsHoldACredential) {
+  consent();
+  const OperatorProcess running;
+  apply_federated();
+  ASSERT_TRUE(wait_until_ready());
+  const std::string token = quay_token();
+  const std::string credential = secret_token();
+  apply_federated({{"burnStaticToken", true}});
+  ASSERT_TRUE(cluster().wait_for("burned", api::rotations, key("puller"), [](const json& object) {
+    return object.at("status").at("robots").at(0).contains("retiredAt") &&
+           !object.at("status").contains("rotation");
+  }));
+  EXPECT_NE(quay_token(), token);
+  EXPECT_EQ(regenerations(), 1);
+  EXPECT_EQ(secret_token(), credential);
+  expect_event("Retired");
+  expect_pull("quay-pull");
+  EXPECT_EQ(condition(rotation(), "Ready").at("status"), "True");
 }
 
 TEST_F(Federation, CostsOneRequestToQuayAndFourToTheApiServer) {

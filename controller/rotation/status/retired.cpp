@@ -14,7 +14,8 @@ void retired(Draft& draft, const credential::Outcome& outcome, const Circumstanc
     if (robot != status.robots.end()) {
       if (robot->replaced_at)
         note += "; no Secret held it since " + base::format_time(*robot->replaced_at);
-      robot->fingerprint = outcome.made;
+      // With Federate that is the credential's.
+      if (!robot->expires) robot->fingerprint = outcome.made;
       robot->retired_at = draft.now();
     }
     draft.remember(outcome.robot, text(outcome.ledger->reason), "Succeeded", std::nullopt,

@@ -182,7 +182,10 @@ void done(Draft& draft, const api::RobotTokenRotation& rotation, const Outcome& 
   api::RobotTokenRotationStatus& status = draft.status();
   const News news = news_of(rotation, outcome);
   draft.activate(outcome.robot, outcome.published);
-  if (!outcome.expires) draft.active().expires.reset();
+  if (!outcome.expires) {
+    draft.active().expires.reset();
+    draft.active().retired_at.reset();
+  }
   if (outcome.left_federation) status.federation.reset();
   if (outcome.expires) {
     refreshed(draft, rotation, outcome, run);

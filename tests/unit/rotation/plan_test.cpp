@@ -396,6 +396,21 @@ TEST(Plan, WhateverAilsAFederatedRobotsTargetsIsMendedByAnotherCredential) {
   EXPECT_TRUE(is<Rest>(plan(drifted))) << "a list tells the robot's own token";
 }
 
+TEST(Plan, AStaticTokenIsBurnedOnceTheCredentialIsInEveryTarget) {
+  api::RobotTokenRotation rotation = federated();
+  rotation.spec.strategy.federate.burn_static_token = true;
+  View view = input(rotation);
+  expect_work(plan(view), Goal::retire);
+  EXPECT_EQ(plan(view).why, Why::static_token_alive);
+  view.stale = {damage};
+  expect_work(plan(view), Goal::exchange);
+  view.stale.clear();
+  view.owners_known = false;
+  EXPECT_TRUE(is<Rest>(plan(view)));
+  rotation.status.active()->retired_at = start;
+  EXPECT_TRUE(is<Rest>(plan(input(rotation))));
+}
+
 TEST(Plan, AChangeOfStrategyBringsTheOtherCredential) {
   api::RobotTokenRotation rotation = federated();
   rotation.spec.strategy = {};

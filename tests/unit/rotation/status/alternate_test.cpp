@@ -184,6 +184,29 @@ TEST(StatusAlternate, ARetiredTokenIsDeadAndTheNewOneNobodys) {
   EXPECT_TRUE(given_up.notices.empty());
 }
 
+TEST(StatusAlternate, ABurnedStaticTokenLeavesTheCredentialAsItIs) {
+  api::RobotTokenRotation rotation = settled();
+  rotation.spec.strategy = {api::StrategyType::federate, {}, {.service_account = "puller"}};
+  rotation.status.active()->expires = now + hours(1);
+  RunResult result = ended(End::retired);
+  result.standby = true;
+  result.made = result.fingerprint = base::Fingerprint::of("nobody's");
+  result.clear_ledger = true;
+  result.ledger = api::Ledger{.id = "id",
+                              .robot = "acme+puller",
+                              .reason = api::RotationReason::retire,
+                              .previous = base::Fingerprint::of("static"),
+                              .rotate_request = ""};
+  const StatusUpdate update = after_run(rotation, result);
+  EXPECT_EQ(update.status.fingerprint(), base::Fingerprint::of("old"));
+  EXPECT_EQ(update.status.active()->retired_at, now);
+  EXPECT_EQ(update.notices.at(0).reason, "Retired");
+  // Back to a static token it is not.
+  rotation.status = update.status;
+  rotation.spec.strategy = {};
+  EXPECT_EQ(after_run(rotation, done("nobody's")).status.active()->retired_at, std::nullopt);
+}
+
 TEST(StatusAlternate, BackToOneRobotItsTokenIsAdoptedAndTheOtherForgotten) {
   api::RobotTokenRotation rotation = alternating();
   rotation.status = after_run(rotation, turned()).status;
