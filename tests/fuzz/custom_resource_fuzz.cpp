@@ -63,18 +63,23 @@ void check_rotation(const json& object) {
     check_status(rotation::invalid(rotation, now).status, before);
     return;
   }
-  expect(rotation.spec.interval > rotation.spec.jitter, "jitter is less than the interval");
+  const bool federates = rotation.spec.strategy.type == api::StrategyType::federate;
+  expect(federates || rotation.spec.interval > rotation.spec.jitter,
+         "jitter is less than the interval");
+  expect(rotation.spec.robot.name != rotation.spec.strategy.alternate.standby,
+         "two robots are two");
   expect(!rotation.spec.targets.empty() && !rotation.spec.robot.name.empty(),
          "a valid spec says what and where");
   check_time(schedule::next_rotation(rotation));
   check_time(schedule::due_time(rotation, now));
+  check_time(schedule::retirement(rotation));
   check_status(rotation::at_rest(rotation, std::nullopt, now).status, before);
   check_status(rotation::suspended(rotation, now).status, before);
   check_status(rotation::in_conflict(rotation, {"team-a", "other"}, now).status, before);
   api::Ledger ledger;
   ledger.id = "1";
   ledger.robot = "acme+puller";
-  check_status(rotation::with_ledger(rotation, ledger, now), before);
+  check_status(rotation::with_ledger(rotation, ledger, ledger.robot, now), before);
 }
 
 void check_connection(const json& object) {
