@@ -97,12 +97,13 @@ func (c *cluster) rotation(ctx context.Context, name string) (read *rotation, er
 	return read, c.Call(ctx, http.MethodGet, path, nil, read)
 }
 
-func (c *cluster) pullSecret(ctx context.Context, name string) (credential, error) {
+// pullSecret reads the login of one of the robots, or of the demonstration's own.
+func (c *cluster) pullSecret(ctx context.Context, name string, robots ...string) (credential, error) {
 	var secret struct{ Data map[string][]byte }
 	if err := c.Call(ctx, http.MethodGet, "/api/v1/namespaces/"+c.namespace+"/secrets/"+name, nil, &secret); err != nil {
 		return credential{}, err
 	}
-	return parseCredential(secret.Data[".dockerconfigjson"], c.RegistryHost, robotName)
+	return parseCredential(secret.Data[".dockerconfigjson"], c.RegistryHost, append(robots, robotName)...)
 }
 
 func (c *cluster) createPullSecret(ctx context.Context, name string, content credential) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // A credential is what a pull Secret holds. It prints as its fingerprint, never as its token.
@@ -23,8 +24,8 @@ func fingerprint(token string) string {
 	return "sha256:" + hex.EncodeToString(sum[:8])
 }
 
-// parseCredential reads the robot's credential for the registry; its errors hold no token.
-func parseCredential(configuration []byte, registry, robot string) (credential, error) {
+// parseCredential reads the credential of one of the robots for the registry; its errors hold no token.
+func parseCredential(configuration []byte, registry string, robots ...string) (credential, error) {
 	var content struct {
 		Auths map[string]struct{ Username, Password string }
 	}
@@ -35,8 +36,8 @@ func parseCredential(configuration []byte, registry, robot string) (credential, 
 	if !found {
 		return credential{}, fmt.Errorf("the Secret's .dockerconfigjson has nothing for %s", registry)
 	}
-	if entry.Username != robot || entry.Password == "" {
-		return credential{}, fmt.Errorf("the Secret's .dockerconfigjson has the user %q, expected %q with a password", entry.Username, robot)
+	if !slices.Contains(robots, entry.Username) || entry.Password == "" {
+		return credential{}, fmt.Errorf("the Secret's .dockerconfigjson has the user %q, expected %q with a password", entry.Username, robots)
 	}
 	return credential{configuration, entry.Password, fingerprint(entry.Password)}, nil
 }

@@ -69,7 +69,7 @@ func (s *story) pullThrough(ctx context.Context, active string) error {
 	go func() {
 		defer close(failed)
 		for pulling.Err() == nil {
-			held, err := s.cluster.pullSecret(ctx, turnSecret)
+			held, err := s.cluster.pullSecret(ctx, turnSecret, "acme+turn-a", "acme+turn-b")
 			if err == nil {
 				err = s.cluster.pull(ctx, held)
 			}
