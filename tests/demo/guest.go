@@ -56,7 +56,7 @@ func (s *story) moveOut() error {
 	defer cancel()
 	// Namespaces take their time, and where nothing empties them they stay: what is in ours goes by itself.
 	_, contents := s.cluster.kubectl(ctx, "", "delete", "--namespace="+guestNamespace, "--ignore-not-found",
-		"secret/quay-api", "secret/"+pullSecret, "configmap/quay-ca")
+		"secret/quay-api", "secret/"+pullSecret, "secret/"+turnSecret, "configmap/quay-ca")
 	_, remaining := s.cluster.kubectl(ctx, "", append([]string{"delete", "--ignore-not-found", "--wait=false"}, belongings...)...)
 	return errors.Join(contents, remaining)
 }
