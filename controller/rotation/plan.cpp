@@ -73,8 +73,10 @@ Decision maintain(const View& view) {
   const std::optional<base::WallTime> due = schedule::due_time(rotation, view.leading_since);
   const auto reason = schedule::reason(rotation, due, view.now);
   const bool owned = view.owners_known && view.ownership_known;
-  // A target that does not hold the active robot's token may hold the one that a turn kills.
-  const bool heals_first = !api::standby_robot(rotation).empty() && !view.targets_current();
+  // A target that does not hold the active robot's token may hold the one that a turn kills; and a
+  // turn does not look at the active robot, however long it is refused.
+  const bool heals_first =
+      !api::standby_robot(rotation).empty() && (!view.targets_current() || view.drifted);
   if (reason && owned && !heals_first) {
     if (view.mark != tenancy::Mark::ours) return {WriteMark{}, Why::unmarked};
     return {Work{Goal::rotate, *reason}, Why::due};

@@ -511,7 +511,7 @@ TEST_F(BadInput, AResourceOfANewerSchema) {
   cluster().kubectl_ok({"replace", "-f", "-"}, crd.dump());
 
   json newer = rotation_spec("newer", "quay");
-  newer["strategy"] = {{"type", "Federate"}};
+  newer["strategy"] = {{"type", "Follow"}};
   newer["verify"] = {{"level", "Pull"}};
   json cron = rotation_spec("cron", "quay");
   cron["schedule"] = {{"cron", "0 3 * * SUN"}};
@@ -538,7 +538,7 @@ TEST_F(BadInput, AResourceOfANewerSchema) {
   ASSERT_EQ(stored.code, 0) << stored.output;
 
   OperatorProcess running;
-  const std::map<std::string, std::string> problems{{"newer", "spec.verify.level"},
+  const std::map<std::string, std::string> problems{{"newer", "spec.strategy.type"},
                                                     {"cron", "spec.schedule.interval"},
                                                     {"number", "spec.schedule.interval"},
                                                     {"elsewhere", "spec.connectionRef.kind"},

@@ -472,6 +472,9 @@ TEST(Plan, ATurnWaitsUntilEveryTargetHoldsTheActiveRobotsToken) {
   damaged.stale = {damage};
   expect_work(plan(damaged), Goal::synchronize);
   damaged.stale.clear();
+  damaged.drifted = true;
+  expect_work(plan(damaged), Goal::synchronize);
+  damaged.drifted = false;
   expect_work(plan(damaged), Goal::rotate);
 }
 
