@@ -3,7 +3,8 @@
 // does anybody still use the token that would die?
 //
 // Guarantees: nothing is regenerated where the robots differ, or where the standby was used after
-// `unused_since`. The robot whose token the targets hold is never regenerated, nor logged in with.
+// `unused_since`. The robot whose token the targets hold is never regenerated, and the standby's
+// token of before is never logged in with.
 // Assumptions: the driver's robot is the standby, except to adopt.
 // Errors: as of the machine that follows; Outcome with End::preflight_refused or quay_failed.
 #pragma once

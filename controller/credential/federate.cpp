@@ -17,8 +17,7 @@ Step Federating::resume(Answer answer) {
   }
   if (auto* failed = std::get_if<QuayFailed>(&answer)) {
     const bool missing = failed->error.kind == quay::Error::Kind::not_federated;
-    if (missing && input_.manage && !kept_) {
-      kept_ = true;
+    if (missing && input_.manage && phase_ == Phase::exchange) {
       phase_ = Phase::keep;
       return Ask(KeepFederation{});
     }
@@ -27,7 +26,7 @@ Step Federating::resume(Answer answer) {
     return over;
   }
   if (phase_ == Phase::keep) {
-    phase_ = Phase::exchange;
+    phase_ = Phase::exchange_again;
     return Ask(Exchange{});
   }
   const auto& exchanged = std::get<Exchanged>(answer);

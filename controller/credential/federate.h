@@ -7,8 +7,8 @@
 // Guarantees: asks to write Quay's list at most once in a run, and only after a refusal that says
 // that an entry is missing.
 // Assumptions: the driver answers each Ask with one of its answers.
-// Errors: Outcome with End::not_federated (no token of the ServiceAccount), quay_failed or
-// api_server.
+// Errors: Outcome with End::no_identity (no token of the ServiceAccount), quay_failed, api_server
+// or start_over.
 #pragma once
 
 #include <utility>
@@ -29,11 +29,10 @@ class Federating {
   Step resume(Answer answer);
 
  private:
-  enum class Phase { exchange, keep };
+  enum class Phase { exchange, keep, exchange_again };
 
   FederateInput input_;
   Phase phase_ = Phase::exchange;
-  bool kept_ = false;
 };
 
 }  // namespace quay_rotator::credential

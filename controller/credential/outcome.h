@@ -78,6 +78,7 @@ struct Outcome {
   std::optional<base::WallTime> published;
   std::optional<Comparison> compared;
   std::optional<quay::Error> compare_error;
+  [[nodiscard]] bool robots_differ() const { return compared && !compared->differences.empty(); }
 };
 
 }  // namespace quay_rotator::credential

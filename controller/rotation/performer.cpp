@@ -46,13 +46,13 @@ int permits_of(const Work& work, const api::RobotTokenRotation& rotation) {
     constexpr int managing = 4;
     return 1 + logins + (rotation.spec.strategy.federate.manage ? managing : 0);
   }
-  const bool turns = !api::standby_robot(rotation).empty() && work.goal == Goal::rotate;
-  const int compare = turns || work.compare || work.goal == Goal::retire
-                          ? quay::RobotsApi::most_requests_to_compare
-                          : 0;
+  constexpr int compare = quay::RobotsApi::most_requests_to_compare;
   if (work.goal == Goal::retire) return compare + 2;
-  return (turns ? compare + 1 : compare) +
-         (work.goal == Goal::rotate ? 2 + 2 * logins : 1 + logins);
+  if (work.goal == Goal::rotate) {
+    const bool turns = !api::standby_robot(rotation).empty();
+    return (turns ? compare + 1 : 0) + 2 + 2 * logins;
+  }
+  return (work.compare ? compare : 0) + 1 + logins;
 }
 
 std::string_view result_of(const Outcome& outcome) {
@@ -127,9 +127,7 @@ void log_end(const base::Log& log, const Outcome& outcome, std::size_t targets) 
   }
   std::string why;
   if (outcome.in_use) why = "the token that would die is in use";
-  if (outcome.compared && !outcome.compared->differences.empty()) {
-    why = outcome.compared->differences.front();
-  }
+  if (outcome.robots_differ()) why = outcome.compared->differences.front();
   if (outcome.quay_error) why = outcome.quay_error->message;
   if (outcome.preflight_error) why = outcome.preflight_error->message;
   if (outcome.kube_error) why = kube::explain(*outcome.kube_error);
@@ -261,7 +259,8 @@ base::Duration Performer::learn(const api::RobotTokenRotation& before, const Out
   });
   if (outcome.hold_left) patience.policy = hold_backoff;
   if (!open && before.spec.strategy.type == api::StrategyType::federate) {
-    patience.policy = schedule::refresh_backoff(before, parts_.executor.wall_now());
+    patience.policy =
+        schedule::refresh_backoff(before, parts_.executor.wall_now(), ordinary_backoff);
   }
   const base::Duration delay = retry_delay(patience.policy, patience.failures + 1,
                                            parts_.executor.random(), asked_for(outcome));

@@ -243,8 +243,8 @@ class Driver {
       return tl::unexpected(connection::Problem{
           "ConnectionForgeable",
           "tokens of ServiceAccounts are not sent over plain http, nor through a proxy with a ca "
-          "of "
-          "the connection's own: let the administrator set the operator's ca (the chart's ca) or "
+          "of the connection's own: let the administrator set the operator's ca (the chart's ca) "
+          "or "
           "proxy instead"});
     }
     if (!options_.identity) {

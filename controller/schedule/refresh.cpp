@@ -42,8 +42,8 @@ std::optional<base::WallTime> refresh_alarm(const api::RobotTokenRotation& rotat
   return std::max(*time, expires - (expires - *time) / 2);
 }
 
-base::BackoffPolicy refresh_backoff(const api::RobotTokenRotation& rotation, base::WallTime now) {
-  constexpr base::BackoffPolicy ordinary{seconds(5), minutes(5)};
+base::BackoffPolicy refresh_backoff(const api::RobotTokenRotation& rotation, base::WallTime now,
+                                    const base::BackoffPolicy& ordinary) {
   const auto time = refresh_time(rotation);
   if (!time) return ordinary;
   const base::WallTime expires = *api::held(rotation)->expires;

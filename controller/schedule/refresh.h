@@ -18,7 +18,8 @@ std::optional<base::WallTime> refresh_time(const api::RobotTokenRotation& rotati
 bool refresh_due(const api::RobotTokenRotation& rotation, base::WallTime now);
 // From when on a refresh that still fails is told as a failure: half of what was left is gone.
 std::optional<base::WallTime> refresh_alarm(const api::RobotTokenRotation& rotation);
-// How to try again: a dozen tries fit into what is left.
-base::BackoffPolicy refresh_backoff(const api::RobotTokenRotation& rotation, base::WallTime now);
+// How to try again: as `ordinary`, but so that a dozen tries fit into what is left.
+base::BackoffPolicy refresh_backoff(const api::RobotTokenRotation& rotation, base::WallTime now,
+                                    const base::BackoffPolicy& ordinary);
 
 }  // namespace quay_rotator::schedule

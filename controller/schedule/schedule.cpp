@@ -69,11 +69,13 @@ std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotatio
   return std::nullopt;
 }
 
+bool retires(const api::Alternate& alternate) {
+  return alternate.retire == api::Retire::regenerate && alternate.overlap > base::Duration::zero();
+}
+
 std::optional<base::WallTime> retirement(const api::RobotTokenRotation& rotation) {
   const api::Alternate& alternate = rotation.spec.strategy.alternate;
-  if (alternate.retire == api::Retire::keep || alternate.overlap == base::Duration::zero()) {
-    return std::nullopt;
-  }
+  if (!retires(alternate)) return std::nullopt;
   const api::RobotStatus* standby = rotation.status.standby();
   // Without a fingerprint it has never been in a target.
   if (standby == nullptr || !standby->fingerprint || !standby->replaced_at || standby->retired_at ||

@@ -28,6 +28,8 @@ std::optional<base::WallTime> due_time(const api::RobotTokenRotation& rotation,
 std::optional<api::RotationReason> reason(const api::RobotTokenRotation& rotation,
                                           std::optional<base::WallTime> due, base::WallTime now);
 
+// The replaced token dies when its overlap is over, not with the next turn.
+bool retires(const api::Alternate& alternate);
 // When the token that was replaced, of Alternate's standby, is to be retired; nothing: the next
 // turn sees to that, it is kept, or there is none.
 std::optional<base::WallTime> retirement(const api::RobotTokenRotation& rotation);

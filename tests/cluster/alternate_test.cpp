@@ -38,12 +38,7 @@ class Alternate : public ClusterTest {
   // Asks for one, and waits until it is over.
   void turn(const std::string& request) {
     annotate_rotate_now(request);
-    const auto over = cluster().wait_for(
-        "handled " + request, api::rotations, key("puller"), [&](const json& it) {
-          return it.at("status").value("lastHandledRotateRequest", "") == request &&
-                 !it.at("status").contains("rotation");
-        });
-    EXPECT_TRUE(over);
+    EXPECT_TRUE(wait_until_served(request));
   }
   int turns() { return regenerations("acme+" + robot()) + regenerations("acme+" + standby()); }
   json robot_status(const std::string& role) {

@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "api/group.h"
+#include "api/robot_token_rotation.h"
 #include "base/base64.h"
 #include "base/fingerprint.h"
 
@@ -84,6 +85,24 @@ json ClusterTest::condition(const json& object, const std::string& type) {
     if (entry.at("type") == type) return entry;
   }
   return nullptr;
+}
+
+std::optional<json> ClusterTest::wait_until_initialized(const std::string& name) {
+  return cluster().wait_for(
+      "the mark of a beginning that is over", api::rotations, key(name), [](const json& marked) {
+        return marked.is_object() && marked.at("metadata")
+                                         .value("annotations", json::object())
+                                         .contains(std::string(api::initialized_annotation));
+      });
+}
+
+std::optional<json> ClusterTest::wait_until_served(const std::string& request,
+                                                   const std::string& name) {
+  return cluster().wait_for(
+      "served " + request, api::rotations, key(name), [&](const json& object) {
+        return object.at("status").value("lastHandledRotateRequest", "") == request &&
+               !object.at("status").contains("rotation");
+      });
 }
 
 std::optional<json> ClusterTest::wait_until_ready(const std::string& name) {

@@ -36,6 +36,11 @@ class ClusterTest : public testing::Test {
   void apply_rotation(const RotationOptions& options = {});
   void annotate_rotate_now(const std::string& value, const std::string& name = "puller");
 
+  // Waits until the beginning of its life is over: the last request of that.
+  std::optional<json> wait_until_initialized(const std::string& name = "puller");
+  // Waits until that request is served and nothing is under way.
+  std::optional<json> wait_until_served(const std::string& request,
+                                        const std::string& name = "puller");
   std::optional<json> wait_until_ready(const std::string& name = "puller");
   // Waits for Ready=False with that reason; the resource.
   std::optional<json> wait_until_failing(const std::string& reason,

@@ -140,20 +140,12 @@ TEST_F(Federation, CostsOneRequestToQuayAndFourToTheApiServer) {
   consent();
   const OperatorProcess running;
   apply_federated();
-  ASSERT_TRUE(cluster().wait_for("the mark of a beginning that is over", api::rotations,
-                                 key("puller"), [](const json& marked) {
-                                   return marked.is_object() &&
-                                          marked.at("metadata")
-                                              .value("annotations", json::object())
-                                              .contains(std::string(api::initialized_annotation));
-                                 }));
+  ASSERT_TRUE(wait_until_initialized());
   cluster().quay().remove("/journal");
   AuditLog audit(cluster().value("auditLog"));
   const auto asked = std::chrono::system_clock::now();
   annotate_rotate_now("now");
-  ASSERT_TRUE(cluster().wait_for("served", api::rotations, key("puller"), [](const json& object) {
-    return object.at("status").value("lastHandledRotateRequest", "") == "now";
-  }));
+  ASSERT_TRUE(wait_until_served("now"));
   EXPECT_EQ(journal().size(), 1U) << journal().dump(1);
   std::vector<std::string> requests;
   for (const AuditEntry& entry :

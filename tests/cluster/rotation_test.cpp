@@ -62,12 +62,7 @@ TEST_F(Rotation, CostsFourRequestsToQuayAndFiveToTheApiServer) {
   ASSERT_TRUE(wait_until_ready());
   expect_event("Adopted");
   // The last request of its beginning.
-  ASSERT_TRUE(cluster().wait_for("the mark of a beginning that is over", api::rotations,
-                                 key("puller"), [](const json& marked) {
-                                   return marked.at("metadata")
-                                       .value("annotations", json::object())
-                                       .contains(std::string(api::initialized_annotation));
-                                 }));
+  ASSERT_TRUE(wait_until_initialized());
   cluster().quay().remove("/journal");
   AuditLog audit(cluster().value("auditLog"));
   const auto asked = std::chrono::system_clock::now();

@@ -47,7 +47,7 @@ type rotation struct {
 	Status   struct {
 		ObservedGeneration int64
 		Conditions         []struct{ Type, Status, Reason, Message string }
-		Robots             []struct{ Name, Role, Fingerprint string }
+		Robots             []robotStatus
 		Next               struct{ Time time.Time }
 		Rotation           *struct{ ID, Reason, PreviousFingerprint string }
 		History            []change
@@ -57,15 +57,20 @@ type rotation struct {
 // A change of the token, as the history of the status keeps it, newest first.
 type change struct{ Reason, Result, Outage, Fingerprint string }
 
-// fingerprint answers that of the token which the status tells of, or "".
-func (r *rotation) fingerprint() string {
+type robotStatus struct{ Name, Role, Fingerprint string }
+
+// active answers the robot whose token the Secrets hold, or an empty one.
+func (r *rotation) active() robotStatus {
 	for _, robot := range r.Status.Robots {
 		if robot.Role == "Active" {
-			return robot.Fingerprint
+			return robot
 		}
 	}
-	return ""
+	return robotStatus{}
 }
+
+// fingerprint answers that of the token which the status tells of, or "".
+func (r *rotation) fingerprint() string { return r.active().Fingerprint }
 
 // ready answers nil or what the condition says.
 func (r *rotation) ready() error {

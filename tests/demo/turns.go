@@ -58,7 +58,7 @@ func (s *story) turns(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return s.pullThrough(ctx, now.active())
+	return s.pullThrough(ctx, now.active().Name)
 }
 
 func (s *story) pullThrough(ctx context.Context, active string) error {
@@ -89,7 +89,7 @@ func (s *story) pullThrough(ctx context.Context, active string) error {
 		if err := s.until(ctx, "the other robot is active", func() error {
 			now, err := s.cluster.rotation(ctx, turning)
 			if err == nil {
-				if next = now.active(); next == active || now.Status.Rotation != nil {
+				if next = now.active().Name; next == active || now.Status.Rotation != nil {
 					err = fmt.Errorf("%s is active, the ledger is %v", next, now.Status.Rotation)
 				}
 			}
@@ -113,24 +113,6 @@ func (s *story) pullThrough(ctx context.Context, active string) error {
 	if err := <-failed; err != nil {
 		return fmt.Errorf("expected every pull to succeed, after %d: %w", pulls.Load(), err)
 	}
-	s.proved("skopeo pulled %s without a pause, none failed", count(int(pulls.Load()), "time"))
+	s.proved("skopeo pulled %d times without a pause, none failed", pulls.Load())
 	return nil
-}
-
-// count spells a number of things.
-func count(number int, what string) string {
-	if number == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", number, what)
-}
-
-// active answers the robot whose token the Secrets hold.
-func (r *rotation) active() string {
-	for _, robot := range r.Status.Robots {
-		if robot.Role == "Active" {
-			return robot.Name
-		}
-	}
-	return ""
 }

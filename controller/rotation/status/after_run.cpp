@@ -25,9 +25,9 @@ bool refuses_to_read(const Outcome& outcome) {
 
 bool needs_retry(const Outcome& outcome) {
   const bool good = outcome.end == End::done || outcome.end == End::retired;
-  const bool unequal = outcome.compared && !outcome.compared->differences.empty();
-  return !good || unequal || outcome.compare_error || outcome.verified == Verified::refused ||
-         outcome.verified == Verified::unknown || outcome.hold_left || outcome.leave_error;
+  return !good || outcome.robots_differ() || outcome.compare_error ||
+         outcome.verified == Verified::refused || outcome.verified == Verified::unknown ||
+         outcome.hold_left || outcome.leave_error;
 }
 
 StatusUpdate after_run(const api::RobotTokenRotation& rotation, const Outcome& outcome,

@@ -23,7 +23,7 @@ Draft::Draft(const api::RobotTokenRotation& rotation, base::WallTime now)
     : rotation_(rotation), now_(whole_seconds(now)) {
   update_.status = rotation.status;
   update_.status.observed_generation = rotation.generation;
-  if (!rotation.invalid) drop_former_robots();
+  if (!rotation.invalid) drop_former_robots(api::standby_robot(rotation));
   // A user's robot is known in full to Quay alone.
   const api::RobotName& robot = rotation.spec.robot;
   if (status().active() == nullptr && !robot.organization.empty() && !rotation.invalid) {
@@ -64,10 +64,7 @@ void Draft::activate(const std::string& full_name, std::optional<base::WallTime>
   }
   api::RobotTokenRotation after = rotation_;
   after.status = status();
-  std::erase_if(robots, [&](const api::RobotStatus& robot) {
-    return robot.role == api::RobotRole::standby &&
-           api::short_name(robot.name) != api::standby_robot(after);
-  });
+  drop_former_robots(api::standby_robot(after));
 }
 
 void Draft::compared(const credential::Comparison& comparison) {
@@ -89,11 +86,11 @@ void Draft::compared(const credential::Comparison& comparison) {
       tenancy::proven_standby(*status().ownership, rotation_.spec.strategy.alternate.standby, now_);
 }
 
-void Draft::drop_former_robots() {
+void Draft::drop_former_robots(std::string_view standby) {
   const auto& ledger = status().rotation;
   std::erase_if(status().robots, [&](const api::RobotStatus& robot) {
     return robot.role == api::RobotRole::standby && !(ledger && ledger->robot == robot.name) &&
-           api::short_name(robot.name) != api::standby_robot(rotation_);
+           api::short_name(robot.name) != standby;
   });
 }
 
@@ -120,6 +117,12 @@ void Draft::retrying(std::string_view reason, std::string_view message) {
   set("Ready", ConditionStatus::false_, reason, message);
   set("Reconciling", ConditionStatus::true_, "Retrying", message);
   update_.status.conditions.remove("Stalled");
+}
+
+void Draft::cannot_turn(std::string_view reason, const std::string& message) {
+  warn_once("Preflight", reason, message);
+  set("Preflight", ConditionStatus::false_, reason, message);
+  retrying(reason, message);
 }
 
 void Draft::unknown(std::string_view type, std::string_view reason, std::string_view message) {

@@ -47,6 +47,8 @@ class Draft {
   void stalled(std::string_view reason, std::string_view message);
   // Not ready, and tried again by itself.
   void retrying(std::string_view reason, std::string_view message);
+  // The same of two robots that cannot take turns, though the Secrets may be right; told once.
+  void cannot_turn(std::string_view reason, const std::string& message);
   // What it says was so; nobody knows whether it still is.
   void unknown(std::string_view type, std::string_view reason, std::string_view message);
   void unknown(std::string_view reason, std::string_view message);  // Published and Verified
@@ -84,8 +86,8 @@ class Draft {
 
  private:
   // Who was Active in another spec's time stays so until the targets hold another's token; of the
-  // others only the spec's second robot is kept, and whom the ledger names.
-  void drop_former_robots();
+  // others only `standby` is kept, and whom the ledger names.
+  void drop_former_robots(std::string_view standby);
 
   const api::RobotTokenRotation& rotation_;
   base::WallTime now_;

@@ -79,10 +79,7 @@ void preflight_refused(Draft& draft, const Outcome& outcome) {
               reason, outcome.preflight_error->message);
   } else if (outcome.problems.empty()) {
     std::tie(reason, message) = refused_turn(draft, outcome);
-    message += "; nothing was regenerated";
-    draft.warn_once("Preflight", reason, message);
-    draft.set("Preflight", ConditionStatus::false_, reason, message);
-    return draft.retrying(reason, message);
+    return draft.cannot_turn(reason, message + "; nothing was regenerated");
   } else {
     reason = outcome.problems.front().reason;
     message = summary(outcome.problems);

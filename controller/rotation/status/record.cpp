@@ -36,21 +36,21 @@ std::optional<base::Fingerprint> known_token(const api::RobotTokenRotationStatus
 
 std::vector<base::Fingerprint> superseded(const api::RobotTokenRotationStatus& status,
                                           std::string_view robot) {
-  std::vector<api::HistoryEntry> history = status.history;
-  std::erase_if(history, [&](const api::HistoryEntry& entry) {
-    return entry.reason == federated ||
-           (!entry.robot.empty() && api::short_name(entry.robot) != robot);
-  });
+  const auto is_its = [&](const api::HistoryEntry& entry) {
+    return entry.reason != federated &&
+           (entry.robot.empty() || api::short_name(entry.robot) == robot);
+  };
   std::vector<base::Fingerprint> all;
   // Where the status does not tell it (any more), the history does.
   std::optional<base::Fingerprint> newest = known_token(status, robot);
-  for (const api::HistoryEntry& entry : history) {
-    if (!newest) newest = entry.fingerprint;
+  for (const api::HistoryEntry& entry : status.history) {
+    if (!newest && is_its(entry)) newest = entry.fingerprint;
   }
   const auto add = [&](const std::optional<base::Fingerprint>& token) {
     if (token && token != newest) all.push_back(*token);
   };
-  for (const api::HistoryEntry& entry : history) {
+  for (const api::HistoryEntry& entry : status.history) {
+    if (!is_its(entry)) continue;
     add(entry.fingerprint);
     add(entry.previous);
   }

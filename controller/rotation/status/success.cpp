@@ -9,6 +9,7 @@
 #include "rotation/status/record.h"
 #include "rotation/status/refresh.h"
 #include "rotation/status/words.h"
+#include "schedule/schedule.h"
 #include "tenancy/cluster_mark.h"
 
 namespace quay_rotator::rotation {
@@ -49,10 +50,8 @@ std::string foreign_reason(const News& news) {
 // Of the token that was replaced.
 std::string lifetime(const api::RobotTokenRotation& rotation) {
   const api::Alternate& alternate = rotation.spec.strategy.alternate;
-  if (alternate.retire == api::Retire::keep || alternate.overlap == base::Duration::zero()) {
-    return "until the next turn";
-  }
-  return "for " + base::format_duration(alternate.overlap);
+  return schedule::retires(alternate) ? "for " + base::format_duration(alternate.overlap)
+                                      : "until the next turn";
 }
 
 void regenerated(Draft& draft, const api::RobotTokenRotation& rotation, const Outcome& outcome,
@@ -169,9 +168,7 @@ void not_compared(Draft& draft, const Outcome& outcome, const Circumstances& run
   } else {
     message = differences(*outcome.compared);
   }
-  draft.warn_once("Preflight", reason, message);
-  draft.set("Preflight", ConditionStatus::false_, reason, message);
-  draft.retrying(reason, message);
+  draft.cannot_turn(reason, message);
   draft.fail(run.retry_delay);
 }
 
@@ -217,7 +214,7 @@ void done(Draft& draft, const api::RobotTokenRotation& rotation, const Outcome& 
                        in_words(*outcome.hold_left) + asking_again(run.retry_delay));
     return draft.fail(run.retry_delay);
   }
-  if (outcome.compare_error || (outcome.compared && !outcome.compared->differences.empty())) {
+  if (outcome.compare_error || outcome.robots_differ()) {
     return not_compared(draft, outcome, run);
   }
   const int failures = status.consecutive_failures;

@@ -39,11 +39,12 @@ std::pair<std::string, std::string> robots_of(const json& rotation) {
   return {prefix + text_at(rotation, "/spec/robot/name"), standby.empty() ? "" : prefix + standby};
 }
 
-std::string active_of(const json& rotation) {
+// What the status says of the robot whose token the targets hold; "" for nothing.
+std::string of_active(const json& rotation, std::string_view member) {
   const json none = json::array();
   const json::json_pointer robots("/status/robots");
   for (const json& robot : rotation.contains(robots) ? rotation[robots] : none) {
-    if (text_at(robot, "/role") == "Active") return text_at(robot, "/name");
+    if (text_at(robot, "/role") == "Active") return text_at(robot, member);
   }
   return "";
 }
@@ -52,12 +53,12 @@ std::string active_of(const json& rotation) {
 
 std::string robot_of(const json& rotation) {
   const auto [robot, standby] = robots_of(rotation);
-  return !standby.empty() && active_of(rotation) == standby ? standby : robot;
+  return !standby.empty() && of_active(rotation, "/name") == standby ? standby : robot;
 }
 
 std::string standby_of(const json& rotation) {
   const auto [robot, standby] = robots_of(rotation);
-  return standby.empty() || active_of(rotation) != standby ? standby : robot;
+  return standby.empty() || of_active(rotation, "/name") != standby ? standby : robot;
 }
 
 bool retires(const json& ledger) {
@@ -65,12 +66,7 @@ bool retires(const json& ledger) {
 }
 
 std::string token_of(const json& rotation) {
-  const json none = json::array();
-  const json::json_pointer robots("/status/robots");
-  for (const json& robot : rotation.contains(robots) ? rotation[robots] : none) {
-    if (text_at(robot, "/role") == "Active") return text_at(robot, "/fingerprint");
-  }
-  return "";
+  return of_active(rotation, "/fingerprint");
 }
 
 kube::ObjectKey connection_of(const json& rotation) {

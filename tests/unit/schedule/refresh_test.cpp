@@ -30,6 +30,8 @@ api::RobotTokenRotation rotation(base::WallTime::duration life, const std::strin
   return rotation;
 }
 
+constexpr base::BackoffPolicy ordinary{seconds(5), minutes(5)};
+
 TEST(RefreshTest, IsAtTwoThirdsOfTheLifeOrALittleEarlier) {
   base::WallTime first = base::WallTime::max();
   base::WallTime last = base::WallTime::min();
@@ -92,12 +94,12 @@ TEST(RefreshTest, ADozenTriesFitIntoWhatIsLeft) {
     int tries = 1;
     for (; now < since + life; ++tries) {
       now += std::chrono::floor<std::chrono::microseconds>(
-          base::backoff_delay(refresh_backoff(one, now), tries, ~0ULL));
+          base::backoff_delay(refresh_backoff(one, now, ordinary), tries, ~0ULL));
     }
     EXPECT_GE(tries, 12) << life.count();
     EXPECT_LT(tries, 120) << life.count();
   }
-  EXPECT_EQ(refresh_backoff(rotation(hours(1)), since + hours(2)).most, minutes(5));
+  EXPECT_EQ(refresh_backoff(rotation(hours(1)), since + hours(2), ordinary).most, minutes(5));
 }
 
 TEST(RefreshTest, TheStatusTellsWhen) {
