@@ -27,7 +27,8 @@ void OneCluster::on_copys_post(const std::string& robot) {
   ++posts_;
   bool ours = false;
   for (const auto& [key, rotation] : rotations_) {
-    ours = ours || (rotation && robot_of(*rotation) == robot && mark_in(*rotation) == copy_);
+    const bool names = rotation && (robot_of(*rotation) == robot || standby_of(*rotation) == robot);
+    ours = ours || (names && mark_in(*rotation) == copy_);
   }
   if (!ours) violate("I9 a copy of the cluster regenerated " + robot);
 }
